@@ -1,0 +1,2 @@
+//! The in-pod program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The wire types: Experiment and Trial. No logic beyond accessors.

@@ -1,0 +1,1 @@
+//! `plan(snapshot, now) -> actions`: every decision, apart from all I/O.

@@ -1,0 +1,1 @@
+//! HTTP: the report endpoint, metrics of our own, health.
