@@ -64,7 +64,7 @@ impl Constraint {
 
     /// Values for its parameters, whether they can be active together or not.
     fn example(&self, space: &SearchSpace, place: f64) -> Assignment {
-        let value = |name: &String| space.parameter(name).map(|p| (name.clone(), p.domain.decode(place)));
+        let value = |name: &String| space.parameter(name).map(|p| (name.clone(), p.domain.at_place(place)));
         self.names.iter().filter_map(value).collect()
     }
 }

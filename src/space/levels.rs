@@ -83,7 +83,7 @@ impl Domain {
     }
 
     /// The value at a place of `[0, 1]`; clamped.
-    pub(super) fn decode(&self, place: f64) -> Value {
+    pub(crate) fn at_place(&self, place: f64) -> Value {
         let place = place.clamp(0.0, 1.0);
         match self {
             Domain::Categorical { .. } | Domain::Discrete { .. } => {

@@ -40,8 +40,7 @@ impl SearchSpace {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let by_name = parameters.iter().enumerate().map(|(at, parameter)| (parameter.name.clone(), at)).collect();
-        let mut space = SearchSpace { parameters, by_name, constraints: Vec::new() };
+        let mut space = SearchSpace::unconstrained(parameters);
         let (mut compiled, mut errors) = (Vec::new(), Vec::new());
         for (at, text) in constraints.iter().enumerate() {
             match Constraint::new(text, &space) {
@@ -51,6 +50,12 @@ impl SearchSpace {
         }
         space.constraints = compiled;
         if errors.is_empty() { Ok(space) } else { Err(errors) }
+    }
+
+    /// A space of parameters that another space has checked.
+    pub(crate) fn unconstrained(parameters: Vec<Parameter>) -> Self {
+        let by_name = parameters.iter().enumerate().map(|(at, parameter)| (parameter.name.clone(), at)).collect();
+        SearchSpace { parameters, by_name, constraints: Vec::new() }
     }
 
     /// The parameters, in the order given.
@@ -106,7 +111,7 @@ impl SearchSpace {
         for (at, parameter) in self.parameters.iter().enumerate() {
             if self.active(parameter, &assignment) {
                 let coordinate = point.get(at).copied().filter(|x| x.is_finite()).unwrap_or(0.5);
-                assignment.insert(parameter.name.clone(), parameter.domain.decode(coordinate));
+                assignment.insert(parameter.name.clone(), parameter.domain.at_place(coordinate));
             }
         }
         assignment
