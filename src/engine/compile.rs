@@ -56,7 +56,9 @@ impl Problem {
 /// The first kind of problem found, with all its instances.
 pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     let spec = &experiment.spec;
-    let invalid = |what: &str| Problem::new(reasons::INVALID_OBJECT, format!("spec.{what}; the object skipped admission, apply it again"));
+    let invalid = |what: &str| {
+        Problem::new(reasons::INVALID_OBJECT, format!("spec.{what}; the object skipped admission, apply it again"))
+    };
     let objective = spec.objectives.first().ok_or_else(|| invalid("objectives is empty"))?;
     let parameters = spec.parameters.iter().map(|parameter| parameter.to_space()).collect::<Option<Vec<_>>>();
     let parameters = parameters.ok_or_else(|| invalid("parameters has one without a domain"))?;
@@ -68,7 +70,10 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
         None => Ok(None),
         Some(duration) => duration.seconds().filter(|seconds| *seconds > 0).map(Some).ok_or_else(|| {
             let text = &duration.0;
-            Problem::new(reasons::INVALID_LIMITS, format!("limits.{field}: {text:?} is no time; write for example 90s, 20m or 2h30m"))
+            Problem::new(
+                reasons::INVALID_LIMITS,
+                format!("limits.{field}: {text:?} is no time; write for example 90s, 20m or 2h30m"),
+            )
         }),
     };
     let initial = spec.initial_trials.iter().map(|trial| trial.assignments.clone()).collect::<Vec<_>>();
@@ -93,7 +98,12 @@ fn check_initial(space: &SearchSpace, initial: &[Assignment]) -> Result<(), Prob
         .iter()
         .enumerate()
         .flat_map(|(index, assignment)| {
-            space.check_partial(assignment).err().unwrap_or_default().into_iter().map(move |error| format!("initialTrials[{index}]: {error}"))
+            space
+                .check_partial(assignment)
+                .err()
+                .unwrap_or_default()
+                .into_iter()
+                .map(move |error| format!("initialTrials[{index}]: {error}"))
         })
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems)) }

@@ -75,7 +75,11 @@ pub(super) fn at_once(
         return Some(End::failed(reasons::MAX_FAILED_TRIALS_EXCEEDED, message));
     }
     if deadline(start, compiled).is_some_and(|deadline| deadline <= now) {
-        return Some(or_without_success(snapshot, reasons::MAX_DURATION_REACHED, "limits.maxDuration has passed".into()));
+        return Some(or_without_success(
+            snapshot,
+            reasons::MAX_DURATION_REACHED,
+            "limits.maxDuration has passed".into(),
+        ));
     }
     None
 }

@@ -117,12 +117,7 @@ fn fail_on_disruption(spec: &mut Map<String, Value>) {
     }
 }
 
-fn wrap(
-    container: &mut Map<String, Value>,
-    owner: &Owner<'_>,
-    assignment: &Assignment,
-    injection: &Injection<'_>,
-) {
+fn wrap(container: &mut Map<String, Value>, owner: &Owner<'_>, assignment: &Assignment, injection: &Injection<'_>) {
     let command = array(container, "command");
     command.splice(0..0, ["automl-agent", "exec", "--"].map(Value::from));
     array(container, "volumeMounts").push(json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true}));
@@ -254,11 +249,15 @@ mod tests {
       }
     ]
   }
-}"#]].assert_eq(&serde_json::to_string_pretty(&{
-            let mut job = injected(&manifest);
-            job.as_object_mut().unwrap().remove("spec");
-            job
-        }).unwrap());
+}"#]]
+        .assert_eq(
+            &serde_json::to_string_pretty(&{
+                let mut job = injected(&manifest);
+                job.as_object_mut().unwrap().remove("spec");
+                job
+            })
+            .unwrap(),
+        );
         let spec = injected(&manifest)["spec"].clone();
         assert_eq!(spec["activeDeadlineSeconds"], 60);
         assert_eq!(spec["backoffLimit"], 0);
@@ -289,7 +288,9 @@ mod tests {
 
     #[test]
     fn never_panics() {
-        for manifest in [json!(null), json!([]), json!({"spec": 5}), json!({"spec": {"template": {"spec": {"containers": [5]}}}})] {
+        for manifest in
+            [json!(null), json!([]), json!({"spec": 5}), json!({"spec": {"template": {"spec": {"containers": [5]}}}})]
+        {
             injected(&manifest);
         }
     }

@@ -129,7 +129,8 @@ impl Ledger {
 
     /// Keeps only the Trials for which `keep` holds: after a fresh list.
     pub fn retain_trials(&mut self, keep: impl Fn(&str) -> bool) {
-        let gone: Vec<String> = self.active.keys().chain(self.ended.keys()).filter(|name| !keep(name)).cloned().collect();
+        let gone: Vec<String> =
+            self.active.keys().chain(self.ended.keys()).filter(|name| !keep(name)).cloned().collect();
         for name in gone {
             self.forget(&name);
         }
@@ -281,7 +282,8 @@ impl Ledger {
     fn unneeded(&self, job: &JobView) -> bool {
         if let Some(trial) = self.active.get(&job.trial) {
             let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
-            return trial.uid().as_deref() == Some(&job.owner_uid) && (0..attempt).any(|a| job_name(&job.trial, a) == job.name);
+            return trial.uid().as_deref() == Some(&job.owner_uid)
+                && (0..attempt).any(|a| job_name(&job.trial, a) == job.name);
         }
         let Some(ended) = self.ended.get(&job.trial) else { return false };
         if (0..ended.attempt).any(|attempt| job_name(&job.trial, attempt) == job.name) {

@@ -26,7 +26,7 @@ pub use compile::{Compiled, Problem, compile};
 pub use inject::Settings;
 pub use job::{JobCondition, JobView, job_name};
 pub use ledger::{Ended, EndedCounts, Ledger};
-pub use result::Ending;
 pub use plan::plan;
+pub use result::Ending;
 pub use snapshot::{Facts, Probe, Refusal, Snapshot, Waiting};
 pub use trial::orphan;

@@ -173,7 +173,8 @@ impl<'a> Planner<'a> {
         let experiment = self.snapshot.experiment;
         let name = self.name_of(index);
         let manifest = self.rendered(compiled, &name, index, &assignments);
-        let spec = TrialSpec { experiment: experiment.name_any(), index: Some(index), assignments, manifest: Some(manifest) };
+        let spec =
+            TrialSpec { experiment: experiment.name_any(), index: Some(index), assignments, manifest: Some(manifest) };
         let mut trial = Trial::new(&name, spec);
         let metadata = trial.meta_mut();
         metadata.namespace = experiment.namespace();
@@ -205,7 +206,11 @@ impl<'a> Planner<'a> {
     }
 
     fn clean_up(&mut self) {
-        let deletes = self.snapshot.ledger.cleanup().map(|job| Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
+        let deletes = self
+            .snapshot
+            .ledger
+            .cleanup()
+            .map(|job| Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
         self.plan.actions.extend(deletes);
     }
 
@@ -260,7 +265,9 @@ impl<'a> Planner<'a> {
         let conditions = &mut self.status.conditions;
         match &self.accepted {
             Accepted::Yes(_) => set(conditions, types::ACCEPTED, true, reasons::VALID, "", generation, now),
-            Accepted::No(problem) => set(conditions, types::ACCEPTED, false, problem.reason, problem.message.clone(), generation, now),
+            Accepted::No(problem) => {
+                set(conditions, types::ACCEPTED, false, problem.reason, problem.message.clone(), generation, now)
+            }
             Accepted::Asking => {}
         }
         if suspended || find(conditions, types::SUSPENDED).is_some() {
@@ -269,7 +276,10 @@ impl<'a> Planner<'a> {
         }
         set(conditions, types::COMPLETE, complete.0, &complete.1, complete.2, generation, now);
         if failed.is_some() || find(conditions, types::FAILED).is_some() {
-            let (status, reason, message) = failed.map_or((false, reasons::NOT_FAILED.to_owned(), String::new()), |(reason, message)| (true, reason, message));
+            let (status, reason, message) = failed
+                .map_or((false, reasons::NOT_FAILED.to_owned(), String::new()), |(reason, message)| {
+                    (true, reason, message)
+                });
             set(conditions, types::FAILED, status, &reason, message, generation, now);
         }
         let ended = is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED);
@@ -306,7 +316,10 @@ impl<'a> Planner<'a> {
             (reasons::PENDING, why.clone())
         } else {
             let ended = trials.succeeded + trials.failed + trials.early_stopped;
-            (reasons::RUNNING, format!("{ended} of {} trials have ended", self.snapshot.experiment.spec.limits.max_trials))
+            (
+                reasons::RUNNING,
+                format!("{ended} of {} trials have ended", self.snapshot.experiment.spec.limits.max_trials),
+            )
         };
         ((false, reason.into(), message), None)
     }

@@ -35,7 +35,8 @@ pub(super) fn assignments(
         let assignment = match given {
             Some(assignment) => assignment,
             None => {
-                let request = Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
+                let request =
+                    Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
                 match catch_unwind(AssertUnwindSafe(|| compiled.tuner.suggest(&request))) {
                     Ok(Ok(assignment)) => assignment,
                     Ok(Err(none)) => return (made, Some(Stop::None(none))),

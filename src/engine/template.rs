@@ -217,7 +217,10 @@ mod tests {
             (json!("${params.lr}"), json!(1e-7)),
             (json!("x=${params.lr} ${params.layers}"), json!("x=1e-7 3")),
             (json!({"args": ["${params.layers}", "--o=${params.optimizer}"]}), json!({"args": ["3", "--o=sgd"]})),
-            (json!({"env": [{"name": "L", "value": "${params.layers}"}]}), json!({"env": [{"name": "L", "value": "3"}]})),
+            (
+                json!({"env": [{"name": "L", "value": "${params.layers}"}]}),
+                json!({"env": [{"name": "L", "value": "3"}]}),
+            ),
             (json!(["a", "--m=${params.momentum}", "b"]), json!(["a", "b"])),
             (json!({"a": "${params.momentum}", "b": 1}), json!({"b": 1})),
             (json!("${params.momentum:-0.9}"), json!("0.9")),
@@ -241,8 +244,16 @@ mod tests {
         let table = [
             (json!({"a": ["${params.lr}"]}), None),
             (json!("${HOME}"), None),
-            (json!({"a": ["x", "${params.lR}"]}), Some("manifest.a[1]: ${params.lR} names no parameter; there are layers, lr")),
-            (json!("${trial.uid}"), Some("manifest: ${trial.uid} is not known; write ${params.NAME}, ${trial.name}, ${trial.index} or ${experiment.name}, or $${ for a literal ${")),
+            (
+                json!({"a": ["x", "${params.lR}"]}),
+                Some("manifest.a[1]: ${params.lR} names no parameter; there are layers, lr"),
+            ),
+            (
+                json!("${trial.uid}"),
+                Some(
+                    "manifest: ${trial.uid} is not known; write ${params.NAME}, ${trial.name}, ${trial.index} or ${experiment.name}, or $${ for a literal ${",
+                ),
+            ),
         ];
         for (manifest, expected) in table {
             assert_eq!(unknown_placeholders(&manifest, &known).first().map(String::as_str), expected, "{manifest}");

@@ -84,7 +84,10 @@ pub(super) fn step(trial: &Trial, context: &Context<'_>) -> Step {
     match (job, own) {
         (None, _) if started(trial) => step.job_vanished(),
         (None, _) => step.start(),
-        (Some(_), None) => step.wait(reasons::NAME_TAKEN, format!("a Job {} exists that is not this trial's; delete it", current_job(trial))),
+        (Some(_), None) => step.wait(
+            reasons::NAME_TAKEN,
+            format!("a Job {} exists that is not this trial's; delete it", current_job(trial)),
+        ),
         (Some(_), Some(job)) => step.with_job(job),
     }
 }
@@ -95,7 +98,8 @@ pub fn orphan(trial: &Trial, now: Timestamp) -> Option<Action> {
         return None;
     }
     let status = trial.status.clone().unwrap_or_default();
-    let message = format!("there is no Experiment {:?} in this namespace; the trial starts once there is", trial.spec.experiment);
+    let message =
+        format!("there is no Experiment {:?} in this namespace; the trial starts once there is", trial.spec.experiment);
     write_waiting(trial, &status, reasons::EXPERIMENT_NOT_FOUND, &message, now)
 }
 
@@ -131,7 +135,13 @@ pub(super) fn experiment_reference(experiment: &Experiment) -> Value {
 }
 
 /// The manifest with this trial's values filled in.
-pub(super) fn rendered(compiled: &Compiled, experiment: &str, trial: &str, index: Option<u32>, assignment: &Assignment) -> Value {
+pub(super) fn rendered(
+    compiled: &Compiled,
+    experiment: &str,
+    trial: &str,
+    index: Option<u32>,
+    assignment: &Assignment,
+) -> Value {
     render(&compiled.manifest, &Names { experiment, trial, index, assignment })
 }
 
@@ -218,11 +228,11 @@ impl TrialStep<'_> {
             }
         }
         let (name, uid) = (self.trial.name_any(), self.trial.uid().unwrap_or_default());
-        let by_hand = spec.manifest.is_none().then(|| {
-            rendered(compiled, &spec.experiment, &name, spec.index, &spec.assignments)
-        });
+        let by_hand =
+            spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, spec.index, &spec.assignments));
         let Some(manifest) = by_hand.as_ref().or(spec.manifest.as_ref()) else { return Step::default() };
-        let job = job_of(snapshot, compiled, (&name, &uid, spec.index, self.status.attempt), manifest, &spec.assignments);
+        let job =
+            job_of(snapshot, compiled, (&name, &uid, spec.index, self.status.attempt), manifest, &spec.assignments);
         Step { actions: vec![Action::CreateJob { trial: name, job: Box::new(job) }], ..Step::default() }
     }
 

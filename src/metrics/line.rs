@@ -95,7 +95,9 @@ fn text_pairs(text: &str) -> Vec<(String, f64)> {
     let mut from = 0;
     while let Some(at) = text[from..].find('=').map(|at| at + from) {
         let before = text[from..at].trim_end_matches([' ', '\t']);
-        let start = before.rfind(|c: char| !is_name(c)).map_or(0, |end| end + before[end..].chars().next().map_or(1, char::len_utf8));
+        let start = before
+            .rfind(|c: char| !is_name(c))
+            .map_or(0, |end| end + before[end..].chars().next().map_or(1, char::len_utf8));
         let name = &before[start..];
         let after = text[at + 1..].trim_start_matches([' ', '\t']);
         let value_at = text.len() - after.len();

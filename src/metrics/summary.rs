@@ -89,7 +89,12 @@ mod tests {
     fn seen(values: &[(Option<u64>, f64)]) -> MetricSummary {
         let mut summary = MetricSummary::new("m");
         for (step, value) in values {
-            summary.observe(&Observation { metric: "m".into(), step: *step, value: *value, time: Timestamp::UNIX_EPOCH });
+            summary.observe(&Observation {
+                metric: "m".into(),
+                step: *step,
+                value: *value,
+                time: Timestamp::UNIX_EPOCH,
+            });
         }
         summary
     }

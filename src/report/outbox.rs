@@ -112,7 +112,10 @@ mod tests {
     enum Event {
         Say,
         /// A batch is sent; it may be lost, its answer may be lost.
-        Send { arrives: bool, answered: bool },
+        Send {
+            arrives: bool,
+            answered: bool,
+        },
         /// An earlier batch arrives once more.
         Replay(usize),
         Store,

@@ -111,7 +111,8 @@ fn with_real_literals(text: &str) -> String {
             None if c.is_ascii_digit() => {
                 let word = at > 0 && (characters[at - 1].is_alphanumeric() || matches!(characters[at - 1], '_' | '.'));
                 let start = at;
-                while at < characters.len() && (characters[at].is_alphanumeric() || matches!(characters[at], '_' | '.')) {
+                while at < characters.len() && (characters[at].is_alphanumeric() || matches!(characters[at], '_' | '.'))
+                {
                     at += 1;
                 }
                 let token: String = characters[start..at].iter().collect();

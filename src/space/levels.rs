@@ -28,7 +28,9 @@ impl Domain {
         let last = self.levels().unwrap_or(1).saturating_sub(1);
         let level = level.min(last);
         match self {
-            Domain::Double { min, max, step, .. } => Value::Double((min + level as f64 * step.unwrap_or(0.0)).min(*max)),
+            Domain::Double { min, max, step, .. } => {
+                Value::Double((min + level as f64 * step.unwrap_or(0.0)).min(*max))
+            }
             Domain::Int { min, step, .. } => {
                 let offset = i128::from(level) * i128::from(step.unwrap_or(1));
                 Value::Int(i64::try_from(i128::from(*min) + offset).unwrap_or(i64::MAX))
@@ -49,7 +51,8 @@ impl Domain {
                 let wanted = value.as_f64()?;
                 let after = values.partition_point(|value| *value < wanted);
                 let near = [after.checked_sub(1), Some(after)].into_iter().flatten().filter(|at| *at < values.len());
-                near.min_by(|a, b| (values[*a] - wanted).abs().total_cmp(&(values[*b] - wanted).abs())).map(|at| at as u64)
+                near.min_by(|a, b| (values[*a] - wanted).abs().total_cmp(&(values[*b] - wanted).abs()))
+                    .map(|at| at as u64)
             }
             (Domain::Int { min, step, .. }, Value::Int(value)) => {
                 Some(value.abs_diff(*min) / step.unwrap_or(1).unsigned_abs().max(1))

@@ -132,7 +132,9 @@ impl SearchSpace {
                     checked.insert(name.clone(), parameter.domain.admit(value).unwrap_or_else(|_| value.clone()));
                 }
                 None if active => errors.push(SpaceError::new(name, "has no value".into())),
-                Some(_) => errors.push(SpaceError::new(name, "is given, but its conditions do not hold; leave it out".into())),
+                Some(_) => {
+                    errors.push(SpaceError::new(name, "is given, but its conditions do not hold; leave it out".into()))
+                }
                 None => {}
             }
         }

@@ -49,7 +49,11 @@ fn what_is_wrong_with_a_space() {
             "parameters[0].int: scale Log needs min greater than 0, not 0",
         ),
         (vec![parameter("a", choices(&["x", "x"]))], &[], "parameters[0].categorical.choices: holds a choice twice"),
-        (vec![parameter("a", Domain::Discrete { values: vec![1.0, 1.0] })], &[], "parameters[0].discrete.values: must be finite, no two alike"),
+        (
+            vec![parameter("a", Domain::Discrete { values: vec![1.0, 1.0] })],
+            &[],
+            "parameters[0].discrete.values: must be finite, no two alike",
+        ),
         (vec![parameter("a", int(1, 2)), parameter("a", int(1, 2))], &[], "parameters[1].name: \"a\" is used twice"),
         (
             vec![when(parameter("a", int(1, 2)), "b", &["1"]), parameter("b", int(1, 2))],
@@ -61,9 +65,17 @@ fn what_is_wrong_with_a_space() {
             &[],
             "parameters[1].when[0].in: \"y\" is no value of \"o\"",
         ),
-        (vec![parameter("a", int(1, 2))], &["b < 1"], "parameterConstraints[0]: names \"b\", which is no parameter; there are a"),
+        (
+            vec![parameter("a", int(1, 2))],
+            &["b < 1"],
+            "parameterConstraints[0]: names \"b\", which is no parameter; there are a",
+        ),
         (vec![parameter("a", int(1, 2))], &["a +"], "parameterConstraints[0]: is no CEL expression"),
-        (vec![parameter("a", int(1, 2))], &["a + 1"], "parameterConstraints[0]: gives no true or false; compare something, as in lr * layers < 0.2"),
+        (
+            vec![parameter("a", int(1, 2))],
+            &["a + 1"],
+            "parameterConstraints[0]: gives no true or false; compare something, as in lr * layers < 0.2",
+        ),
         (vec![parameter("a", int(1, 2))], &["a < 'x'"], "parameterConstraints[0]: cannot be evaluated"),
     ];
     for (parameters, constraints, message) in table {
@@ -117,12 +129,18 @@ fn what_is_wrong_with_an_assignment() {
         (r#"{"lr": 0.01, "layers": 2, "optimizer": "sgd", "momentum": 0}"#, ""),
         (r#"{"lr": 0.01, "layers": 2}"#, "optimizer: has no value"),
         (r#"{"lr": 0.01, "layers": 2, "optimizer": "sgd"}"#, "momentum: has no value"),
-        (r#"{"lr": 0.01, "layers": 2, "optimizer": "adam", "momentum": 0.5}"#, "momentum: is given, but its conditions do not hold; leave it out"),
+        (
+            r#"{"lr": 0.01, "layers": 2, "optimizer": "adam", "momentum": 0.5}"#,
+            "momentum: is given, but its conditions do not hold; leave it out",
+        ),
         (r#"{"lr": 2, "layers": 2, "optimizer": "adam"}"#, "lr: 2 is outside 0.00001 to 0.1"),
         (r#"{"lr": 0.01, "layers": 2.5, "optimizer": "adam"}"#, "layers: 2.5 is no whole number"),
         (r#"{"lr": "x", "layers": 2, "optimizer": "adam"}"#, "lr: x is text; write a number"),
         (r#"{"lr": 0.01, "layers": 2, "optimizer": "adamw"}"#, "optimizer: adamw is no choice; write one of sgd, adam"),
-        (r#"{"lr": 0.01, "layers": 2, "optimizer": "adam", "x": 1}"#, "x: is no parameter; there are lr, layers, optimizer, momentum, nesterov"),
+        (
+            r#"{"lr": 0.01, "layers": 2, "optimizer": "adam", "x": 1}"#,
+            "x: is no parameter; there are lr, layers, optimizer, momentum, nesterov",
+        ),
         (r#"{"lr": 0.1, "layers": 8, "optimizer": "adam"}"#, "lr * layers < 0.2: does not hold"),
     ];
     for (json, message) in table {
@@ -130,7 +148,8 @@ fn what_is_wrong_with_an_assignment() {
         let said = space.check(&assignment).err().map(|errors| errors[0].to_string()).unwrap_or_default();
         assert_eq!(said, message, "{json}");
     }
-    let checked = space.check(&serde_json::from_str(r#"{"lr": 0.01, "layers": 2.0, "optimizer": "sgd", "momentum": 0}"#).unwrap());
+    let checked = space
+        .check(&serde_json::from_str(r#"{"lr": 0.01, "layers": 2.0, "optimizer": "sgd", "momentum": 0}"#).unwrap());
     let checked = checked.unwrap();
     assert_eq!((&checked["layers"], &checked["momentum"]), (&Value::Int(2), &Value::Double(0.0)));
 }
@@ -157,7 +176,12 @@ fn unsatisfiable_constraints_are_said() {
 fn any_domain() -> impl Strategy<Value = Domain> {
     let scale = prop::sample::select(vec![Scale::Linear, Scale::Log]);
     prop_oneof![
-        (1e-6_f64..1.0, 1.0_f64..1e6, scale.clone()).prop_map(|(min, width, scale)| Domain::Double { min, max: min + width, scale, step: None }),
+        (1e-6_f64..1.0, 1.0_f64..1e6, scale.clone()).prop_map(|(min, width, scale)| Domain::Double {
+            min,
+            max: min + width,
+            scale,
+            step: None
+        }),
         (0.5_f64..2.0, 2_u32..9, 0.01_f64..0.5, scale.clone()).prop_map(|(min, levels, step, scale)| Domain::Double {
             min,
             max: min + f64::from(levels) * step,
@@ -165,13 +189,23 @@ fn any_domain() -> impl Strategy<Value = Domain> {
             step: Some(step)
         }),
         finite_domain(),
-        (1_i64..1000, 1_i64..1_000_000, scale).prop_map(|(min, width, scale)| Domain::Int { min, max: min + width, scale, step: None }),
+        (1_i64..1000, 1_i64..1_000_000, scale).prop_map(|(min, width, scale)| Domain::Int {
+            min,
+            max: min + width,
+            scale,
+            step: None
+        }),
     ]
 }
 
 fn finite_domain() -> impl Strategy<Value = Domain> {
     prop_oneof![
-        (-3_i64..3, 1_i64..6, 1_i64..3).prop_map(|(min, width, step)| Domain::Int { min, max: min + width.max(step), scale: Scale::Linear, step: Some(step) }),
+        (-3_i64..3, 1_i64..6, 1_i64..3).prop_map(|(min, width, step)| Domain::Int {
+            min,
+            max: min + width.max(step),
+            scale: Scale::Linear,
+            step: Some(step)
+        }),
         prop::sample::subsequence(vec!["a", "b", "c", "d"], 1..4).prop_map(|names| choices(&names)),
         prop::sample::subsequence(vec![-1.5, 0.0, 1.0, 2.0, 64.0], 1..5).prop_map(|values| Domain::Discrete { values }),
     ]

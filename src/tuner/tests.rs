@@ -32,8 +32,21 @@ fn spaces() -> Vec<(&'static str, SearchSpace)> {
     vec![
         ("real", space(vec![double("x", -5.0, 5.0, Scale::Linear), double("y", 1e-5, 1.0, Scale::Log)], &[])),
         ("finite", space(vec![int("a", 0, 4), choice("c", &["u", "v", "w"])], &[])),
-        ("conditional", space(vec![choice("c", &["u", "v"]), when(int("a", 1, 5), "c", "u"), when(double("x", 0.0, 1.0, Scale::Linear), "c", "v")], &[])),
-        ("constrained", space(vec![double("x", 0.0, 1.0, Scale::Linear), int("a", 1, 10)], &["x * a < 2", "a % 2 == 0"])),
+        (
+            "conditional",
+            space(
+                vec![
+                    choice("c", &["u", "v"]),
+                    when(int("a", 1, 5), "c", "u"),
+                    when(double("x", 0.0, 1.0, Scale::Linear), "c", "v"),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "constrained",
+            space(vec![double("x", 0.0, 1.0, Scale::Linear), int("a", 1, 10)], &["x * a < 2", "a % 2 == 0"]),
+        ),
         ("finite and constrained", space(vec![int("a", 0, 9), int("b", 0, 9)], &["a + b < 9"])),
         ("one value", space(vec![choice("c", &["only"])], &[])),
         ("many", space((0..300).map(|at| double(&format!("p{at}"), 0.0, 1.0, Scale::Linear)).collect(), &[])),
@@ -46,7 +59,13 @@ fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
 }
 
 /// Runs trials one after the other; the loss is a function of the assignment.
-fn run(name: &str, space: &SearchSpace, seed: u64, trials: u64, loss: impl Fn(&Assignment) -> f64) -> (History, Option<NoSuggestion>) {
+fn run(
+    name: &str,
+    space: &SearchSpace,
+    seed: u64,
+    trials: u64,
+    loss: impl Fn(&Assignment) -> f64,
+) -> (History, Option<NoSuggestion>) {
     let tuner = tuner(name, space);
     let mut history = History::new(space);
     for index in 0..trials {
@@ -118,7 +137,11 @@ fn finite_spaces_are_used_up_exactly() {
         let valid = (0..all).filter(|rank| space.satisfies(&space.configuration(*rank).unwrap())).count();
         for (name, _) in ALGORITHMS {
             let (history, end) = run(name, &space, 3, 10_000, |_| 1.0);
-            assert_eq!((history.len(), history.distinct(), end), (valid, valid, Some(NoSuggestion::Exhausted)), "{name} {label}");
+            assert_eq!(
+                (history.len(), history.distinct(), end),
+                (valid, valid, Some(NoSuggestion::Exhausted)),
+                "{name} {label}"
+            );
         }
     }
 }
@@ -143,9 +166,21 @@ fn settings_are_checked() {
     let (_, space) = spaces().swap_remove(0);
     let table = [
         ("Bayes", json!({}), "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE"),
-        ("TPE", json!({"startupTrials": -1}), "algorithm.settings.startupTrials: is -1; write a whole number from 0 to 10000"),
-        ("TPE", json!({"warmth": 1}), "algorithm.settings.warmth: is no setting of this algorithm; there are allowRepeats, startupTrials, candidates, priorWeight"),
-        ("TPE", json!({"priorWeight": "x"}), "algorithm.settings.priorWeight: is \"x\"; write a number from 0 to 1000000"),
+        (
+            "TPE",
+            json!({"startupTrials": -1}),
+            "algorithm.settings.startupTrials: is -1; write a whole number from 0 to 10000",
+        ),
+        (
+            "TPE",
+            json!({"warmth": 1}),
+            "algorithm.settings.warmth: is no setting of this algorithm; there are allowRepeats, startupTrials, candidates, priorWeight",
+        ),
+        (
+            "TPE",
+            json!({"priorWeight": "x"}),
+            "algorithm.settings.priorWeight: is \"x\"; write a number from 0 to 1000000",
+        ),
         ("Grid", json!({"points": 1}), "algorithm.settings.points: is 1; write a whole number from 2 to 1000"),
         ("Random", json!({"allowRepeats": 1}), "algorithm.settings.allowRepeats: is 1; write true or false"),
     ];
@@ -164,7 +199,8 @@ fn repeats_may_be_asked_for() {
         let tuner = build(name, &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
         let mut history = History::new(&space);
         for index in 0..20 {
-            let assignment = tuner.suggest(&Request { space: &space, history: &history, pending: &[], seed: 1, index }).unwrap();
+            let assignment =
+                tuner.suggest(&Request { space: &space, history: &history, pending: &[], seed: 1, index }).unwrap();
             history.insert(Finished { index, assignment, outcome: Outcome::Complete { losses: vec![0.0] } });
         }
         assert_eq!((history.len(), history.distinct()), (20, 2), "{name}");
@@ -174,16 +210,16 @@ fn repeats_may_be_asked_for() {
 /// Two functions with one good region, one of them over mixed and conditional parameters.
 #[test]
 fn tpe_finds_better_than_random() {
-    let smooth = SearchSpace::new(vec![double("x", -5.0, 5.0, Scale::Linear), double("y", 1e-5, 1.0, Scale::Log)], &[]).unwrap();
+    let smooth =
+        SearchSpace::new(vec![double("x", -5.0, 5.0, Scale::Linear), double("y", 1e-5, 1.0, Scale::Log)], &[]).unwrap();
     let mixed = SearchSpace::new(
         vec![choice("c", &["u", "v", "w"]), int("a", 0, 50), when(double("x", 0.0, 1.0, Scale::Linear), "c", "v")],
         &[],
     )
     .unwrap();
     let number = |a: &Assignment, name: &str| a.get(name).and_then(crate::space::Value::as_f64);
-    let bowl = |a: &Assignment| {
-        (number(a, "x").unwrap() - 2.0).powi(2) + (number(a, "y").unwrap().log10() + 3.0).powi(2)
-    };
+    let bowl =
+        |a: &Assignment| (number(a, "x").unwrap() - 2.0).powi(2) + (number(a, "y").unwrap().log10() + 3.0).powi(2);
     let branch = |a: &Assignment| {
         let x = number(a, "x").map_or(1.0, |x| (x - 0.3).powi(2));
         x + ((number(a, "a").unwrap() - 37.0) / 50.0).powi(2)
@@ -211,7 +247,8 @@ fn parallel_trials_spread() {
     let tuner = tuner("TPE", &space);
     let mut pending: Vec<Assignment> = Vec::new();
     for index in 30..46 {
-        let next = tuner.suggest(&Request { space: &space, history: &history, pending: &pending, seed: 1, index }).unwrap();
+        let next =
+            tuner.suggest(&Request { space: &space, history: &history, pending: &pending, seed: 1, index }).unwrap();
         assert!(!pending.contains(&next));
         pending.push(next);
     }
@@ -219,12 +256,16 @@ fn parallel_trials_spread() {
 
 #[test]
 fn a_sobol_sequence_is_more_even_than_chance() {
-    let space = SearchSpace::new(vec![double("x", 0.0, 1.0, Scale::Linear), double("y", 0.0, 1.0, Scale::Linear)], &[]).unwrap();
+    let space = SearchSpace::new(vec![double("x", 0.0, 1.0, Scale::Linear), double("y", 0.0, 1.0, Scale::Linear)], &[])
+        .unwrap();
     let (history, _) = run("Sobol", &space, 9, 256, |_| 0.0);
     let mut cells = [[0_u32; 16]; 16];
     for finished in history.iter() {
         let cell = |name: &str| (finished.assignment[name].as_f64().unwrap() * 16.0) as usize;
         cells[cell("x").min(15)][cell("y").min(15)] += 1;
     }
-    assert!(cells.iter().flatten().all(|count| *count == 1), "256 points of a (0, 2)-sequence: one in each of 16 x 16 cells");
+    assert!(
+        cells.iter().flatten().all(|count| *count == 1),
+        "256 points of a (0, 2)-sequence: one in each of 16 x 16 cells"
+    );
 }

@@ -186,7 +186,8 @@ impl Mixture {
             let Some(component) = self.components.get(at) else { return weight.ln() + uniform };
             let normalisers = &self.normalisers[at * dimensions..(at + 1) * dimensions];
             let each = point.0.iter().zip(&component.0).zip(self.kernels.iter().zip(normalisers));
-            let density: f64 = each.map(|((x, mean), (kernel, normaliser))| log_kernel(*x, *mean, kernel, *normaliser)).sum();
+            let density: f64 =
+                each.map(|((x, mean), (kernel, normaliser))| log_kernel(*x, *mean, kernel, *normaliser)).sum();
             weight.ln() + density
         });
         let terms: Vec<f64> = terms.collect();

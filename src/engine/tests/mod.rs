@@ -3,8 +3,8 @@
 mod model;
 
 use super::result::{Ending, ending};
-use crate::api::conditions::types;
 use crate::api::Trial;
+use crate::api::conditions::types;
 use model::{Model, Play};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -38,7 +38,14 @@ fn end_state(model: &Model) -> Value {
         })
         .collect();
     let status = model.experiment.status.clone().unwrap();
-    json!([trials, status.best, status.trials, model.condition(types::COMPLETE), model.condition(types::FAILED), model.jobs.len()])
+    json!([
+        trials,
+        status.best,
+        status.trials,
+        model.condition(types::COMPLETE),
+        model.condition(types::FAILED),
+        model.jobs.len()
+    ])
 }
 
 #[test]
@@ -53,23 +60,66 @@ fn from_the_first_trial_to_the_best_parameters() {
     let best = model.experiment.status.as_ref().unwrap().best.clone().unwrap();
     let highest = model.trials.values().map(x).fold(f64::MIN, f64::max);
     assert_eq!(best.value, highest);
-    assert_eq!(model.trials["e-00003"].spec.manifest.as_ref().unwrap().pointer("/spec/template/spec/containers/0/command/1").unwrap(),
-        &json!(model.trials["e-00003"].spec.assignments["x"].to_string()));
+    assert_eq!(
+        model.trials["e-00003"]
+            .spec
+            .manifest
+            .as_ref()
+            .unwrap()
+            .pointer("/spec/template/spec/containers/0/command/1")
+            .unwrap(),
+        &json!(model.trials["e-00003"].spec.assignments["x"].to_string())
+    );
 }
 
 #[test]
 fn how_an_experiment_ends() {
     let table: Vec<(&str, Value, fn(&Trial) -> Play, (&str, &str))> = vec![
-        ("goal", json!({"objectives": [{"metric": "accuracy", "direction": "Maximize", "goal": 0.0}]}), good, ("Complete", "GoalReached")),
-        ("goal of a minimum", json!({"objectives": [{"metric": "accuracy", "direction": "Minimize", "goal": 0.9999}]}), good, ("Complete", "GoalReached")),
+        (
+            "goal",
+            json!({"objectives": [{"metric": "accuracy", "direction": "Maximize", "goal": 0.0}]}),
+            good,
+            ("Complete", "GoalReached"),
+        ),
+        (
+            "goal of a minimum",
+            json!({"objectives": [{"metric": "accuracy", "direction": "Minimize", "goal": 0.9999}]}),
+            good,
+            ("Complete", "GoalReached"),
+        ),
         ("all fail", json!({}), |_| Play::Fail, ("Failed", "MaxFailedTrialsExceeded")),
-        ("all fail, and may", json!({"limits": {"maxFailedTrials": 6}}), |_| Play::Fail, ("Failed", "NoSuccessfulTrial")),
+        (
+            "all fail, and may",
+            json!({"limits": {"maxFailedTrials": 6}}),
+            |_| Play::Fail,
+            ("Failed", "NoSuccessfulTrial"),
+        ),
         ("none reports", json!({"limits": {"maxFailedTrials": 6}}), |_| Play::Silent, ("Failed", "NoSuccessfulTrial")),
-        ("time is up", json!({"limits": {"maxDuration": "20s"}}), |t| if x(t) < 0.5 { Play::Value(1.0) } else { Play::Forever }, ("Complete", "MaxDurationReached")),
-        ("time is up, nothing known", json!({"limits": {"maxDuration": "20s"}}), |_| Play::Forever, ("Failed", "NoSuccessfulTrial")),
-        ("space is used up", json!({"parameters": [{"name": "x", "int": {"min": 1, "max": 3}}], "algorithm": {"name": "Grid"}}), good, ("Complete", "SearchSpaceExhausted")),
+        (
+            "time is up",
+            json!({"limits": {"maxDuration": "20s"}}),
+            |t| if x(t) < 0.5 { Play::Value(1.0) } else { Play::Forever },
+            ("Complete", "MaxDurationReached"),
+        ),
+        (
+            "time is up, nothing known",
+            json!({"limits": {"maxDuration": "20s"}}),
+            |_| Play::Forever,
+            ("Failed", "NoSuccessfulTrial"),
+        ),
+        (
+            "space is used up",
+            json!({"parameters": [{"name": "x", "int": {"min": 1, "max": 3}}], "algorithm": {"name": "Grid"}}),
+            good,
+            ("Complete", "SearchSpaceExhausted"),
+        ),
         ("nodes are lost", json!({}), |t| Play::Lost(2, x(t)), ("Complete", "MaxTrialsReached")),
-        ("nodes are lost for ever", json!({"limits": {"maxFailedTrials": 6}}), |t| Play::Lost(9, x(t)), ("Failed", "NoSuccessfulTrial")),
+        (
+            "nodes are lost for ever",
+            json!({"limits": {"maxFailedTrials": 6}}),
+            |t| Play::Lost(9, x(t)),
+            ("Failed", "NoSuccessfulTrial"),
+        ),
     ];
     for (name, spec, play, (r#type, reason)) in table {
         let mut model = Model::new(spec, play);
@@ -93,9 +143,21 @@ fn what_is_wrong_is_said_before_any_trial() {
     let table = [
         (container(json!({"name": "other", "command": ["x"]})), "InvalidTemplate", "there is no container \"train\""),
         (container(json!({"name": "train", "image": "i"})), "InvalidTemplate", "has no command"),
-        (container(json!({"name": "train", "command": ["${params.y}"]})), "InvalidTemplate", "${params.y} names no parameter; there are x"),
-        (json!({"trialTemplate": {"manifest": {"spec": {"template": {"spec": {"restartPolicy": "Always"}}}}}}), "InvalidTemplate", "restartPolicy: write Never"),
-        (json!({"trialTemplate": {"manifest": {"spec": {"ttlSecondsAfterFinished": 5}}}}), "InvalidTemplate", "ttlSecondsAfterFinished: leave it out"),
+        (
+            container(json!({"name": "train", "command": ["${params.y}"]})),
+            "InvalidTemplate",
+            "${params.y} names no parameter; there are x",
+        ),
+        (
+            json!({"trialTemplate": {"manifest": {"spec": {"template": {"spec": {"restartPolicy": "Always"}}}}}}),
+            "InvalidTemplate",
+            "restartPolicy: write Never",
+        ),
+        (
+            json!({"trialTemplate": {"manifest": {"spec": {"ttlSecondsAfterFinished": 5}}}}),
+            "InvalidTemplate",
+            "ttlSecondsAfterFinished: leave it out",
+        ),
         (json!({"parameterConstraints": ["x <"]}), "InvalidSearchSpace", "parameterConstraints[0]"),
         (json!({"parameterConstraints": ["y < 5"]}), "InvalidSearchSpace", "parameterConstraints[0]"),
         (json!({"algorithm": {"settings": {"warmth": 1}}}), "InvalidAlgorithm", "warmth"),
@@ -168,7 +230,8 @@ fn by_hand(name: &str, assignments: &Value) -> Trial {
 
 #[test]
 fn a_trial_made_by_hand_joins() {
-    let mut model = Model::new(json!({}), |trial| if trial.spec.index.is_none() { Play::Value(7.0) } else { good(trial) });
+    let mut model =
+        Model::new(json!({}), |trial| if trial.spec.index.is_none() { Play::Value(7.0) } else { good(trial) });
     model.settle(&mut usize::MAX.clone());
     model.add(by_hand("mine", &json!({"x": 0.25})));
     model.add(by_hand("wrong", &json!({"x": 4})));
@@ -261,26 +324,50 @@ fn arbitrary_json() -> impl Strategy<Value = Value> {
     ];
     leaf.prop_recursive(3, 24, 4, |inner| {
         let key = prop::sample::select(vec![
-            "name", "x", "spec", "template", "containers", "command", "conditions", "trials", "best", "min", "max", "double",
+            "name",
+            "x",
+            "spec",
+            "template",
+            "containers",
+            "command",
+            "conditions",
+            "trials",
+            "best",
+            "min",
+            "max",
+            "double",
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(key, inner, 0..4)
-                .prop_map(|fields| Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            prop::collection::btree_map(key, inner, 0..4).prop_map(|fields| Value::Object(
+                fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
         ]
     })
 }
 
 fn arbitrary_spec() -> impl Strategy<Value = Value> {
-    let number = prop_oneof![Just(0.0), Just(1.0), Just(f64::MAX), Just(f64::MIN), Just(1e-300), any::<i32>().prop_map(f64::from)];
-    (arbitrary_json(), number.clone(), number, prop::sample::select(vec!["Random", "Grid", "Sobol", "TPE", "?"]), any::<u32>()).prop_map(
-        |(json, min, max, algorithm, limit)| {
+    let number = prop_oneof![
+        Just(0.0),
+        Just(1.0),
+        Just(f64::MAX),
+        Just(f64::MIN),
+        Just(1e-300),
+        any::<i32>().prop_map(f64::from)
+    ];
+    (
+        arbitrary_json(),
+        number.clone(),
+        number,
+        prop::sample::select(vec!["Random", "Grid", "Sobol", "TPE", "?"]),
+        any::<u32>(),
+    )
+        .prop_map(|(json, min, max, algorithm, limit)| {
             json!({
                 "parameters": [{"name": "x", "double": {"min": min, "max": max}}],
                 "algorithm": {"name": algorithm, "settings": json},
                 "limits": {"maxTrials": limit, "parallelTrials": limit % 7},
                 "trialTemplate": {"manifest": json},
             })
-        },
-    )
+        })
 }

@@ -153,13 +153,25 @@ impl Model {
                 self.created_jobs.push(format!("{owner_uid}/{name}"));
                 let (uid, resource_version) = (format!("uid-of-{name}-{}", self.version), self.next_version());
                 let created = Some(self.now);
-                let view = JobView { name: name.clone(), uid, resource_version, trial, owner_uid, created, ..JobView::default() };
+                let view = JobView {
+                    name: name.clone(),
+                    uid,
+                    resource_version,
+                    trial,
+                    owner_uid,
+                    created,
+                    ..JobView::default()
+                };
                 self.jobs.insert(name, view);
             }
             Action::WriteTrialStatus { name, resource_version, patch, .. } => {
                 let version = self.next_version();
                 let trial = self.trials.get_mut(&name).unwrap();
-                assert_eq!(trial.resource_version().as_deref(), Some(resource_version.as_str()), "stale write to {name}");
+                assert_eq!(
+                    trial.resource_version().as_deref(),
+                    Some(resource_version.as_str()),
+                    "stale write to {name}"
+                );
                 let status = trial.status.get_or_insert_default();
                 status.attempt = patch.attempt;
                 status.start_time = patch.start_time;
@@ -222,9 +234,14 @@ impl Model {
                 Play::Forever => continue,
                 Play::Silent => (None, ("Complete", "", "")),
                 Play::Fail => (None, ("Failed", "BackoffLimitExceeded", "failed")),
-                Play::Lost(times, _) if attempt < times => {
-                    (None, ("Failed", "PodFailurePolicy", "Pod has condition DisruptionTarget matching FailJob rule at index 0"))
-                }
+                Play::Lost(times, _) if attempt < times => (
+                    None,
+                    (
+                        "Failed",
+                        "PodFailurePolicy",
+                        "Pod has condition DisruptionTarget matching FailJob rule at index 0",
+                    ),
+                ),
                 Play::Value(value) | Play::Lost(_, value) => (Some(value), ("Complete", "", "")),
             };
             if let Some(value) = value {
