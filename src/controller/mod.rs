@@ -1,1 +1,27 @@
 //! The only room that holds a kube Client for our kinds: watches, snapshot, act, lease, events.
+
+mod act;
+mod backoff;
+mod clock;
+mod desk;
+mod events;
+mod failure;
+mod index;
+mod job;
+mod lease;
+mod mutation;
+mod operator;
+mod patch;
+mod pods;
+mod queue;
+mod reconcile;
+mod shared;
+mod telemetry;
+mod watch;
+mod wire;
+mod workers;
+
+pub use clock::Clock;
+pub use mutation::Mutation;
+pub use operator::{Config, LeaseName, Operator, OperatorError};
+pub use telemetry::Telemetry;
