@@ -108,7 +108,7 @@ pub struct Objective {
     pub direction: Direction,
     /// The experiment is complete once a trial reaches this value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -1e300, max = 1e300))]
+    #[schemars(range(min = -1e18, max = 1e18))]
     pub goal: Option<f64>,
     /// Which of a trial's values counts.
     #[serde(default)]

@@ -30,6 +30,8 @@ pub const VERSION: &str = "v1alpha1";
 pub mod labels {
     /// On Trials, Jobs and Pods: name of the Experiment.
     pub const EXPERIMENT: &str = "automl.dev/experiment";
+    /// On Trials, Jobs and Pods: UID of the Experiment.
+    pub const EXPERIMENT_UID: &str = "automl.dev/experiment-uid";
     /// On Jobs and Pods: name of the Trial.
     pub const TRIAL: &str = "automl.dev/trial";
     /// On Trials, Jobs and Pods: the trial's index; absent for a Trial made by hand.

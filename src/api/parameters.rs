@@ -42,21 +42,24 @@ pub struct Parameter {
     "!has(self.scale) || self.scale != 'Log' || self.min > 0.0",
     "scale Log needs min greater than 0"
 ))]
-#[x_kube(validation = ("!has(self.step) || self.step <= self.max - self.min", "step must not exceed max - min"))]
+#[x_kube(validation = (
+    "!has(self.step) || (self.step > 0.0 && self.step <= self.max - self.min)",
+    "step must be greater than 0 and not exceed max - min"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct DoubleDomain {
     /// Smallest value.
-    #[schemars(range(min = -1e300, max = 1e300))]
+    #[schemars(range(min = -1e18, max = 1e18))]
     pub min: f64,
     /// Largest value.
-    #[schemars(range(min = -1e300, max = 1e300))]
+    #[schemars(range(min = -1e18, max = 1e18))]
     pub max: f64,
     /// Linear, or Log for values that span orders of magnitude.
     #[serde(default)]
     pub scale: ScaleName,
     /// Only `min`, `min + step`, `min + 2 step`, ... are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1e-300, max = 1e300))]
+    #[schemars(range(max = 1e18))]
     pub step: Option<f64>,
 }
 
@@ -100,7 +103,7 @@ pub struct CategoricalDomain {
 #[serde(rename_all = "camelCase")]
 pub struct DiscreteDomain {
     /// At least one, no two alike; they are put in ascending order.
-    #[schemars(length(min = 1, max = 2000), inner(range(min = -1e300, max = 1e300)))]
+    #[schemars(length(min = 1, max = 2000), inner(range(min = -1e18, max = 1e18)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub values: Vec<f64>,
 }

@@ -11,6 +11,8 @@ pub struct JobView {
     pub uid: String,
     /// `metadata.resourceVersion`.
     pub resource_version: String,
+    /// Name of the Trial, by its label.
+    pub trial: String,
     /// UID of the controlling owner; empty when there is none.
     pub owner_uid: String,
     /// `metadata.deletionTimestamp` is set.

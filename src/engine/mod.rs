@@ -18,11 +18,15 @@ mod suggest;
 mod template;
 mod trial;
 
+#[cfg(test)]
+mod tests;
+
 pub use action::{Action, Event, Plan, TrialPatch};
 pub use compile::{Compiled, Problem, compile};
 pub use inject::Settings;
 pub use job::{JobCondition, JobView, job_name};
-pub use ledger::Ledger;
+pub use ledger::{Ended, EndedCounts, Ledger};
+pub use result::Ending;
 pub use plan::plan;
-pub use snapshot::{Facts, Probe, Refusal, Snapshot};
+pub use snapshot::{Facts, Probe, Refusal, Snapshot, Waiting};
 pub use trial::orphan;

@@ -26,17 +26,28 @@ pub struct Facts {
     pub probe: Option<Probe>,
     /// Names of Jobs that the API server said do not exist, by [`super::Action::ConfirmJob`].
     pub jobs_gone: BTreeSet<String>,
-    /// Name of a Job -> why its pods do not run, by [`super::Action::InspectPods`]; empty: looked, nothing to say.
-    pub waiting: BTreeMap<String, String>,
-    /// Name of a Trial -> why the API server did not take its Job, and whether trying again may help.
+    /// Name of a Job -> why its pods do not run, by [`super::Action::InspectPods`].
+    pub waiting: BTreeMap<String, Waiting>,
+    /// Name of a Job -> why the API server did not take it.
     pub refused: BTreeMap<String, Refusal>,
     /// When the Experiment's status was last written, for coalescing.
     pub status_written: Option<Timestamp>,
 }
 
+/// Why a Job's pods do not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// A sentence; empty when the pods say nothing.
+    pub why: String,
+    /// When they were looked at.
+    pub at: Timestamp,
+}
+
 /// Why the API server did not take a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// When it was tried.
+    pub at: Timestamp,
     /// The API server's sentence.
     pub message: String,
     /// The Job itself is wrong (400, 422): trying again cannot help. Otherwise (403: quota, policy) it may.
