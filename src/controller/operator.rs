@@ -8,6 +8,7 @@ use super::job::{self, SlimJob};
 use super::lease::{Elector, Gate};
 use super::mutation::Mutation;
 use super::reconcile::Reconciler;
+use super::reports::Reports;
 use super::shared::Shared;
 use super::telemetry::Telemetry;
 use super::watch::{Seen, follow};
@@ -39,8 +40,6 @@ pub struct Config {
     pub lease: Option<LeaseName>,
     /// Experiments that are worked on at a time.
     pub concurrency: usize,
-    /// Shortest time between two writes of a running trial's metrics.
-    pub metrics_interval: Duration,
     /// The time.
     pub clock: Clock,
     /// A deliberate fault; tests only.
@@ -70,9 +69,11 @@ pub struct Operator {
     shared: Arc<Shared>,
     gate: Gate,
     telemetry: Telemetry,
+    reports: Arc<Reports>,
     stop: watch::Sender<bool>,
     workers: JoinSet<()>,
-    background: JoinSet<()>,
+    /// The watches; they end with the operator.
+    _background: JoinSet<()>,
     election: JoinSet<()>,
 }
 
@@ -92,6 +93,14 @@ impl Operator {
         let (events, publisher) = Events::new(client.clone(), pen.clone(), config.clock, &config.identity);
         workers.spawn(publisher);
         let hand = Hand::new(client.clone(), pen.clone(), config.mutation);
+        let reports = Arc::new(Reports::new(
+            client.clone(),
+            hand.clone(),
+            shared.clone(),
+            config.clock,
+            (gate.clone(), telemetry.clone()),
+            config.mutation,
+        ));
         let reconciler = Arc::new(Reconciler::new(
             shared.clone(),
             hand,
@@ -110,7 +119,7 @@ impl Operator {
             let elector = Elector::new(client, namespace, &lease.name, &config.identity, config.clock, gate.clone());
             election.spawn(elect(elector, stop.subscribe()));
         }
-        Ok(Operator { shared, gate, telemetry, stop, workers, background, election })
+        Ok(Operator { shared, gate, telemetry, reports, stop, workers, _background: background, election })
     }
 
     /// All caches are filled: this process could act at once.
@@ -121,6 +130,11 @@ impl Operator {
     /// This process may write.
     pub fn is_leading(&self) -> bool {
         self.gate.is_open()
+    }
+
+    /// For the server: where reports go.
+    pub fn reports(&self) -> Arc<Reports> {
+        self.reports.clone()
     }
 
     /// The operator's own metrics.
