@@ -139,10 +139,10 @@ impl ApiServer {
             let read: Vec<u64> = table.cursors.keys().copied().collect();
             let newest = table.newest;
             for watch in read {
-                if let Some(cursor) = table.cursors.get_mut(&watch) {
-                    if *cursor >= newest {
-                        *cursor = current;
-                    }
+                if let Some(cursor) = table.cursors.get_mut(&watch)
+                    && *cursor >= newest
+                {
+                    *cursor = current;
                 }
             }
             table.wake();
