@@ -95,11 +95,25 @@ impl Checker {
             }
         };
         if !fits {
-            let found = type_name(value);
-            let detail = format!("{path} in body must be of type {}: {found:?}", kind.name());
-            self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
+            self.refuse_type(schema, kind, value, path);
         }
         fits
+    }
+
+    fn refuse_type(&mut self, schema: &Schema, kind: Type, value: &Value, path: &str) {
+        let fraction = kind == Type::Integer && value.is_number();
+        // kube-apiserver speaks of a fraction in Go's words where the field has a format, and says it twice.
+        let (wanted, found, format) = match (fraction, schema.format.as_str()) {
+            (true, "") => ("integer", "number", Some("(default format)".to_owned())),
+            (true, format) => (format, "float64", Some(format!("with format {format}"))),
+            (false, _) => (kind.name(), type_name(value), None),
+        };
+        let detail = format!("{path} in body must be of type {wanted}: {found:?}");
+        self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
+        if let Some(format) = format {
+            let detail = format!("Checked value must be of type integer {format} in {path}");
+            self.errors.push(FieldError::invalid("<nil>", json!(""), detail));
+        }
     }
 
     fn check_enum(&mut self, schema: &Schema, value: &Value, path: &str) {
