@@ -162,9 +162,8 @@ impl Hand {
         let request = http::Request::post(url).header(http::header::CONTENT_TYPE, "application/json");
         let request = request.body(job.to_string().into_bytes()).map_err(kube::Error::HttpError);
         let answer = async { self.client.request::<Value>(request?).await };
-        let probed = |refusal: Option<String>, may_pass: bool| {
-            Ok(Done::Done(Learnt::Probed { generation, refusal, may_pass }))
-        };
+        let probed =
+            |refusal: Option<String>, may_pass: bool| Ok(Done::Done(Learnt::Probed { generation, refusal, may_pass }));
         match timed(format!("try out Job in {ns}"), answer).await {
             Ok(_) => probed(None, false),
             // A namesake says nothing against the template.
@@ -236,7 +235,9 @@ impl Hand {
         let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}")).limit(20);
         let why = match timed(format!("list Pods of Job {ns}/{job}"), api.list(&params)).await {
             Ok(pods) => pods::why(found.is_suspended(), found.labels(), &pods.items),
-            Err(failure) if failure.class == Class::Forbidden => format!("its pods cannot be read: {}", failure.message),
+            Err(failure) if failure.class == Class::Forbidden => {
+                format!("its pods cannot be read: {}", failure.message)
+            }
             Err(failure) => return Err(failure),
         };
         Ok(Done::Done(Learnt::Waiting(job.to_owned(), why)))

@@ -3,7 +3,9 @@
 use super::act::Learnt;
 use super::index::Change;
 use crate::api::Experiment;
-use crate::engine::{Compiled, Facts, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting, job_name};
+use crate::engine::{
+    Compiled, Facts, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting, job_name,
+};
 use crate::engine::{compile, plan};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -39,7 +41,8 @@ impl Desk {
                     }
                 }
                 Change::TrialGone(name) => {
-                    let attempt = self.ledger.trial(&name).and_then(|trial| trial.status.as_ref()).map_or(0, |s| s.attempt);
+                    let attempt =
+                        self.ledger.trial(&name).and_then(|trial| trial.status.as_ref()).map_or(0, |s| s.attempt);
                     self.ledger.remove_trial(&name);
                     self.forget_trial(&name, attempt);
                 }

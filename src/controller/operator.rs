@@ -196,8 +196,12 @@ fn watch_all(tasks: &mut JoinSet<()>, client: &Client, namespace: Option<&str>, 
     let experiments = api::<DeserializeGuard<Experiment>>(client, namespace);
     tasks.spawn(async move {
         follow(experiments, "Experiments", None, |seen| match seen {
-            Seen::Present(found) => readable(*found).into_iter().for_each(|found| index.with(|i| i.see_experiment(found))),
-            Seen::Deleted(last) => readable(*last).into_iter().for_each(|last| index.with(|i| i.experiment_deleted(&last))),
+            Seen::Present(found) => {
+                readable(*found).into_iter().for_each(|found| index.with(|i| i.see_experiment(found)))
+            }
+            Seen::Deleted(last) => {
+                readable(*last).into_iter().for_each(|last| index.with(|i| i.experiment_deleted(&last)))
+            }
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Experiment, &names, version)),
         })
         .await;
@@ -246,7 +250,8 @@ fn readable<K: Resource<DynamicType = ()>>(found: DeserializeGuard<K>) -> Option
             Some(object)
         }
         Err(invalid) => {
-            let (namespace, name) = (invalid.metadata.namespace.unwrap_or_default(), invalid.metadata.name.unwrap_or_default());
+            let (namespace, name) =
+                (invalid.metadata.namespace.unwrap_or_default(), invalid.metadata.name.unwrap_or_default());
             tracing::warn!(kind = %K::kind(&()), namespace, name, error = invalid.error, "cannot be read, and is left alone");
             None
         }

@@ -10,8 +10,8 @@ use super::mutation::Mutation;
 use super::shared::Shared;
 use super::watch::Name;
 use super::wire::Pen;
-use crate::api::conditions::{is_true, types};
 use crate::api::Experiment;
+use crate::api::conditions::{is_true, types};
 use crate::engine::{Action, Plan, Settings, orphan};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -195,7 +195,9 @@ impl Reconciler {
 
     fn tell_events(&self, experiment: &Experiment, action: &Action) {
         match action {
-            Action::WriteTrialStatus { event, .. } => event.iter().for_each(|event| self.events.tell(experiment, event)),
+            Action::WriteTrialStatus { event, .. } => {
+                event.iter().for_each(|event| self.events.tell(experiment, event))
+            }
             Action::WriteExperimentStatus { events, .. } => {
                 events.iter().for_each(|event| self.events.tell(experiment, event));
             }
@@ -246,7 +248,9 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
         Action::ProbeTemplate { generation, .. } => {
             Some(Learnt::Probed { generation: *generation, refusal: Some(message), may_pass: true })
         }
-        Action::InspectPods { job } => Some(Learnt::Waiting(job.clone(), format!("its pods cannot be read: {message}"))),
+        Action::InspectPods { job } => {
+            Some(Learnt::Waiting(job.clone(), format!("its pods cannot be read: {message}")))
+        }
         _ => None,
     }
 }
@@ -266,7 +270,12 @@ fn bug(experiment: &Experiment, said: String) -> Failure {
 fn contested(experiment: &Experiment) -> Failure {
     let (namespace, name) = name(experiment);
     let message = "the objects keep changing while they are worked on".to_owned();
-    Failure { call: format!("pass over Experiment {namespace}/{name}"), class: Class::Conflict, message, retry_after: None }
+    Failure {
+        call: format!("pass over Experiment {namespace}/{name}"),
+        class: Class::Conflict,
+        message,
+        retry_after: None,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

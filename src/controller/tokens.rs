@@ -109,7 +109,8 @@ impl Tokens {
         let found = found.filter(|found| found.uid().as_deref() == Some(uid.as_str()));
         let Some(found) = found else { return Err(Denied::Pod(label, "it does not exist any more")) };
         // Labels are for anyone to write who may write pods; the chain of owners is the API server's and ours.
-        let Some(job) = found.owner_references().iter().find(|owner| owner.controller == Some(true) && owner.kind == "Job")
+        let Some(job) =
+            found.owner_references().iter().find(|owner| owner.controller == Some(true) && owner.kind == "Job")
         else {
             return Err(Denied::Pod(label, "no Job controls it"));
         };
@@ -121,9 +122,7 @@ impl Tokens {
         }
         let trial = owner.owner_references().iter().find(|owner| owner.controller == Some(true));
         match trial.filter(|trial| trial.kind == "Trial" && trial.api_version.starts_with("automl.dev/")) {
-            Some(trial) => {
-                Ok(Caller { trial: (namespace, trial.name.clone()), trial_uid: trial.uid.clone() })
-            }
+            Some(trial) => Ok(Caller { trial: (namespace, trial.name.clone()), trial_uid: trial.uid.clone() }),
             None => Err(Denied::Pod(label, "its Job is no trial's")),
         }
     }

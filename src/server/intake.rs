@@ -4,10 +4,10 @@
 //! worth nothing: an agent says again whatever was not acknowledged, so a crash loses nothing.
 
 use super::pending::Pending;
+use crate::api::Trial;
 use crate::controller::{Mutation, Name, Queue, Reports, Standing};
 use crate::metrics::Observation;
 use crate::report::{Answer, Batch, Stop};
-use crate::api::Trial;
 use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

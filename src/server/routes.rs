@@ -48,9 +48,11 @@ async fn answer(
     let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
     let batch: Batch = serde_json::from_slice(&body)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the batch cannot be read: {error}")))?;
-    let theirs = caller.trial.0 == batch.namespace && caller.trial.1 == batch.trial && caller.trial_uid == batch.trial_uid;
+    let theirs =
+        caller.trial.0 == batch.namespace && caller.trial.1 == batch.trial && caller.trial_uid == batch.trial_uid;
     if !theirs {
-        let message = format!("the token is that of Trial {}/{}, the batch is another's", caller.trial.0, caller.trial.1);
+        let message =
+            format!("the token is that of Trial {}/{}, the batch is another's", caller.trial.0, caller.trial.1);
         return Err(Refusal::new(StatusCode::FORBIDDEN, message));
     }
     Ok(intake.receive(&batch).await?)

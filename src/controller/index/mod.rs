@@ -314,7 +314,8 @@ impl Index {
         match kind {
             Kind::Experiment => {
                 let known = self.experiments.iter();
-                let gone: Vec<Name> = known.filter(|(n, e)| missing(n, self::version(&***e))).map(|(n, _)| n.clone()).collect();
+                let gone: Vec<Name> =
+                    known.filter(|(n, e)| missing(n, self::version(&***e))).map(|(n, _)| n.clone()).collect();
                 gone.iter().for_each(|name| self.experiment_gone(name));
             }
             Kind::Trial => {

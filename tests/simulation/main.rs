@@ -1,0 +1,8 @@
+//! The real controllers against the embedded control plane, in simulated time: whole experiments in milliseconds, with
+//! an operator that is killed, starved, lied to and restarted.
+
+mod cluster;
+mod experiments;
+mod script;
+mod whole;
+mod world;
