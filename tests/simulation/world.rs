@@ -8,7 +8,7 @@ use automl_operator::controller::{Clock, Config, LeaseName, Mutation, Operator};
 use automl_operator::engine::Settings;
 use automl_operator::local::apiserver::{ApiServer, TokioClock, Write};
 use automl_operator::server::{INTERVAL, Intake, router};
-use kube::Client;
+use kube::{Client, ResourceExt};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
@@ -156,6 +156,30 @@ impl World {
                 .collect::<String>()
         };
         format!("{}{}{}", dump("experiments"), dump("trials"), dump("jobs"))
+    }
+
+    /// Trials that are seen running.
+    pub fn running(&self) -> usize {
+        self.stored_trials().iter().filter(|trial| trial.status.as_ref().is_some_and(|status| status.start_time.is_some())).count()
+    }
+
+    /// The Trial is seen running.
+    pub fn runs(&self, name: &str) -> bool {
+        let trials = self.stored_trials();
+        trials.iter().any(|trial| trial.name_any() == name && trial.status.as_ref().is_some_and(|status| status.start_time.is_some()))
+    }
+
+    /// The Trial says that it waits for this reason.
+    pub fn waits(&self, name: &str, reason: &str) -> bool {
+        let trials = self.stored_trials();
+        let trial = trials.iter().find(|trial| trial.name_any() == name);
+        let status = trial.and_then(|trial| trial.status.clone()).unwrap_or_default();
+        find(&status.conditions, types::COMPLETE).is_some_and(|condition| condition.reason == reason)
+    }
+
+    /// All stored changes.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.journal.lock().unwrap().clone()
     }
 
     /// What the client of this name has changed, in order.
