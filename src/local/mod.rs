@@ -1,2 +1,4 @@
 //! The embedded control plane: a small, faithful Kubernetes API server in process, and a runner that plays Jobs and
 //! Pods as local processes.
+
+pub mod runner;
