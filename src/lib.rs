@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` maps the rooms of this crate and says which may use which;
 //! `tests/architecture.rs` refuses any other arrow.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod agent;
 pub mod api;
 pub mod cli;

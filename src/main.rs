@@ -1,2 +1,7 @@
-//! Parses the arguments and dispatches.
-fn main() {}
+//! The program `automl`.
+
+use automl_operator::cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args_os()).into()
+}

@@ -1,1 +1,45 @@
-//! The wire types: Experiment and Trial. No logic beyond accessors.
+//! The wire types: Experiment and Trial, and the conditions both carry. No logic beyond accessors.
+//!
+//! The CRDs under `crds/` are generated from these types (`automl crd`); a test proves that they are current.
+
+pub mod conditions;
+mod crds;
+mod duration;
+mod experiment;
+mod parameters;
+mod template;
+mod trial;
+
+pub use conditions::Condition;
+pub use crds::crds;
+pub use duration::Duration;
+pub use experiment::{
+    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
+    TrialCounts,
+};
+pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};
+pub use template::{Retain, TrialTemplate};
+pub use trial::{Exit, Trial, TrialSpec, TrialStatus};
+
+/// API group of both kinds.
+pub const GROUP: &str = "automl.dev";
+/// Served version of both kinds.
+pub const VERSION: &str = "v1alpha1";
+
+/// Labels and annotations that the operator writes.
+pub mod labels {
+    /// On Trials, Jobs and Pods: name of the Experiment.
+    pub const EXPERIMENT: &str = "automl.dev/experiment";
+    /// On Trials, Jobs and Pods: UID of the Experiment.
+    pub const EXPERIMENT_UID: &str = "automl.dev/experiment-uid";
+    /// On Jobs and Pods: name of the Trial.
+    pub const TRIAL: &str = "automl.dev/trial";
+    /// On Trials, Jobs and Pods: the trial's index; absent for a Trial made by hand.
+    pub const INDEX: &str = "automl.dev/index";
+    /// On Jobs and Pods: how many attempts came before this one.
+    pub const ATTEMPT: &str = "automl.dev/attempt";
+    /// On Jobs and Pods: `app.kubernetes.io/managed-by`, value [`MANAGER`].
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// Field manager, and value of [`MANAGED_BY`].
+    pub const MANAGER: &str = "automl-operator";
+}

@@ -1,1 +1,32 @@
-//! `plan(snapshot, now) -> actions`: every decision, apart from all I/O.
+//! Every decision, apart from all I/O: `plan(snapshot, now) -> actions`.
+//!
+//! `plan` is total: it never panics and never fails; bad input becomes a condition. Running any prefix of its actions
+//! and planning again reaches the same end. The work of a plan is bounded by what is active, not by how many trials
+//! have ended.
+
+mod action;
+mod compile;
+mod experiment;
+mod inject;
+mod job;
+mod ledger;
+mod plan;
+mod result;
+mod snapshot;
+mod status;
+mod suggest;
+mod template;
+mod trial;
+
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, Event, Plan, TrialPatch};
+pub use compile::{Compiled, Problem, compile};
+pub use inject::Settings;
+pub use job::{JobCondition, JobView, job_name};
+pub use ledger::{Ended, EndedCounts, Ledger};
+pub use plan::plan;
+pub use result::Ending;
+pub use snapshot::{Facts, Probe, Refusal, Snapshot, Waiting};
+pub use trial::orphan;

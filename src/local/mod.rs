@@ -2,3 +2,5 @@
 //! Pods as local processes.
 
 pub mod runner;
+#[allow(dead_code)] // validation, storage and server-side apply are being built
+pub mod apiserver;

@@ -1,3 +1,59 @@
 //! Metrics: from what a program prints to observations, and from observations to a bounded curve.
 //!
 //! Pure: bytes and observations in, observations and curves out.
+
+mod curve;
+mod line;
+mod statistic;
+mod summary;
+
+pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
+pub use line::LineParser;
+pub use statistic::{Direction, Statistic};
+pub use summary::MetricSummary;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One value of one metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Observation {
+    /// Name of the metric, as the program printed it.
+    pub metric: String,
+    /// The epoch, step or round that it belongs to, where the program said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// May be NaN or infinite, which JSON writes as a text.
+    #[serde(with = "number")]
+    pub value: f64,
+    /// When it was seen.
+    pub time: Timestamp,
+}
+
+/// A number in JSON, with NaN and the infinities as text.
+mod number {
+    use super::NonFinite;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Finite(f64),
+        NonFinite(NonFinite),
+    }
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        match NonFinite::of(*value) {
+            Some(kind) => Number::NonFinite(kind).serialize(serializer),
+            None => Number::Finite(*value).serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(match Number::deserialize(deserializer)? {
+            Number::Finite(value) => value,
+            Number::NonFinite(kind) => kind.value(),
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! The Experiment: what to optimise, over which space, with which budget, by running which job.
+
+use super::{Condition, Duration, Parameter, TrialTemplate};
+use crate::metrics::{Direction, Statistic};
+use crate::space::Assignment;
+use jiff::Timestamp;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a person writes.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "automl.dev",
+    version = "v1alpha1",
+    kind = "Experiment",
+    plural = "experiments",
+    shortname = "exp",
+    category = "automl",
+    namespaced,
+    status = "ExperimentStatus",
+    derive = "PartialEq",
+    doc = "An AutoML experiment: a search space, an objective, a budget, and the job that tries one set of parameters.",
+    validation = (
+        "self.metadata.name.size() <= 40",
+        "metadata.name must be at most 40 characters, so that the names of its Jobs and Pods fit"
+    ),
+    validation = (
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must start with a lower-case letter and hold lower-case letters, digits and '-' only"
+    ),
+    printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Complete")].reason"#),
+    printcolumn(name = "Trials", type_ = "integer", json_path = ".status.trials.created"),
+    printcolumn(name = "Running", type_ = "integer", json_path = ".status.trials.running"),
+    printcolumn(name = "Succeeded", type_ = "integer", json_path = ".status.trials.succeeded"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.trials.failed"),
+    printcolumn(name = "Best", type_ = "number", json_path = ".status.best.value"),
+    printcolumn(name = "Best-Trial", type_ = "string", json_path = ".status.best.trial", priority = "1"),
+    printcolumn(name = "Objective", type_ = "string", json_path = ".spec.objectives[0].metric", priority = "1"),
+    printcolumn(name = "Algorithm", type_ = "string", json_path = ".spec.algorithm.name", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+)]
+#[x_kube(validation = (
+    "!has(self.additionalMetrics) || !self.objectives.exists(o, o.metric in self.additionalMetrics)",
+    "an objective's metric must not be repeated in additionalMetrics"
+))]
+#[x_kube(validation = (
+    "self.objectives == oldSelf.objectives",
+    "objectives cannot be changed: results under another objective would not be comparable; create a new Experiment"
+))]
+#[x_kube(validation = (
+    "self.parameters == oldSelf.parameters",
+    "parameters cannot be changed: the trials made so far belong to the old search space; create a new Experiment"
+))]
+#[x_kube(validation = (
+    "has(self.parameterConstraints) == has(oldSelf.parameterConstraints) && \
+     (!has(self.parameterConstraints) || self.parameterConstraints == oldSelf.parameterConstraints)",
+    "parameterConstraints cannot be changed: the trials made so far belong to the old search space; create a new Experiment"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct ExperimentSpec {
+    /// What is optimised.
+    #[schemars(length(min = 1, max = 1))]
+    pub objectives: Vec<Objective>,
+    /// Other metrics to keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 15), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub additional_metrics: Vec<String>,
+    /// The search space.
+    #[schemars(length(min = 1, max = 300))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub parameters: Vec<Parameter>,
+    /// CEL expressions over the parameters, such as `lr * layers < 0.2`; all must hold. One that names a parameter
+    /// that is not active holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 1024)))]
+    pub parameter_constraints: Vec<String>,
+    /// How the next parameters are chosen.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// The budget.
+    pub limits: Limits,
+    /// What happens when a trial fails.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+    /// Points to try first, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub initial_trials: Vec<InitialTrial>,
+    /// While true no new trial starts; running ones go on to their end.
+    #[serde(default)]
+    pub suspend: bool,
+    /// The job to run.
+    pub trial_template: TrialTemplate,
+}
+
+/// A metric to optimise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Objective {
+    /// Name, as the program prints it.
+    #[schemars(length(min = 1, max = 128))]
+    pub metric: String,
+    /// Maximize or Minimize.
+    pub direction: Direction,
+    /// The experiment is complete once a trial reaches this value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e18, max = 1e18))]
+    pub goal: Option<f64>,
+    /// Which of a trial's values counts.
+    #[serde(default)]
+    pub statistic: Statistic,
+}
+
+/// How the next parameters are chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Algorithm {
+    /// The tuner.
+    #[serde(default = "default_algorithm")]
+    #[schemars(schema_with = "algorithm_schema")]
+    pub name: String,
+    /// Same seed, same space, same results: same suggestions.
+    #[serde(default)]
+    #[schemars(range(min = 0i64, max = 9007199254740991i64))]
+    pub seed: i64,
+    /// The tuner's own settings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "settings_schema")]
+    pub settings: BTreeMap<String, Value>,
+}
+
+impl Default for Algorithm {
+    fn default() -> Self {
+        Algorithm { name: default_algorithm(), seed: 0, settings: BTreeMap::new() }
+    }
+}
+
+fn default_algorithm() -> String {
+    "TPE".into()
+}
+
+fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Random", "Grid", "Sobol", "TPE"]})
+}
+
+fn settings_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "maxProperties": 64})
+}
+
+/// The budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = ("self.parallelTrials <= self.maxTrials", "parallelTrials must not exceed maxTrials"))]
+#[x_kube(validation = (
+    "!has(self.maxFailedTrials) || self.maxFailedTrials <= self.maxTrials",
+    "maxFailedTrials must not exceed maxTrials"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// How many trials are made in all; those made by hand with kubectl come on top.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_trials: u32,
+    /// How many run at a time.
+    #[serde(default = "default_parallel_trials")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub parallel_trials: u32,
+    /// More failed trials than this end the experiment as failed; a tenth of maxTrials, at least 3, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max_failed_trials: Option<u32>,
+    /// The experiment is complete after this time; running trials are stopped and their results kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration: Option<Duration>,
+    /// A trial that runs longer is stopped. It counts with what it reported; without a report it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_trial_duration: Option<Duration>,
+}
+
+fn default_parallel_trials() -> u32 {
+    1
+}
+
+/// What happens when a trial fails.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailurePolicy {
+    /// How often a trial is started again after a failure that is not its own (evicted, preempted, node lost); such
+    /// failures do not count towards maxFailedTrials until the retries are used up.
+    #[serde(default = "default_retries")]
+    #[schemars(range(min = 0, max = 50))]
+    pub retries: u32,
+}
+
+impl Default for FailurePolicy {
+    fn default() -> Self {
+        FailurePolicy { retries: default_retries() }
+    }
+}
+
+fn default_retries() -> u32 {
+    3
+}
+
+/// A point to try first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InitialTrial {
+    /// A value for each active parameter; those left out are drawn.
+    #[schemars(schema_with = "super::trial::assignments_schema")]
+    pub assignments: Assignment,
+}
+
+/// What the operator says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExperimentStatus {
+    /// The generation that the rest speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// When the operator first saw the experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::time_schema")]
+    pub start_time: Option<Timestamp>,
+    /// When it became Complete or Failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::time_schema")]
+    pub completion_time: Option<Timestamp>,
+    /// Trials by state.
+    #[serde(default)]
+    pub trials: TrialCounts,
+    /// The incumbent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
+    /// See `docs/conditions.md`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Trials by state. Counts of ended trials never go down, even when Trials are deleted by hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TrialCounts {
+    /// Made by the operator so far.
+    pub created: u32,
+    /// Made, not yet running.
+    pub pending: u32,
+    /// Running.
+    pub running: u32,
+    /// Ended with an objective value.
+    pub succeeded: u32,
+    /// Ended without one.
+    pub failed: u32,
+    /// Stopped before their end; their last results count.
+    pub early_stopped: u32,
+}
+
+/// The incumbent: the trial with the best objective value so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Best {
+    /// Name of the Trial.
+    pub trial: String,
+    /// Value of the objective.
+    pub value: f64,
+    /// Its parameters.
+    #[schemars(schema_with = "super::trial::assignments_schema")]
+    pub assignments: Assignment,
+}

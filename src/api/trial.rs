@@ -1,0 +1,142 @@
+//! The Trial: one assignment, the job that tries it, and what came out. The Trial object is the log: a suggestion
+//! exists exactly when its Trial exists.
+
+use super::Condition;
+use crate::metrics::MetricSummary;
+use crate::report::Progress;
+use crate::space::Assignment;
+use jiff::Timestamp;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What is tried. Immutable.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "automl.dev",
+    version = "v1alpha1",
+    kind = "Trial",
+    plural = "trials",
+    category = "automl",
+    namespaced,
+    status = "TrialStatus",
+    derive = "PartialEq",
+    doc = "One trial of an Experiment: a set of parameters, the job that tries it, and the metrics that came out. \
+           One made by hand (with experiment and assignments) joins its Experiment.",
+    validation = (
+        "self.metadata.name.size() <= 52",
+        "metadata.name must be at most 52 characters, so that the names of its Jobs and Pods fit"
+    ),
+    validation = (
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must start with a lower-case letter and hold lower-case letters, digits and '-' only"
+    ),
+    printcolumn(name = "Experiment", type_ = "string", json_path = ".spec.experiment"),
+    printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Complete")].reason"#),
+    printcolumn(name = "Objective", type_ = "number", json_path = ".status.objective"),
+    printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = "1"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Complete")].message"#,
+        priority = "1"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+)]
+#[x_kube(validation = (
+    "self.experiment == oldSelf.experiment && has(self.index) == has(oldSelf.index) && \
+     (!has(self.index) || self.index == oldSelf.index)",
+    "spec cannot be changed; create another Trial"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct TrialSpec {
+    /// Name of the Experiment, in the same namespace.
+    #[schemars(length(min = 1, max = 40))]
+    pub experiment: String,
+    /// Position in the experiment's sequence of suggestions. Set by the operator only; leave it out in a Trial made
+    /// by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub index: Option<u32>,
+    /// A value for each active parameter.
+    #[schemars(schema_with = "assignments_schema")]
+    pub assignments: Assignment,
+    /// The experiment's manifest with the values filled in, as it was when the Trial was made; absent in a Trial made
+    /// by hand, whose Job is rendered when it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rendered_schema")]
+    pub manifest: Option<Value>,
+}
+
+/// Names of parameters to numbers or strings.
+pub(super) fn assignments_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 300,
+        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true},
+    })
+}
+
+fn rendered_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialStatus {
+    /// How many attempts came before the present one.
+    #[serde(default)]
+    pub attempt: u32,
+    /// When the present attempt was seen running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::time_schema")]
+    pub start_time: Option<Timestamp>,
+    /// When the result was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::time_schema")]
+    pub completion_time: Option<Timestamp>,
+    /// Value of the objective, by its statistic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<f64>,
+    /// Summary and curve of each metric asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub metrics: Vec<MetricSummary>,
+    /// Other metrics that were seen in the output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 64)))]
+    pub other_metrics: Vec<String>,
+    /// What of the reports is stored here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports: Option<Progress>,
+    /// How the program ended, as its agent saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// See `docs/conditions.md`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// How the program ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Exit {
+    /// Which attempt.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Exit code; absent when a signal ended the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// Signal that ended the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Its last lines.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub tail: String,
+}

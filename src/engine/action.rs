@@ -1,0 +1,114 @@
+//! What a plan asks for. Each action is safe to repeat.
+
+use crate::api::{Condition, ExperimentStatus, Trial};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Actions in the order in which they must be carried out, and when to plan again if nothing happens before.
+///
+/// The first action that fails ends the plan; the next plan starts from what was reached.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// In order.
+    pub actions: Vec<Action>,
+    /// Absolute, from stored times.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ask the API server, by a dry run with strict field validation, whether it would take this Job. Its answer comes
+    /// back as [`super::Probe`].
+    ProbeTemplate {
+        /// Generation of the Experiment whose template this is.
+        generation: i64,
+        /// The Job as the first trial would have it.
+        job: Box<Value>,
+    },
+    /// POST. AlreadyExists is success when the existing Trial belongs to the same Experiment UID.
+    CreateTrial {
+        /// With name, labels and owner reference.
+        trial: Box<Trial>,
+    },
+    /// Merge patch on a Trial made by hand: owner reference and label, so that it is found and goes with its Experiment.
+    AdoptTrial {
+        /// Name of the Trial.
+        name: String,
+        /// The patch, with the resourceVersion that it was computed from.
+        patch: Box<Value>,
+    },
+    /// POST. AlreadyExists is success when the existing Job belongs to the same Trial UID, else the Job is told back as
+    /// a [`super::JobView`] of another owner.
+    CreateJob {
+        /// Name of the Trial.
+        trial: String,
+        /// With name, labels and owner reference.
+        job: Box<Value>,
+    },
+    /// Merge patch on the Trial's status, with the resourceVersion that it was computed from.
+    WriteTrialStatus {
+        /// Name of the Trial.
+        name: String,
+        /// Expected `metadata.resourceVersion`.
+        resource_version: String,
+        /// The fields that the engine owns.
+        patch: Box<TrialPatch>,
+        /// To tell once the write has succeeded.
+        event: Option<Event>,
+    },
+    /// Read the Job from the API server itself: the watch does not show it, though it was seen before. NotFound comes
+    /// back in [`super::Facts::jobs_gone`].
+    ConfirmJob {
+        /// Name of the Job.
+        name: String,
+    },
+    /// Read the pods of a Job that has not started, so that a condition can say why. What they say comes back in
+    /// [`super::Facts::waiting`].
+    InspectPods {
+        /// Name of the Job.
+        job: String,
+    },
+    /// DELETE with UID precondition, background propagation. NotFound is success.
+    DeleteJob {
+        /// Name of the Job.
+        name: String,
+        /// Expected `metadata.uid`.
+        uid: String,
+    },
+    /// Merge patch on the Experiment's status, with the resourceVersion that it was computed from. Always last.
+    WriteExperimentStatus {
+        /// Expected `metadata.resourceVersion`.
+        resource_version: String,
+        /// The whole status.
+        status: Box<ExperimentStatus>,
+        /// To tell once the write has succeeded.
+        events: Vec<Event>,
+    },
+}
+
+/// The fields of a Trial's status that the engine owns; the reports' fields are written by the report route.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrialPatch {
+    /// `status.attempt`.
+    pub attempt: u32,
+    /// `status.startTime`; `None` clears it.
+    pub start_time: Option<Timestamp>,
+    /// `status.completionTime`.
+    pub completion_time: Option<Timestamp>,
+    /// `status.objective`.
+    pub objective: Option<f64>,
+    /// `status.conditions`, all of them.
+    pub conditions: Vec<Condition>,
+}
+
+/// A Kubernetes Event on the Experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Warning, else Normal.
+    pub warning: bool,
+    /// One of [`crate::api::conditions::reasons`].
+    pub reason: &'static str,
+    /// A sentence.
+    pub note: String,
+}

@@ -1,0 +1,148 @@
+//! A spec made ready to run, or what is wrong with it.
+
+use super::template::unknown_placeholders;
+use crate::api::conditions::reasons;
+use crate::api::{Experiment, Objective};
+use crate::space::{Assignment, SearchSpace};
+use crate::tuner::{self, Tuner};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+/// A spec made ready to run. Belongs to one generation of one Experiment.
+pub struct Compiled {
+    /// The search space.
+    pub space: SearchSpace,
+    /// The tuner with its settings.
+    pub(super) tuner: Box<dyn Tuner>,
+    pub(super) objective: Objective,
+    /// The objective's metric, then the additional ones.
+    pub(super) metrics: Vec<String>,
+    /// Points to try first; may leave parameters open.
+    pub(super) initial: Vec<Assignment>,
+    pub(super) max_duration_seconds: Option<i64>,
+    pub(super) max_trial_seconds: Option<i64>,
+    pub(super) max_failed_trials: u32,
+    pub(super) manifest: Value,
+}
+
+/// What is wrong with a spec: the reason and message of its Accepted condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One of [`reasons`].
+    pub reason: &'static str,
+    /// Each problem in a sentence that names the field.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Problem { reason, message: message.into() }
+    }
+
+    fn all<E: Display>(reason: &'static str, problems: &[E]) -> Self {
+        const SHOWN: usize = 8;
+        let mut message = problems.iter().take(SHOWN).map(E::to_string).collect::<Vec<_>>().join("; ");
+        if problems.len() > SHOWN {
+            message.push_str(&format!("; and {} more", problems.len() - SHOWN));
+        }
+        Problem { reason, message }
+    }
+}
+
+/// Makes a spec ready to run. Whatever the schema and its CEL rules cannot see is checked here.
+///
+/// # Errors
+/// The first kind of problem found, with all its instances.
+pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
+    let spec = &experiment.spec;
+    let invalid = |what: &str| {
+        Problem::new(reasons::INVALID_OBJECT, format!("spec.{what}; the object skipped admission, apply it again"))
+    };
+    let objective = spec.objectives.first().ok_or_else(|| invalid("objectives is empty"))?;
+    let parameters = spec.parameters.iter().map(|parameter| parameter.to_space()).collect::<Option<Vec<_>>>();
+    let parameters = parameters.ok_or_else(|| invalid("parameters has one without a domain"))?;
+    let space = SearchSpace::new(parameters, &spec.parameter_constraints)
+        .map_err(|errors| Problem::all(reasons::INVALID_SEARCH_SPACE, &errors))?;
+    let tuner = tuner::build(&spec.algorithm.name, &spec.algorithm.settings, &space)
+        .map_err(|errors| Problem::all(reasons::INVALID_ALGORITHM, &errors))?;
+    let seconds = |duration: &Option<crate::api::Duration>, field: &str| match duration {
+        None => Ok(None),
+        Some(duration) => duration.seconds().filter(|seconds| *seconds > 0).map(Some).ok_or_else(|| {
+            let text = &duration.0;
+            Problem::new(
+                reasons::INVALID_LIMITS,
+                format!("limits.{field}: {text:?} is no time; write for example 90s, 20m or 2h30m"),
+            )
+        }),
+    };
+    let initial = spec.initial_trials.iter().map(|trial| trial.assignments.clone()).collect::<Vec<_>>();
+    check_initial(&space, &initial)?;
+    check_template(experiment)?;
+    Ok(Compiled {
+        metrics: std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect(),
+        objective: objective.clone(),
+        initial,
+        max_duration_seconds: seconds(&spec.limits.max_duration, "maxDuration")?,
+        max_trial_seconds: seconds(&spec.limits.max_trial_duration, "maxTrialDuration")?,
+        max_failed_trials: spec.limits.max_failed_trials.unwrap_or((spec.limits.max_trials / 10).max(3)),
+        manifest: spec.trial_template.manifest.clone(),
+        space,
+        tuner,
+    })
+}
+
+/// A given point may leave parameters open, but what it gives must exist.
+fn check_initial(space: &SearchSpace, initial: &[Assignment]) -> Result<(), Problem> {
+    let problems: Vec<String> = initial
+        .iter()
+        .enumerate()
+        .flat_map(|(index, assignment)| {
+            space
+                .check_partial(assignment)
+                .err()
+                .unwrap_or_default()
+                .into_iter()
+                .map(move |error| format!("initialTrials[{index}]: {error}"))
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems)) }
+}
+
+fn check_template(experiment: &Experiment) -> Result<(), Problem> {
+    let template = &experiment.spec.trial_template;
+    let parameters: BTreeSet<&str> = experiment.spec.parameters.iter().map(|p| p.name.as_str()).collect();
+    let mut problems = unknown_placeholders(&template.manifest, &parameters);
+    let pod = template.manifest.pointer("/spec/template/spec");
+    let restart = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
+    if !matches!(restart, Some("Never" | "OnFailure")) {
+        problems.push("manifest.spec.template.spec.restartPolicy: write Never (or OnFailure)".into());
+    }
+    if template.manifest.pointer("/spec/ttlSecondsAfterFinished").is_some() {
+        problems.push(
+            "manifest.spec.ttlSecondsAfterFinished: leave it out; a Job is deleted after its result is stored, see retain".into(),
+        );
+    }
+    let containers = pod.and_then(|pod| pod.get("containers")).and_then(Value::as_array);
+    let primary = template.primary_container.as_str();
+    let name = |container: &Value| container.get("name").and_then(Value::as_str).unwrap_or("(no name)").to_owned();
+    match containers.into_iter().flatten().find(|container| name(container) == primary) {
+        None => problems.push(format!(
+            "primaryContainer: there is no container {primary:?} in manifest.spec.template.spec.containers; there is {}",
+            match containers {
+                Some(containers) if !containers.is_empty() => containers.iter().map(name).collect::<Vec<_>>().join(", "),
+                _ => "none".into(),
+            }
+        )),
+        Some(container) => {
+            let command = container.get("command").and_then(Value::as_array).is_some_and(|command| !command.is_empty());
+            if !command {
+                problems.push(format!(
+                    "manifest: container {primary:?} has no command; the image's own entrypoint cannot be known here, \
+                     write it out, for example command: [python3, train.py]"
+                ));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problem::all(reasons::INVALID_TEMPLATE, &problems)) }
+}

@@ -1,0 +1,297 @@
+//! What the operator adds to a trial's Job: name, labels, owner, the agent in front of the command, its token.
+
+use super::job::job_name;
+use super::template::plain;
+use crate::api::{GROUP, VERSION, labels};
+use crate::report::env;
+use crate::space::Assignment;
+use serde_json::{Map, Value, json};
+
+/// The operator's own settings, as far as decisions need them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Base URL at which trials reach the operator's report endpoint, such as `http://127.0.0.1:8080`.
+    pub report_url: String,
+    /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
+    pub status_interval_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { report_url: String::new(), status_interval_ms: 1000 }
+    }
+}
+
+/// Where the agent finds its token in the container.
+const TOKEN_FOLDER: &str = "/var/run/secrets/automl.dev";
+const TOKEN_VOLUME: &str = "automl-report";
+
+/// Whose Job it is.
+pub(super) struct Owner<'a> {
+    pub namespace: &'a str,
+    pub experiment: &'a str,
+    pub experiment_uid: &'a str,
+    pub trial: &'a str,
+    pub trial_uid: &'a str,
+    pub index: Option<u32>,
+    pub attempt: u32,
+}
+
+/// What of the experiment goes into each Job.
+pub(super) struct Injection<'a> {
+    pub primary_container: &'a str,
+    pub metrics: &'a [String],
+    pub max_trial_seconds: Option<i64>,
+    pub settings: &'a Settings,
+}
+
+/// The Job of a trial's attempt, from its rendered manifest. What is not an object where one must be is left as it is:
+/// the API server then says so.
+pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, injection: &Injection<'_>) -> Value {
+    let mut job = manifest.clone();
+    let labels = labels_of(owner);
+    let metadata = object(&mut job, "metadata");
+    metadata.insert("name".into(), job_name(owner.trial, owner.attempt).into());
+    metadata.insert("namespace".into(), owner.namespace.into());
+    metadata.insert(
+        "ownerReferences".into(),
+        json!([{
+            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "Trial", "name": owner.trial, "uid": owner.trial_uid,
+            "controller": true, "blockOwnerDeletion": true,
+        }]),
+    );
+    merge_labels(metadata, &labels);
+    let spec = object(&mut job, "spec");
+    limit_time(spec, injection.max_trial_seconds);
+    fail_on_disruption(spec);
+    let template = entry(spec, "template");
+    merge_labels(entry(template, "metadata"), &labels);
+    let pod = entry(template, "spec");
+    array(pod, "volumes").push(json!({
+        "name": TOKEN_VOLUME,
+        "projected": {"sources": [{"serviceAccountToken": {
+            "audience": crate::report::AUDIENCE, "expirationSeconds": 3600, "path": "token",
+        }}]},
+    }));
+    for container in array(pod, "containers").iter_mut().filter_map(Value::as_object_mut) {
+        if container.get("name").and_then(Value::as_str) == Some(injection.primary_container) {
+            wrap(container, owner, assignment, injection);
+        }
+    }
+    job
+}
+
+fn labels_of(owner: &Owner<'_>) -> Vec<(&'static str, String)> {
+    let mut all = vec![
+        (labels::MANAGED_BY, labels::MANAGER.to_owned()),
+        (labels::EXPERIMENT, owner.experiment.to_owned()),
+        (labels::EXPERIMENT_UID, owner.experiment_uid.to_owned()),
+        (labels::TRIAL, owner.trial.to_owned()),
+        (labels::ATTEMPT, owner.attempt.to_string()),
+    ];
+    all.extend(owner.index.map(|index| (labels::INDEX, index.to_string())));
+    all
+}
+
+/// The shorter of the user's deadline and the experiment's.
+fn limit_time(spec: &mut Map<String, Value>, seconds: Option<i64>) {
+    let Some(seconds) = seconds else { return };
+    let own = spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
+    spec.insert("activeDeadlineSeconds".into(), own.map_or(seconds, |own| own.min(seconds)).into());
+}
+
+/// A pod that was taken away fails the Job with a reason of its own, so that it is told from a failed program. Also:
+/// no retry by Kubernetes unless asked for; a failed program is a result.
+fn fail_on_disruption(spec: &mut Map<String, Value>) {
+    spec.entry("backoffLimit").or_insert_with(|| 0.into());
+    let never = spec
+        .get("template")
+        .and_then(|template| template.pointer("/spec/restartPolicy"))
+        .is_some_and(|policy| policy == "Never");
+    if never {
+        spec.entry("podFailurePolicy").or_insert_with(|| {
+            json!({"rules": [{
+                "action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+            }]})
+        });
+    }
+}
+
+fn wrap(container: &mut Map<String, Value>, owner: &Owner<'_>, assignment: &Assignment, injection: &Injection<'_>) {
+    let command = array(container, "command");
+    command.splice(0..0, ["automl-agent", "exec", "--"].map(Value::from));
+    array(container, "volumeMounts").push(json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true}));
+    let variable = |name: &str, value: String| json!({"name": name, "value": value});
+    let parameters = assignment.iter().map(|(name, value)| variable(&name.to_uppercase(), escaped(&plain(value))));
+    let agent = [
+        (env::REPORT_URL, injection.settings.report_url.clone()),
+        (env::NAMESPACE, owner.namespace.to_owned()),
+        (env::TRIAL, owner.trial.to_owned()),
+        (env::TRIAL_UID, owner.trial_uid.to_owned()),
+        (env::ATTEMPT, owner.attempt.to_string()),
+        (env::METRICS, escaped(&json!(injection.metrics).to_string())),
+        (env::PARAMETERS, escaped(&json!(assignment).to_string())),
+        (env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")),
+    ];
+    let variables: Vec<Value> =
+        agent.into_iter().map(|(name, value)| variable(name, value)).chain(parameters).collect();
+    // In front, so that the user's own variables can refer to them and win over them.
+    array(container, "env").splice(0..0, variables);
+}
+
+/// Kubernetes expands `$(NAME)` in values; `$$` keeps a dollar.
+fn escaped(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+fn merge_labels(metadata: &mut Map<String, Value>, labels: &[(&'static str, String)]) {
+    let all = entry(metadata, "labels");
+    all.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), Value::from(value.clone()))));
+}
+
+/// The object in this field of an object; put there when there is none.
+fn object<'a>(value: &'a mut Value, key: &str) -> &'a mut Map<String, Value> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    match value {
+        Value::Object(fields) => entry(fields, key),
+        _ => unreachable!("made an object above"),
+    }
+}
+
+fn entry<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
+    let field = fields.entry(key).or_insert(Value::Null);
+    if !field.is_object() {
+        *field = Value::Object(Map::new());
+    }
+    match field {
+        Value::Object(fields) => fields,
+        _ => unreachable!("made an object above"),
+    }
+}
+
+fn array<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value> {
+    let field = fields.entry(key).or_insert(Value::Null);
+    if !field.is_array() {
+        *field = Value::Array(Vec::new());
+    }
+    match field {
+        Value::Array(items) => items,
+        _ => unreachable!("made an array above"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Value as ParameterValue;
+    use expect_test::expect;
+
+    fn owner() -> Owner<'static> {
+        Owner {
+            namespace: "default",
+            experiment: "digits",
+            experiment_uid: "e-uid",
+            trial: "digits-00007",
+            trial_uid: "t-uid",
+            index: Some(7),
+            attempt: 1,
+        }
+    }
+
+    fn injected(manifest: &Value) -> Value {
+        let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();
+        let settings = Settings { report_url: "http://operator:8080".into(), ..Settings::default() };
+        let metrics = ["accuracy".to_owned()];
+        let injection = Injection {
+            primary_container: "train",
+            metrics: &metrics,
+            max_trial_seconds: Some(60),
+            settings: &settings,
+        };
+        job(manifest, &owner(), &assignment, &injection)
+    }
+
+    #[test]
+    fn a_whole_job() {
+        let manifest = json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
+                {"name": "side", "image": "b"},
+                {"name": "train", "image": "a", "command": ["python3", "train.py"], "args": ["--lr", "$(LR)"],
+                 "env": [{"name": "MINE", "value": "x"}]},
+            ]}}},
+        });
+        expect![[r#"
+{
+  "apiVersion": "batch/v1",
+  "kind": "Job",
+  "metadata": {
+    "labels": {
+      "app.kubernetes.io/managed-by": "automl-operator",
+      "automl.dev/attempt": "1",
+      "automl.dev/experiment": "digits",
+      "automl.dev/experiment-uid": "e-uid",
+      "automl.dev/index": "7",
+      "automl.dev/trial": "digits-00007"
+    },
+    "name": "digits-00007-1",
+    "namespace": "default",
+    "ownerReferences": [
+      {
+        "apiVersion": "automl.dev/v1alpha1",
+        "blockOwnerDeletion": true,
+        "controller": true,
+        "kind": "Trial",
+        "name": "digits-00007",
+        "uid": "t-uid"
+      }
+    ]
+  }
+}"#]]
+        .assert_eq(
+            &serde_json::to_string_pretty(&{
+                let mut job = injected(&manifest);
+                job.as_object_mut().unwrap().remove("spec");
+                job
+            })
+            .unwrap(),
+        );
+        let spec = injected(&manifest)["spec"].clone();
+        assert_eq!(spec["activeDeadlineSeconds"], 60);
+        assert_eq!(spec["backoffLimit"], 0);
+        assert_eq!(spec["podFailurePolicy"]["rules"][0]["action"], "FailJob");
+        let containers = &spec["template"]["spec"]["containers"];
+        assert_eq!(containers[0], json!({"name": "side", "image": "b"}), "other containers stay as they are");
+        assert_eq!(containers[1]["command"], json!(["automl-agent", "exec", "--", "python3", "train.py"]));
+        assert_eq!(containers[1]["args"], json!(["--lr", "$(LR)"]));
+        let env = containers[1]["env"].as_array().unwrap();
+        assert_eq!(env.last().unwrap()["name"], "MINE");
+        assert!(env.contains(&json!({"name": "LR", "value": "0.01"})));
+        assert!(env.contains(&json!({"name": "AUTOML_PARAMETERS", "value": "{\"lr\":0.01}"})));
+    }
+
+    #[test]
+    fn what_the_user_wrote_wins_where_it_may() {
+        let job = injected(&json!({"spec": {
+            "activeDeadlineSeconds": 10, "backoffLimit": 2,
+            "podFailurePolicy": {"rules": []},
+            "template": {"spec": {"restartPolicy": "Never", "containers": []}},
+        }}));
+        assert_eq!(job["spec"]["activeDeadlineSeconds"], 10);
+        assert_eq!(job["spec"]["backoffLimit"], 2);
+        assert_eq!(job["spec"]["podFailurePolicy"], json!({"rules": []}));
+        let on_failure = injected(&json!({"spec": {"template": {"spec": {"restartPolicy": "OnFailure"}}}}));
+        assert!(on_failure["spec"].get("podFailurePolicy").is_none(), "Kubernetes takes one with Never only");
+    }
+
+    #[test]
+    fn never_panics() {
+        for manifest in
+            [json!(null), json!([]), json!({"spec": 5}), json!({"spec": {"template": {"spec": {"containers": [5]}}}})]
+        {
+            injected(&manifest);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the engine knows of a Job.
+
+use jiff::Timestamp;
+
+/// The few fields of a Job that decisions need.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobView {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// Name of the Trial, by its label.
+    pub trial: String,
+    /// UID of the controlling owner; empty when there is none.
+    pub owner_uid: String,
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// `status.startTime`.
+    pub start_time: Option<Timestamp>,
+    /// `status.active`.
+    pub active: i64,
+    /// `status.ready`.
+    pub ready: i64,
+    /// `status.conditions` whose status is True.
+    pub conditions: Vec<JobCondition>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<Timestamp>,
+}
+
+/// A condition of a Job that is True.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobCondition {
+    /// Such as `Complete`.
+    pub r#type: String,
+    /// Such as `BackoffLimitExceeded`.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum JobEnd {
+    /// It succeeded.
+    Complete,
+    /// Its pod was taken away: evicted, preempted, node lost.
+    Disrupted(String),
+    /// `activeDeadlineSeconds` passed.
+    DeadlineExceeded,
+    /// The program failed.
+    Failed(String),
+}
+
+impl JobView {
+    /// How the Job ended; `None` while it has not.
+    pub(super) fn end(&self) -> Option<JobEnd> {
+        if self.condition("Complete").is_some() {
+            return Some(JobEnd::Complete);
+        }
+        let failed = self.condition("Failed")?;
+        Some(match failed.reason.as_str() {
+            "DeadlineExceeded" => JobEnd::DeadlineExceeded,
+            // The rule that `inject` adds: a pod with condition DisruptionTarget fails the Job.
+            "PodFailurePolicy" if failed.message.contains("DisruptionTarget") => {
+                JobEnd::Disrupted(failed.message.clone())
+            }
+            _ => JobEnd::Failed(failed.message.clone()),
+        })
+    }
+
+    fn condition(&self, r#type: &str) -> Option<&JobCondition> {
+        self.conditions.iter().find(|condition| condition.r#type == r#type)
+    }
+}
+
+/// Name of the Job of a trial's attempt: the trial's own name, then `NAME-1`, `NAME-2`, ... for further attempts.
+pub fn job_name(trial: &str, attempt: u32) -> String {
+    if attempt == 0 { trial.to_owned() } else { format!("{trial}-{attempt}") }
+}

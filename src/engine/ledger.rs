@@ -1,0 +1,328 @@
+//! The trials and Jobs of one Experiment, kept up to date event by event, so that no plan has to walk through the
+//! trials that have ended.
+
+use super::compile::Compiled;
+use super::job::{JobView, job_name};
+use super::result::{Ending, ending, loss};
+use crate::api::{Retain, Trial};
+use crate::metrics::Direction;
+use crate::space::Assignment;
+use crate::tuner::{Finished, History, Outcome};
+use kube::ResourceExt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The trials and Jobs of one Experiment (of one UID).
+///
+/// Trials that have not ended are kept whole, those that have as a small [`Ended`].
+#[derive(Default)]
+pub struct Ledger {
+    active: BTreeMap<String, Arc<Trial>>,
+    ended: HashMap<String, Ended>,
+    jobs: BTreeMap<String, JobView>,
+    /// Jobs that are not needed any more.
+    cleanup: BTreeSet<String>,
+    counts: EndedCounts,
+    next_index: u32,
+    best: Option<String>,
+    learnt: Option<Learnt>,
+}
+
+/// What depends on the Experiment's spec.
+struct Learnt {
+    direction: Direction,
+    retain: Retain,
+    history: History,
+}
+
+/// An ended trial.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Position in the tuner's history.
+    pub order: u64,
+    /// How it ended.
+    pub ending: Ending,
+    /// Value of the objective, as the user's program printed it.
+    pub objective: Option<f64>,
+    /// Its parameters.
+    pub assignment: Assignment,
+    attempt: u32,
+    version: Option<u64>,
+}
+
+/// Ended trials by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedCounts {
+    /// With an objective value.
+    pub succeeded: u32,
+    /// Without one.
+    pub failed: u32,
+    /// Stopped before their end.
+    pub early_stopped: u32,
+}
+
+impl Ledger {
+    /// Takes what depends on the spec: call it for each new generation, before a plan.
+    pub fn prepare(&mut self, compiled: &Compiled, retain: Retain) {
+        match &mut self.learnt {
+            Some(learnt) => learnt.retain = retain,
+            None => {
+                let direction = compiled.objective.direction;
+                let mut finished: Vec<Finished> = self.ended.values().map(|ended| finished(ended, direction)).collect();
+                finished.sort_by_key(|finished| finished.index);
+                let mut history = History::new(&compiled.space);
+                for finished in finished {
+                    history.insert(finished);
+                }
+                self.learnt = Some(Learnt { direction, retain, history });
+                self.find_best();
+            }
+        }
+        let jobs: Vec<String> = self.jobs.keys().cloned().collect();
+        for job in jobs {
+            self.sort_out(&job);
+        }
+    }
+
+    /// Takes a Trial as it is now; an older version than the known one is ignored.
+    pub fn upsert_trial(&mut self, trial: Arc<Trial>) {
+        let name = trial.name_any();
+        let version = version(&trial);
+        let known = match (self.active.get(&name), self.ended.get(&name)) {
+            (Some(known), _) => self::version(known),
+            (None, Some(known)) => known.version,
+            (None, None) => None,
+        };
+        if matches!((known, version), (Some(known), Some(version)) if version < known) {
+            return;
+        }
+        self.forget(&name);
+        if let Some(index) = trial.spec.index {
+            self.next_index = self.next_index.max(index.saturating_add(1));
+        }
+        let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+        match ending(&trial) {
+            None => {
+                self.active.insert(name.clone(), trial);
+            }
+            Some(ending) => self.end(
+                &name,
+                Ended {
+                    order: order(&trial),
+                    ending,
+                    objective: trial.status.as_ref().and_then(|status| status.objective),
+                    assignment: trial.spec.assignments.clone(),
+                    attempt,
+                    version,
+                },
+            ),
+        }
+        for attempt in 0..=attempt {
+            self.sort_out(&job_name(&name, attempt));
+        }
+    }
+
+    /// The Trial is gone.
+    pub fn remove_trial(&mut self, name: &str) {
+        self.forget(name);
+    }
+
+    /// Keeps only the Trials for which `keep` holds: after a fresh list.
+    pub fn retain_trials(&mut self, keep: impl Fn(&str) -> bool) {
+        let gone: Vec<String> =
+            self.active.keys().chain(self.ended.keys()).filter(|name| !keep(name)).cloned().collect();
+        for name in gone {
+            self.forget(&name);
+        }
+    }
+
+    /// Takes a Job as it is now; an older version than the known one is ignored.
+    pub fn upsert_job(&mut self, job: JobView) {
+        let older = |known: &JobView| {
+            let versions = (known.resource_version.parse::<u64>(), job.resource_version.parse::<u64>());
+            known.uid == job.uid && matches!(versions, (Ok(known), Ok(new)) if new < known)
+        };
+        if self.jobs.get(&job.name).is_some_and(older) {
+            return;
+        }
+        let name = job.name.clone();
+        self.jobs.insert(name.clone(), job);
+        self.sort_out(&name);
+    }
+
+    /// The Job is gone.
+    pub fn remove_job(&mut self, name: &str) {
+        self.jobs.remove(name);
+        self.cleanup.remove(name);
+    }
+
+    /// Keeps only the Jobs for which `keep` holds: after a fresh list.
+    pub fn retain_jobs(&mut self, keep: impl Fn(&str) -> bool) {
+        self.jobs.retain(|name, _| keep(name));
+        self.cleanup.retain(|name| keep(name));
+    }
+
+    /// Trials that have not ended, by name.
+    pub fn active(&self) -> impl ExactSizeIterator<Item = &Arc<Trial>> {
+        self.active.values()
+    }
+
+    /// A trial that has not ended.
+    pub fn trial(&self, name: &str) -> Option<&Arc<Trial>> {
+        self.active.get(name)
+    }
+
+    /// A trial that has.
+    pub fn ended(&self, name: &str) -> Option<&Ended> {
+        self.ended.get(name)
+    }
+
+    /// A Job.
+    pub fn job(&self, name: &str) -> Option<&JobView> {
+        self.jobs.get(name)
+    }
+
+    /// Nothing is known: neither a Trial nor a Job.
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty() && self.ended.is_empty() && self.jobs.is_empty()
+    }
+
+    /// Ended trials by how they ended.
+    pub fn counts(&self) -> EndedCounts {
+        self.counts
+    }
+
+    /// Jobs that are not needed any more.
+    pub(super) fn cleanup(&self) -> impl Iterator<Item = &JobView> {
+        self.cleanup.iter().filter_map(|name| self.jobs.get(name))
+    }
+
+    /// One more than the highest index seen.
+    pub(super) fn next_index(&self) -> u32 {
+        self.next_index
+    }
+
+    /// The incumbent and its name.
+    pub(super) fn best(&self) -> Option<(&str, &Ended)> {
+        let name = self.best.as_deref()?;
+        self.ended.get(name).map(|ended| (name, ended))
+    }
+
+    /// What the tuner learns from; `None` before [`Ledger::prepare`].
+    pub(super) fn history(&self) -> Option<&History> {
+        self.learnt.as_ref().map(|learnt| &learnt.history)
+    }
+
+    fn end(&mut self, name: &str, ended: Ended) {
+        *self.count(ended.ending) += 1;
+        if let Some(learnt) = &mut self.learnt {
+            learnt.history.insert(finished(&ended, learnt.direction));
+        }
+        self.ended.insert(name.to_owned(), ended);
+        if self.better(name) {
+            self.best = Some(name.to_owned());
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.active.remove(name);
+        if let Some(ended) = self.ended.remove(name) {
+            *self.count(ended.ending) -= 1;
+            if let Some(learnt) = &mut self.learnt {
+                learnt.history.remove(ended.order);
+            }
+            if self.best.as_deref() == Some(name) {
+                self.find_best();
+            }
+        }
+    }
+
+    fn count(&mut self, ending: Ending) -> &mut u32 {
+        match ending {
+            Ending::Succeeded => &mut self.counts.succeeded,
+            Ending::Failed => &mut self.counts.failed,
+            Ending::EarlyStopped => &mut self.counts.early_stopped,
+        }
+    }
+
+    fn find_best(&mut self) {
+        self.best = None;
+        let names: Vec<String> = self.ended.keys().cloned().collect();
+        for name in names {
+            if self.better(&name) {
+                self.best = Some(name);
+            }
+        }
+    }
+
+    /// Whether this ended trial beats the incumbent; of equals the first in order is kept.
+    fn better(&self, name: &str) -> bool {
+        let Some(learnt) = &self.learnt else { return false };
+        let rank = |name: &str| {
+            let ended = self.ended.get(name).filter(|ended| ended.ending != Ending::Failed)?;
+            Some((loss(ended.objective.filter(|value| value.is_finite())?, learnt.direction), ended.order))
+        };
+        match (rank(name), self.best.as_deref().and_then(rank)) {
+            (Some(new), Some(best)) => new < best,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// Decides whether this Job is still needed.
+    fn sort_out(&mut self, job: &str) {
+        let unneeded = self.jobs.get(job).is_some_and(|view| !view.deleting && self.unneeded(view));
+        if unneeded {
+            self.cleanup.insert(job.to_owned());
+        } else {
+            self.cleanup.remove(job);
+        }
+    }
+
+    fn unneeded(&self, job: &JobView) -> bool {
+        if let Some(trial) = self.active.get(&job.trial) {
+            let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+            return trial.uid().as_deref() == Some(&job.owner_uid)
+                && (0..attempt).any(|a| job_name(&job.trial, a) == job.name);
+        }
+        let Some(ended) = self.ended.get(&job.trial) else { return false };
+        if (0..ended.attempt).any(|attempt| job_name(&job.trial, attempt) == job.name) {
+            return true;
+        }
+        match self.learnt.as_ref().map(|learnt| learnt.retain) {
+            None => false,
+            // A Job that still runs although its trial has ended is stopped in any case.
+            Some(_) if job.end().is_none() => true,
+            Some(Retain::Always) => false,
+            Some(Retain::Failed) => ended.ending != Ending::Failed,
+            Some(Retain::Never) => true,
+        }
+    }
+}
+
+fn finished(ended: &Ended, direction: Direction) -> Finished {
+    let losses = || vec![ended.objective.map_or(f64::NAN, |value| loss(value, direction))];
+    let outcome = match ended.ending {
+        Ending::Succeeded => Outcome::Complete { losses: losses() },
+        Ending::EarlyStopped => Outcome::EarlyStopped { losses: losses() },
+        Ending::Failed => Outcome::Failed,
+    };
+    Finished { index: ended.order, assignment: ended.assignment.clone(), outcome }
+}
+
+/// Position in the history: the index, or for a Trial made by hand a number of its UID above all indices.
+pub(super) fn order(trial: &Trial) -> u64 {
+    match trial.spec.index {
+        Some(index) => u64::from(index),
+        // FNV-1a, 64 bit.
+        None => {
+            let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            trial.uid().unwrap_or_default().bytes().fold(0xcbf2_9ce4_8422_2325, hash) | 1 << 63
+        }
+    }
+}
+
+/// Resource versions of one server can be compared as numbers (KEP-5504).
+fn version(trial: &Trial) -> Option<u64> {
+    trial.resource_version()?.parse().ok()
+}

@@ -1,0 +1,137 @@
+//! What a trial's end means.
+
+use super::compile::Compiled;
+use super::job::JobEnd;
+use crate::api::conditions::{find, is_true, reasons, types};
+use crate::api::{Trial, TrialStatus};
+use crate::metrics::Direction;
+
+/// How a trial ended, as its conditions say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With an objective value.
+    Succeeded,
+    /// Without one.
+    Failed,
+    /// Stopped before its end; its last results count.
+    EarlyStopped,
+}
+
+/// How the trial ended; `None` while it has not.
+pub(super) fn ending(trial: &Trial) -> Option<Ending> {
+    let conditions = &trial.status.as_ref()?.conditions;
+    if is_true(conditions, types::FAILED) {
+        return Some(Ending::Failed);
+    }
+    let complete = find(conditions, types::COMPLETE).filter(|condition| condition.status == "True")?;
+    Some(if complete.reason == reasons::SUCCEEDED { Ending::Succeeded } else { Ending::EarlyStopped })
+}
+
+/// A trial's verdict, to be written into its status.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Verdict {
+    pub ending: Ending,
+    pub reason: &'static str,
+    pub message: String,
+    pub objective: Option<f64>,
+}
+
+impl Verdict {
+    pub(super) fn failed(reason: &'static str, message: impl Into<String>, objective: Option<f64>) -> Self {
+        Verdict { ending: Ending::Failed, reason, message: message.into(), objective }
+    }
+}
+
+/// The objective's value so far, by its statistic; `None` when it was never seen or never finite.
+pub(super) fn objective(status: &TrialStatus, compiled: &Compiled) -> Option<f64> {
+    let objective = &compiled.objective;
+    status
+        .metrics
+        .iter()
+        .find(|summary| summary.name == objective.metric)
+        .and_then(|summary| summary.statistic(objective.statistic, objective.direction))
+}
+
+/// Lower is better, whatever the direction.
+pub(super) fn loss(value: f64, direction: Direction) -> f64 {
+    match direction {
+        Direction::Maximize => -value,
+        Direction::Minimize => value,
+    }
+}
+
+/// The verdict on a trial whose Job has ended by itself; `None` when it was disrupted, which is no verdict.
+pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, compiled: &Compiled) -> Option<Verdict> {
+    let value = objective(status, compiled);
+    Some(match (end, value) {
+        (JobEnd::Disrupted(_), _) => return None,
+        (JobEnd::Complete, Some(value)) => Verdict {
+            ending: Ending::Succeeded,
+            reason: reasons::SUCCEEDED,
+            message: format!("{} = {value}", compiled.objective.metric),
+            objective: Some(value),
+        },
+        (JobEnd::Complete, None) => missing_metric(status, compiled),
+        (JobEnd::DeadlineExceeded, Some(value)) => Verdict {
+            ending: Ending::EarlyStopped,
+            reason: reasons::MAX_TRIAL_DURATION_REACHED,
+            message: format!("stopped at its time limit with {} = {value}", compiled.objective.metric),
+            objective: Some(value),
+        },
+        (JobEnd::DeadlineExceeded, None) => Verdict::failed(
+            reasons::MAX_TRIAL_DURATION_REACHED,
+            format!("stopped at its time limit before it reported {}", compiled.objective.metric),
+            None,
+        ),
+        (JobEnd::Failed(message), value) => {
+            Verdict::failed(reasons::PROGRAM_FAILED, how_the_program_ended(status, message), value)
+        }
+    })
+}
+
+/// The verdict on a trial that the experiment's end cut short.
+pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, compiled: Option<&Compiled>) -> Verdict {
+    let objective = compiled.and_then(|compiled| objective(status, compiled));
+    Verdict { ending: Ending::EarlyStopped, reason, message: format!("stopped: {why}"), objective }
+}
+
+fn missing_metric(status: &TrialStatus, compiled: &Compiled) -> Verdict {
+    let wanted = &compiled.objective.metric;
+    if status.metrics.iter().any(|summary| &summary.name == wanted) {
+        let message = format!("{wanted} was NaN or infinite each time it was reported");
+        return Verdict::failed(reasons::METRIC_NOT_FINITE, message, None);
+    }
+    let seen: Vec<&str> = status
+        .metrics
+        .iter()
+        .map(|summary| summary.name.as_str())
+        .chain(status.other_metrics.iter().map(String::as_str))
+        .collect();
+    let message = if seen.is_empty() {
+        format!(
+            "the program ended well but printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output"
+        )
+    } else {
+        format!(
+            "the program ended well but never printed {wanted}; it printed {}; name one of them in spec.objectives[0].metric",
+            seen.join(", ")
+        )
+    };
+    Verdict::failed(reasons::METRIC_NOT_FOUND, message, None)
+}
+
+/// What the agent saw of the program's end; what the Job says where the agent saw nothing.
+fn how_the_program_ended(status: &TrialStatus, job_message: &str) -> String {
+    let Some(exit) = status.exit.as_ref().filter(|exit| exit.attempt == status.attempt) else {
+        return job_message.to_owned();
+    };
+    let how = match (exit.code, exit.signal) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => job_message.to_owned(),
+    };
+    match exit.tail.trim().lines().last() {
+        Some(line) => format!("{how}; its last line: {}", line.trim()),
+        None => format!("{how}; it printed nothing"),
+    }
+}

@@ -1,0 +1,64 @@
+//! What a plan is made from.
+
+use super::{Compiled, Ledger, Problem, Settings};
+use crate::api::Experiment;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that a plan may look at. Borrowed: nothing is copied to make a plan.
+pub struct Snapshot<'a> {
+    /// The Experiment, as last seen or written.
+    pub experiment: &'a Experiment,
+    /// Its spec made ready, or what is wrong with it. Belongs to the Experiment's present generation.
+    pub compiled: &'a Result<Compiled, Problem>,
+    /// Its Trials and their Jobs.
+    pub ledger: &'a Ledger,
+    /// What was learnt by actions that only read.
+    pub facts: &'a Facts,
+    /// The operator's own settings.
+    pub settings: &'a Settings,
+}
+
+/// What was learnt by actions that only read. Kept in memory: losing it costs a repetition, nothing else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// The API server's answer to [`super::Action::ProbeTemplate`].
+    pub probe: Option<Probe>,
+    /// Names of Jobs that the API server said do not exist, by [`super::Action::ConfirmJob`].
+    pub jobs_gone: BTreeSet<String>,
+    /// Name of a Job -> why its pods do not run, by [`super::Action::InspectPods`].
+    pub waiting: BTreeMap<String, Waiting>,
+    /// Name of a Job -> why the API server did not take it.
+    pub refused: BTreeMap<String, Refusal>,
+    /// When the Experiment's status was last written, for coalescing.
+    pub status_written: Option<Timestamp>,
+}
+
+/// Why a Job's pods do not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// A sentence; empty when the pods say nothing.
+    pub why: String,
+    /// When they were looked at.
+    pub at: Timestamp,
+}
+
+/// Why the API server did not take a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// When it was tried.
+    pub at: Timestamp,
+    /// The API server's sentence.
+    pub message: String,
+    /// The Job itself is wrong (400, 422): trying again cannot help. Otherwise (403: quota, policy) it may.
+    pub permanent: bool,
+}
+
+/// The API server's answer to a dry run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Generation of the Experiment that was asked for.
+    pub generation: i64,
+    /// `None`: taken. Otherwise the API server's sentence.
+    pub refusal: Option<String>,
+}

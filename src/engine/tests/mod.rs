@@ -1,0 +1,373 @@
+//! The engine against a model of a cluster: whole lives of experiments, in tables and with interruptions anywhere.
+
+mod model;
+
+use super::result::{Ending, ending};
+use crate::api::Trial;
+use crate::api::conditions::types;
+use model::{Model, Play};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+pub(super) fn ended(trial: &Trial) -> bool {
+    ending(trial).is_some()
+}
+
+fn x(trial: &Trial) -> f64 {
+    trial.spec.assignments.get("x").and_then(crate::space::Value::as_f64).unwrap_or(0.5)
+}
+
+fn good(trial: &Trial) -> Play {
+    Play::Value(x(trial))
+}
+
+/// What a person sees at the end, without names that differ from run to run.
+fn end_state(model: &Model) -> Value {
+    let trials: Vec<Value> = model
+        .trials
+        .values()
+        .map(|trial| {
+            let status = trial.status.clone().unwrap_or_default();
+            json!([
+                kube::ResourceExt::name_any(trial),
+                trial.spec.assignments,
+                status.objective,
+                status.attempt,
+                ending(trial).map(|ending| format!("{ending:?}")),
+            ])
+        })
+        .collect();
+    let status = model.experiment.status.clone().unwrap();
+    json!([
+        trials,
+        status.best,
+        status.trials,
+        model.condition(types::COMPLETE),
+        model.condition(types::FAILED),
+        model.jobs.len()
+    ])
+}
+
+#[test]
+fn from_the_first_trial_to_the_best_parameters() {
+    let mut model = Model::new(json!({}), good);
+    model.run();
+    assert_eq!(model.condition(types::COMPLETE).0, "True");
+    assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
+    assert_eq!(model.trials.len(), 6);
+    assert_eq!(model.most_running, 2);
+    assert!(model.jobs.is_empty(), "Jobs of successful trials are cleaned up");
+    let best = model.experiment.status.as_ref().unwrap().best.clone().unwrap();
+    let highest = model.trials.values().map(x).fold(f64::MIN, f64::max);
+    assert_eq!(best.value, highest);
+    assert_eq!(
+        model.trials["e-00003"]
+            .spec
+            .manifest
+            .as_ref()
+            .unwrap()
+            .pointer("/spec/template/spec/containers/0/command/1")
+            .unwrap(),
+        &json!(model.trials["e-00003"].spec.assignments["x"].to_string())
+    );
+}
+
+#[test]
+fn how_an_experiment_ends() {
+    let table: Vec<(&str, Value, fn(&Trial) -> Play, (&str, &str))> = vec![
+        (
+            "goal",
+            json!({"objectives": [{"metric": "accuracy", "direction": "Maximize", "goal": 0.0}]}),
+            good,
+            ("Complete", "GoalReached"),
+        ),
+        (
+            "goal of a minimum",
+            json!({"objectives": [{"metric": "accuracy", "direction": "Minimize", "goal": 0.9999}]}),
+            good,
+            ("Complete", "GoalReached"),
+        ),
+        ("all fail", json!({}), |_| Play::Fail, ("Failed", "MaxFailedTrialsExceeded")),
+        (
+            "all fail, and may",
+            json!({"limits": {"maxFailedTrials": 6}}),
+            |_| Play::Fail,
+            ("Failed", "NoSuccessfulTrial"),
+        ),
+        ("none reports", json!({"limits": {"maxFailedTrials": 6}}), |_| Play::Silent, ("Failed", "NoSuccessfulTrial")),
+        (
+            "time is up",
+            json!({"limits": {"maxDuration": "20s"}}),
+            |t| if x(t) < 0.5 { Play::Value(1.0) } else { Play::Forever },
+            ("Complete", "MaxDurationReached"),
+        ),
+        (
+            "time is up, nothing known",
+            json!({"limits": {"maxDuration": "20s"}}),
+            |_| Play::Forever,
+            ("Failed", "NoSuccessfulTrial"),
+        ),
+        (
+            "space is used up",
+            json!({"parameters": [{"name": "x", "int": {"min": 1, "max": 3}}], "algorithm": {"name": "Grid"}}),
+            good,
+            ("Complete", "SearchSpaceExhausted"),
+        ),
+        ("nodes are lost", json!({}), |t| Play::Lost(2, x(t)), ("Complete", "MaxTrialsReached")),
+        (
+            "nodes are lost for ever",
+            json!({"limits": {"maxFailedTrials": 6}}),
+            |t| Play::Lost(9, x(t)),
+            ("Failed", "NoSuccessfulTrial"),
+        ),
+    ];
+    for (name, spec, play, (r#type, reason)) in table {
+        let mut model = Model::new(spec, play);
+        model.run();
+        let (status, found, message) = model.condition(r#type);
+        assert_eq!((status.as_str(), found.as_str()), ("True", reason), "{name}: {message}");
+        assert!(model.trials.values().all(ended), "{name}");
+        let running = model.jobs.values().filter(|job| job.active > 0).count();
+        assert_eq!(running, 0, "{name}: no Job runs on");
+        assert!(model.plan().actions.is_empty(), "{name}: at rest");
+        let mut created = model.created_jobs.clone();
+        created.sort();
+        created.dedup();
+        assert_eq!(created.len(), model.created_jobs.len(), "{name}: no Job is made twice for one attempt");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_before_any_trial() {
+    let container = |container: Value| json!({"trialTemplate": {"manifest": {"spec": {"template": {"spec": {"containers": [container]}}}}}});
+    let table = [
+        (container(json!({"name": "other", "command": ["x"]})), "InvalidTemplate", "there is no container \"train\""),
+        (container(json!({"name": "train", "image": "i"})), "InvalidTemplate", "has no command"),
+        (
+            container(json!({"name": "train", "command": ["${params.y}"]})),
+            "InvalidTemplate",
+            "${params.y} names no parameter; there are x",
+        ),
+        (
+            json!({"trialTemplate": {"manifest": {"spec": {"template": {"spec": {"restartPolicy": "Always"}}}}}}),
+            "InvalidTemplate",
+            "restartPolicy: write Never",
+        ),
+        (
+            json!({"trialTemplate": {"manifest": {"spec": {"ttlSecondsAfterFinished": 5}}}}),
+            "InvalidTemplate",
+            "ttlSecondsAfterFinished: leave it out",
+        ),
+        (json!({"parameterConstraints": ["x <"]}), "InvalidSearchSpace", "parameterConstraints[0]"),
+        (json!({"parameterConstraints": ["y < 5"]}), "InvalidSearchSpace", "parameterConstraints[0]"),
+        (json!({"algorithm": {"settings": {"warmth": 1}}}), "InvalidAlgorithm", "warmth"),
+        (json!({"limits": {"maxDuration": "0s"}}), "InvalidLimits", "limits.maxDuration"),
+        (json!({"initialTrials": [{"assignments": {"y": 1}}]}), "InvalidInitialTrial", "initialTrials[0]"),
+        (json!({"initialTrials": [{"assignments": {"x": 2.0}}]}), "InvalidInitialTrial", "initialTrials[0]"),
+    ];
+    for (spec, reason, sentence) in table {
+        let mut model = Model::new(spec.clone(), good);
+        model.run();
+        assert!(model.trials.is_empty(), "{spec}");
+        for r#type in [types::ACCEPTED, types::COMPLETE] {
+            let (status, found, message) = model.condition(r#type);
+            assert_eq!((status.as_str(), found.as_str()), ("False", reason), "{spec}: {message}");
+            assert!(message.contains(sentence), "{spec}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_template_that_the_api_server_refuses_is_said_and_may_be_mended() {
+    let mut model = Model::new(json!({}), good);
+    model.refuse_template = Some("Job is invalid: spec.template: unknown field \"x\"".into());
+    model.run();
+    assert!(model.trials.is_empty());
+    assert_eq!(model.condition(types::ACCEPTED).1, "InvalidTemplate");
+    model.refuse_template = None;
+    model.edit(&json!({"limits": {"parallelTrials": 3}}));
+    model.run();
+    assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
+}
+
+#[test]
+fn limits_change_live() {
+    let mut model = Model::new(json!({"limits": {"maxTrials": 4}}), good);
+    model.run();
+    assert_eq!((model.trials.len(), model.condition(types::COMPLETE).0.as_str()), (4, "True"));
+    model.edit(&json!({"limits": {"maxTrials": 9}}));
+    model.settle(&mut usize::MAX.clone());
+    assert_eq!(model.condition(types::COMPLETE).0, "False", "raising maxTrials resumes");
+    model.run();
+    assert_eq!((model.trials.len(), model.condition(types::COMPLETE).0.as_str()), (9, "True"));
+    model.edit(&json!({"limits": {"maxTrials": 5}}));
+    model.run();
+    assert_eq!((model.trials.len(), model.condition(types::COMPLETE).0.as_str()), (9, "True"));
+}
+
+#[test]
+fn suspend_lets_running_trials_end() {
+    let mut model = Model::new(json!({}), good);
+    model.settle(&mut usize::MAX.clone());
+    model.edit(&json!({"suspend": true}));
+    model.run();
+    assert_eq!(model.trials.len(), 2);
+    assert_eq!(model.condition(types::SUSPENDED).0, "True");
+    assert_eq!(model.condition(types::COMPLETE).1, "Suspended");
+    model.edit(&json!({"suspend": false}));
+    model.run();
+    assert_eq!(model.condition(types::SUSPENDED).0, "False");
+    assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
+}
+
+fn by_hand(name: &str, assignments: &Value) -> Trial {
+    serde_json::from_value(json!({
+        "apiVersion": "automl.dev/v1alpha1", "kind": "Trial", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"experiment": "e", "assignments": assignments},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_trial_made_by_hand_joins() {
+    let mut model =
+        Model::new(json!({}), |trial| if trial.spec.index.is_none() { Play::Value(7.0) } else { good(trial) });
+    model.settle(&mut usize::MAX.clone());
+    model.add(by_hand("mine", &json!({"x": 0.25})));
+    model.add(by_hand("wrong", &json!({"x": 4})));
+    model.run();
+    assert_eq!(ending(&model.trials["mine"]), Some(Ending::Succeeded));
+    let (status, reason, message) = model.trial_condition("wrong", types::FAILED);
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "InvalidAssignment"), "{message}");
+    assert_eq!(model.most_running, 2, "it waits for a slot");
+    assert_eq!(model.trials.len(), 8, "it comes on top of maxTrials");
+    assert_eq!(model.experiment.status.as_ref().unwrap().best.as_ref().unwrap().trial, "mine");
+}
+
+#[test]
+fn given_points_come_first() {
+    let initial = json!([{"assignments": {"x": 0.125}}, {"assignments": {}}]);
+    let mut model = Model::new(json!({"initialTrials": initial}), good);
+    model.run();
+    assert_eq!(x(&model.trials["e-00000"]), 0.125);
+}
+
+#[test]
+fn a_job_deleted_by_hand_is_made_again_as_another_attempt() {
+    let mut model = Model::new(json!({"limits": {"maxTrials": 1, "parallelTrials": 1}}), good);
+    model.settle(&mut usize::MAX.clone());
+    model.tick();
+    model.settle(&mut usize::MAX.clone());
+    model.jobs.clear();
+    model.run();
+    assert_eq!(model.trials["e-00000"].status.as_ref().unwrap().attempt, 1);
+    assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
+}
+
+fn plays() -> impl Strategy<Value = fn(&Trial) -> Play> {
+    prop::sample::select(vec![
+        good as fn(&Trial) -> Play,
+        |t| if x(t) < 0.5 { Play::Fail } else { good(t) },
+        |t| if x(t) < 0.5 { Play::Lost(1, x(t)) } else { good(t) },
+        |t| if x(t) < 0.3 { Play::Silent } else { good(t) },
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any prefix of a plan's actions, memory lost, planned again: the same end.
+    #[test]
+    fn interruptions_anywhere_change_nothing(
+        play in plays(),
+        algorithm in prop::sample::select(vec!["Random", "Sobol"]),
+        cuts in prop::collection::vec(0_usize..4, 0..60),
+    ) {
+        let spec = json!({"algorithm": {"name": algorithm}, "limits": {"maxFailedTrials": 6}});
+        let mut calm = Model::new(spec.clone(), play);
+        calm.run();
+        let mut disturbed = Model::new(spec, play);
+        for cut in cuts {
+            disturbed.settle(&mut cut.clone());
+            disturbed.restart();
+            disturbed.settle(&mut (cut / 2).clone());
+            disturbed.restart();
+            if cut % 2 == 0 {
+                disturbed.tick();
+            }
+        }
+        disturbed.run();
+        prop_assert_eq!(end_state(&calm), end_state(&disturbed));
+    }
+
+    /// Whatever stands in an object, a plan comes back.
+    #[test]
+    fn plan_never_panics(object in arbitrary_spec(), status in arbitrary_json()) {
+        let base = serde_json::to_value(model::experiment(json!({}))).unwrap();
+        let mut value = base.clone();
+        json_patch::merge(&mut value, &json!({"spec": object, "status": status}));
+        if let Ok(experiment) = serde_json::from_value(value) {
+            let mut model = Model::new(json!({}), good);
+            model.experiment = experiment;
+            model.plan();
+        }
+    }
+}
+
+fn arbitrary_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        prop::num::f64::NORMAL.prop_map(Value::from),
+        "[a-z${}.x]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let key = prop::sample::select(vec![
+            "name",
+            "x",
+            "spec",
+            "template",
+            "containers",
+            "command",
+            "conditions",
+            "trials",
+            "best",
+            "min",
+            "max",
+            "double",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(key, inner, 0..4).prop_map(|fields| Value::Object(
+                fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
+        ]
+    })
+}
+
+fn arbitrary_spec() -> impl Strategy<Value = Value> {
+    let number = prop_oneof![
+        Just(0.0),
+        Just(1.0),
+        Just(f64::MAX),
+        Just(f64::MIN),
+        Just(1e-300),
+        any::<i32>().prop_map(f64::from)
+    ];
+    (
+        arbitrary_json(),
+        number.clone(),
+        number,
+        prop::sample::select(vec!["Random", "Grid", "Sobol", "TPE", "?"]),
+        any::<u32>(),
+    )
+        .prop_map(|(json, min, max, algorithm, limit)| {
+            json!({
+                "parameters": [{"name": "x", "double": {"min": min, "max": max}}],
+                "algorithm": {"name": algorithm, "settings": json},
+                "limits": {"maxTrials": limit, "parallelTrials": limit % 7},
+                "trialTemplate": {"manifest": json},
+            })
+        })
+}

@@ -1,0 +1,292 @@
+//! A cluster in a few maps: carries out the actions of a plan, and plays the Jobs.
+
+use crate::api::{Condition, Experiment, Trial, TrialStatus};
+use crate::engine::{
+    Action, Facts, JobCondition, JobView, Ledger, Plan, Probe, Settings, Snapshot, Waiting, compile, plan,
+};
+use crate::metrics::{MetricSummary, Observation};
+use jiff::{SignedDuration, Timestamp};
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a trial's program behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Play {
+    /// Reports this value, then ends well.
+    Value(f64),
+    /// Ends well without a report.
+    Silent,
+    /// Exits with an error.
+    Fail,
+    /// Its node is lost this many times, then it reports this value.
+    Lost(u32, f64),
+    /// Never ends.
+    Forever,
+}
+
+pub struct Model {
+    pub experiment: Experiment,
+    pub trials: BTreeMap<String, Trial>,
+    pub jobs: BTreeMap<String, JobView>,
+    pub now: Timestamp,
+    pub play: fn(&Trial) -> Play,
+    pub refuse_template: Option<String>,
+    /// Every Job that was ever created, by trial UID and attempt.
+    pub created_jobs: Vec<String>,
+    pub most_running: usize,
+    facts: Facts,
+    version: u64,
+}
+
+pub fn experiment(spec: Value) -> Experiment {
+    let mut base = json!({
+        "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+        "parameters": [{"name": "x", "double": {"min": 0.0, "max": 1.0}}],
+        "algorithm": {"name": "Random", "seed": 1},
+        "limits": {"maxTrials": 6, "parallelTrials": 2},
+        "trialTemplate": {
+            "primaryContainer": "train",
+            "manifest": {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "train", "image": "i", "command": ["train", "${params.x}"]}],
+            }}}},
+        },
+    });
+    json_patch::merge(&mut base, &spec);
+    serde_json::from_value(json!({
+        "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": "e", "namespace": "default", "uid": "e-uid", "generation": 1, "resourceVersion": "1"},
+        "spec": base,
+    }))
+    .unwrap()
+}
+
+impl Model {
+    pub fn new(spec: Value, play: fn(&Trial) -> Play) -> Self {
+        Model {
+            experiment: experiment(spec),
+            trials: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            now: Timestamp::from_second(1_000_000).unwrap(),
+            play,
+            refuse_template: None,
+            created_jobs: Vec::new(),
+            most_running: 0,
+            facts: Facts::default(),
+            version: 1,
+        }
+    }
+
+    fn next_version(&mut self) -> String {
+        self.version += 1;
+        self.version.to_string()
+    }
+
+    /// Forgets what is kept in memory only, as a restart does.
+    pub fn restart(&mut self) {
+        self.facts = Facts::default();
+    }
+
+    pub fn plan(&self) -> Plan {
+        let compiled = compile(&self.experiment);
+        let mut ledger = Ledger::default();
+        if let Ok(compiled) = &compiled {
+            ledger.prepare(compiled, self.experiment.spec.trial_template.retain);
+        }
+        self.trials.values().for_each(|trial| ledger.upsert_trial(Arc::new(trial.clone())));
+        self.jobs.values().for_each(|job| ledger.upsert_job(job.clone()));
+        let settings = Settings::default();
+        let snapshot = Snapshot {
+            experiment: &self.experiment,
+            compiled: &compiled,
+            ledger: &ledger,
+            facts: &self.facts,
+            settings: &settings,
+        };
+        plan(&snapshot, self.now)
+    }
+
+    /// Plans and acts until there is nothing to do; `fuel` counts actions down and stops in the middle at 0.
+    pub fn settle(&mut self, fuel: &mut usize) {
+        for _ in 0..1000 {
+            let actions = self.plan().actions;
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                if *fuel == 0 {
+                    return;
+                }
+                *fuel -= 1;
+                self.act(action);
+            }
+        }
+        panic!("no rest after 1000 plans: {:?}", self.plan().actions);
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::ProbeTemplate { generation, .. } => {
+                self.facts.probe = Some(Probe { generation, refusal: self.refuse_template.clone() });
+            }
+            Action::CreateTrial { trial } => {
+                let name = trial.name_any();
+                assert!(!self.trials.contains_key(&name), "{name} is made twice");
+                self.add(*trial);
+            }
+            Action::AdoptTrial { name, patch } => {
+                let version = self.next_version();
+                let trial = self.trials.get_mut(&name).unwrap();
+                let mut value = serde_json::to_value(&*trial).unwrap();
+                assert_eq!(value["metadata"]["resourceVersion"], patch["metadata"]["resourceVersion"]);
+                json_patch::merge(&mut value, &patch);
+                *trial = serde_json::from_value(value).unwrap();
+                trial.metadata.resource_version = Some(version);
+            }
+            Action::CreateJob { trial, job } => {
+                let name = job["metadata"]["name"].as_str().unwrap().to_owned();
+                assert!(!self.jobs.contains_key(&name), "Job {name} is made twice");
+                let owner_uid = job["metadata"]["ownerReferences"][0]["uid"].as_str().unwrap().to_owned();
+                assert_eq!(self.trials[&trial].uid().as_ref(), Some(&owner_uid));
+                self.created_jobs.push(format!("{owner_uid}/{name}"));
+                let (uid, resource_version) = (format!("uid-of-{name}-{}", self.version), self.next_version());
+                let created = Some(self.now);
+                let view = JobView {
+                    name: name.clone(),
+                    uid,
+                    resource_version,
+                    trial,
+                    owner_uid,
+                    created,
+                    ..JobView::default()
+                };
+                self.jobs.insert(name, view);
+            }
+            Action::WriteTrialStatus { name, resource_version, patch, .. } => {
+                let version = self.next_version();
+                let trial = self.trials.get_mut(&name).unwrap();
+                assert_eq!(
+                    trial.resource_version().as_deref(),
+                    Some(resource_version.as_str()),
+                    "stale write to {name}"
+                );
+                let status = trial.status.get_or_insert_default();
+                status.attempt = patch.attempt;
+                status.start_time = patch.start_time;
+                status.completion_time = patch.completion_time;
+                status.objective = patch.objective;
+                status.conditions = patch.conditions;
+                trial.metadata.resource_version = Some(version);
+            }
+            Action::ConfirmJob { name } => {
+                if !self.jobs.contains_key(&name) {
+                    self.facts.jobs_gone.insert(name);
+                }
+            }
+            Action::InspectPods { job } => {
+                self.facts.waiting.insert(job, Waiting { why: String::new(), at: self.now });
+            }
+            Action::DeleteJob { name, uid } => {
+                let trial = self.trials.get(&self.jobs[&name].trial).unwrap();
+                let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+                let old = name != crate::engine::job_name(&trial.name_any(), attempt);
+                assert!(old || super::ended(trial), "Job {name} is deleted before its trial's end is stored");
+                assert_eq!(self.jobs[&name].uid, uid);
+                self.jobs.remove(&name);
+            }
+            Action::WriteExperimentStatus { resource_version, status, .. } => {
+                assert_eq!(self.experiment.resource_version(), Some(resource_version));
+                self.experiment.status = Some(*status);
+                self.experiment.metadata.resource_version = Some(self.next_version());
+                self.facts.status_written = Some(self.now);
+            }
+        }
+    }
+
+    pub fn add(&mut self, mut trial: Trial) {
+        let name = trial.name_any();
+        trial.metadata.uid = Some(format!("uid-of-{name}"));
+        trial.metadata.resource_version = Some(self.next_version());
+        self.trials.insert(name, trial);
+    }
+
+    /// One second passes, and each Job takes a step: starts, reports, ends.
+    pub fn tick(&mut self) {
+        self.now += SignedDuration::from_secs(1);
+        let running = self.jobs.values().filter(|job| job.active > 0).count();
+        self.most_running = self.most_running.max(running);
+        for name in self.jobs.keys().cloned().collect::<Vec<_>>() {
+            let version = self.next_version();
+            let job = self.jobs.get_mut(&name).unwrap();
+            let Some(trial) = self.trials.get_mut(&job.trial) else { continue };
+            if !job.conditions.is_empty() {
+                continue;
+            }
+            job.resource_version = version.clone();
+            if job.active == 0 {
+                (job.active, job.ready, job.start_time) = (1, 1, Some(self.now));
+                continue;
+            }
+            let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+            let (value, end) = match (self.play)(trial) {
+                Play::Forever => continue,
+                Play::Silent => (None, ("Complete", "", "")),
+                Play::Fail => (None, ("Failed", "BackoffLimitExceeded", "failed")),
+                Play::Lost(times, _) if attempt < times => (
+                    None,
+                    (
+                        "Failed",
+                        "PodFailurePolicy",
+                        "Pod has condition DisruptionTarget matching FailJob rule at index 0",
+                    ),
+                ),
+                Play::Value(value) | Play::Lost(_, value) => (Some(value), ("Complete", "", "")),
+            };
+            if let Some(value) = value {
+                report(trial.status.get_or_insert_default(), value, self.now);
+                trial.metadata.resource_version = Some(version);
+            }
+            (job.active, job.ready) = (0, 0);
+            job.conditions.push(JobCondition { r#type: end.0.into(), reason: end.1.into(), message: end.2.into() });
+        }
+    }
+
+    /// Runs to the end of the experiment, or until nothing has moved for long.
+    pub fn run(&mut self) {
+        for _ in 0..200 {
+            self.settle(&mut usize::MAX.clone());
+            self.tick();
+        }
+    }
+
+    pub fn edit(&mut self, patch: &Value) {
+        let mut value = serde_json::to_value(&self.experiment).unwrap();
+        json_patch::merge(&mut value, &json!({"spec": patch}));
+        self.experiment = serde_json::from_value(value).unwrap();
+        self.experiment.metadata.generation = self.experiment.meta().generation.map(|generation| generation + 1);
+        self.experiment.metadata.resource_version = Some(self.next_version());
+    }
+
+    pub fn condition(&self, r#type: &str) -> (String, String, String) {
+        let conditions = &self.experiment.status.as_ref().unwrap().conditions;
+        gist(conditions, r#type)
+    }
+
+    pub fn trial_condition(&self, name: &str, r#type: &str) -> (String, String, String) {
+        gist(&self.trials[name].status.as_ref().unwrap().conditions, r#type)
+    }
+}
+
+fn gist(conditions: &[Condition], r#type: &str) -> (String, String, String) {
+    let found = conditions.iter().find(|condition| condition.r#type == r#type);
+    found.map_or(Default::default(), |c| (c.status.clone(), c.reason.clone(), c.message.clone()))
+}
+
+fn report(status: &mut TrialStatus, value: f64, time: Timestamp) {
+    let observation = Observation { metric: "accuracy".into(), step: Some(1), value, time };
+    let mut summary = MetricSummary::new("accuracy");
+    summary.observe(&observation);
+    status.metrics = vec![summary];
+}

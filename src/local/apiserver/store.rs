@@ -1,0 +1,370 @@
+//! The objects in memory: one ordered table a kind, a log of recent changes, an index by owner.
+//!
+//! A request changes the tables at once and commits at its end; until then its changes can be taken back, so a write
+//! that could not be made durable leaves no trace.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ops::Bound,
+    sync::Arc,
+};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{
+    fault::Write,
+    object::{self, Object},
+    persist::Disk,
+    resource::Registry,
+    status::Status,
+};
+
+/// Place of an object in its table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+/// Place of an object in the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Locator {
+    pub table: usize,
+    pub key: Key,
+}
+
+/// A change of one object. `before` and `after` are both set on an update; `removed` carries the last state of a
+/// removed object under the resourceVersion of its removal.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub key: Key,
+    pub resource_version: u64,
+    pub before: Option<Arc<Object>>,
+    pub after: Option<Arc<Object>>,
+    pub removed: Option<Arc<Object>>,
+}
+
+/// Changes kept for watches that resume, at least.
+const LOG_KEPT: usize = 1_024;
+/// Changes kept for a watch that is slow, at most.
+const LOG_LIMIT: usize = 65_536;
+
+/// The objects of one kind.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub objects: BTreeMap<Key, Arc<Object>>,
+    pub log: VecDeque<Arc<Change>>,
+    /// Changes up to this resourceVersion are no longer in the log.
+    pub compacted: u64,
+    /// Raised with each commit, so that watches look at the log.
+    pub signal: watch::Sender<u64>,
+    /// How far each running watch has read.
+    pub cursors: HashMap<u64, u64>,
+    /// Watches that began before this count are cut.
+    pub cuts: u64,
+    /// What is withheld from which clients.
+    pub holds: Vec<Hold>,
+    /// resourceVersion of the newest change.
+    pub newest: u64,
+}
+
+/// Withholds the changes after a resourceVersion, as a lagging watch cache would.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    /// Prefix of the user agents that it applies to; empty for all.
+    pub user_agent: String,
+    pub up_to: u64,
+    /// Whether lists without a resourceVersion are stale, too.
+    pub all_lists: bool,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            compacted: 0,
+            signal: watch::Sender::new(0),
+            cursors: HashMap::new(),
+            cuts: 0,
+            holds: Vec::new(),
+            newest: 0,
+        }
+    }
+}
+
+impl Table {
+    /// Makes every watch look at the table again.
+    pub fn wake(&self) {
+        self.signal.send_modify(|_| ());
+    }
+
+    /// The objects of a namespace, or of all for the empty one, in order, after `after`.
+    pub fn range(&self, namespace: &str, after: Option<&Key>) -> impl Iterator<Item = (&Key, &Arc<Object>)> {
+        let first = Key::new(namespace, "");
+        let start = match after {
+            Some(key) if *key >= first => Bound::Excluded(key.clone()),
+            _ => Bound::Included(first),
+        };
+        let namespace = namespace.to_owned();
+        self.objects
+            .range((start, Bound::Unbounded))
+            .take_while(move |(key, _)| namespace.is_empty() || key.namespace == namespace)
+    }
+
+    /// What differed at resourceVersion `at`: the objects changed since, as they were (`None`: not there).
+    /// `None` altogether if the log does not reach back that far.
+    pub fn differences_at(&self, at: u64) -> Option<BTreeMap<Key, Option<Arc<Object>>>> {
+        if at < self.compacted {
+            return None;
+        }
+        let mut differences = BTreeMap::new();
+        for change in self.log.iter().rev().take_while(|change| change.resource_version > at) {
+            differences.insert(change.key.clone(), change.before.clone());
+        }
+        Some(differences)
+    }
+
+    /// The newest resourceVersion that this client may see; `None` if nothing is withheld from it.
+    pub fn held_at(&self, user_agent: &str) -> Option<&Hold> {
+        self.holds.iter().filter(|hold| user_agent.starts_with(&hold.user_agent)).min_by_key(|hold| hold.up_to)
+    }
+
+    /// The changes after `cursor`, oldest first.
+    pub fn changes_after(&self, cursor: u64) -> impl Iterator<Item = &Arc<Change>> {
+        let first = self.log.partition_point(|change| change.resource_version <= cursor);
+        self.log.range(first..)
+    }
+
+    /// Forgets old changes: those that every watch has read, and far too old ones in any case.
+    fn trim(&mut self) {
+        if self.log.len() < 2 * LOG_KEPT || !self.holds.is_empty() {
+            return;
+        }
+        let slowest = self.cursors.values().min().copied().unwrap_or(u64::MAX);
+        while self.log.len() > LOG_KEPT {
+            match self.log.front() {
+                Some(oldest) if oldest.resource_version <= slowest || self.log.len() > LOG_LIMIT => {
+                    self.compacted = oldest.resource_version;
+                    self.log.pop_front();
+                }
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Everything that the server knows.
+#[derive(Debug)]
+pub(super) struct State {
+    pub registry: Registry,
+    pub tables: Vec<Table>,
+    /// The global counter; every change takes the next value.
+    pub resource_version: u64,
+    /// Objects by uid.
+    pub uids: HashMap<String, Locator>,
+    /// Dependents by the uid of their owner.
+    pub dependents: HashMap<String, BTreeSet<Locator>>,
+    /// Source of uids and generated names.
+    pub random: ChaCha8Rng,
+    /// Objects that the garbage collector has to look at.
+    pub garbage: VecDeque<Locator>,
+    disk: Option<Disk>,
+    pending: Vec<(usize, Change)>,
+    /// How many of `pending` are the request's own, and whose request it is; the rest is the collector's.
+    own: (usize, String),
+    next_watch: u64,
+}
+
+impl State {
+    pub fn new(seed: [u8; 32]) -> Self {
+        let registry = Registry::builtin();
+        let tables = (0..registry.tables()).map(|_| Table::default()).collect();
+        Self {
+            registry,
+            tables,
+            resource_version: 0,
+            uids: HashMap::new(),
+            dependents: HashMap::new(),
+            random: ChaCha8Rng::from_seed(seed),
+            garbage: VecDeque::new(),
+            disk: None,
+            pending: Vec::new(),
+            own: (0, String::new()),
+            next_watch: 0,
+        }
+    }
+
+    pub fn set_disk(&mut self, disk: Disk) {
+        self.disk = Some(disk);
+    }
+
+    pub fn get(&self, table: usize, key: &Key) -> Option<&Arc<Object>> {
+        self.tables.get(table)?.objects.get(key)
+    }
+
+    pub fn locate(&self, locator: &Locator) -> Option<&Arc<Object>> {
+        self.get(locator.table, &locator.key)
+    }
+
+    /// Stores a new version of an object and gives it the next resourceVersion.
+    pub fn put(&mut self, table: usize, mut value: Value) -> Arc<Object> {
+        self.resource_version += 1;
+        let key = Key::new(object::namespace(&value), object::name(&value));
+        object::metadata_mut(&mut value).insert("resourceVersion".to_owned(), json!(self.resource_version.to_string()));
+        let after = Object::new(value, self.resource_version);
+        let before = self.replace(table, &key, Some(after.clone()));
+        let change =
+            Change { key, resource_version: self.resource_version, before, after: Some(after.clone()), removed: None };
+        self.pending.push((table, change));
+        after
+    }
+
+    /// Removes an object. Returns its last state under the resourceVersion of the removal.
+    pub fn remove(&mut self, table: usize, key: &Key) -> Option<Arc<Object>> {
+        let before = self.replace(table, key, None)?;
+        self.resource_version += 1;
+        let mut value = (*before.value).clone();
+        object::metadata_mut(&mut value).insert("resourceVersion".to_owned(), json!(self.resource_version.to_string()));
+        let removed = Object::new(value, self.resource_version);
+        let change = Change {
+            key: key.clone(),
+            resource_version: self.resource_version,
+            before: Some(before),
+            after: None,
+            removed: Some(removed.clone()),
+        };
+        self.pending.push((table, change));
+        Some(removed)
+    }
+
+    /// Puts an object as it was read from disk, without a change.
+    pub fn load(&mut self, table: usize, value: Value) {
+        let version = object::meta_text(&value, "resourceVersion").parse().unwrap_or_default();
+        let key = Key::new(object::namespace(&value), object::name(&value));
+        self.resource_version = self.resource_version.max(version);
+        self.replace(table, &key, Some(Object::new(value, version)));
+    }
+
+    /// Exchanges the object at a place and keeps the indexes in step. Returns the one that was there.
+    fn replace(&mut self, table: usize, key: &Key, next: Option<Arc<Object>>) -> Option<Arc<Object>> {
+        let locator = Locator { table, key: key.clone() };
+        let objects = &mut self.tables.get_mut(table)?.objects;
+        let before = match &next {
+            Some(next) => objects.insert(key.clone(), next.clone()),
+            None => objects.remove(key),
+        };
+        if let Some(before) = &before {
+            if next.as_ref().is_none_or(|next| next.uid() != before.uid()) {
+                self.uids.remove(before.uid());
+            }
+            for owner in object::owners(&before.value) {
+                if let Some(set) = self.dependents.get_mut(owner.uid) {
+                    set.remove(&locator);
+                    if set.is_empty() {
+                        self.dependents.remove(owner.uid);
+                    }
+                }
+            }
+        }
+        if let Some(next) = &next {
+            self.uids.insert(next.uid().to_owned(), locator.clone());
+            for owner in object::owners(&next.value) {
+                self.dependents.entry(owner.uid.to_owned()).or_default().insert(locator.clone());
+            }
+        }
+        before
+    }
+
+    /// Makes the changes of this request durable and shows them to watches. On an error nothing has happened.
+    pub fn commit(&mut self, user_agent: &str) -> Result<Vec<Write>, Status> {
+        let pending = std::mem::take(&mut self.pending);
+        let (own, requester) = std::mem::take(&mut self.own);
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(disk) = &self.disk
+            && let Err(status) = disk.store(&self.registry, &pending, self.resource_version)
+        {
+            for (table, change) in pending.into_iter().rev() {
+                self.resource_version = change.resource_version - 1;
+                self.replace(table, &change.key, change.before);
+            }
+            self.garbage.clear();
+            return Err(status);
+        }
+        let mut writes = Vec::new();
+        for (at, (table, change)) in pending.into_iter().enumerate() {
+            let actor = if at < own { &requester } else { user_agent };
+            writes.push(self.write_of(table, &change, actor));
+            if let Some(table) = self.tables.get_mut(table) {
+                let version = change.resource_version;
+                table.log.push_back(Arc::new(change));
+                table.newest = version;
+                table.trim();
+                table.signal.send_replace(version);
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Says that the changes so far are the request's own, by this user agent.
+    pub fn mark_actor(&mut self, user_agent: &str) {
+        self.own = (self.pending.len(), user_agent.to_owned());
+    }
+
+    /// The table of a plural name, with or without its group.
+    pub fn table_named(&self, name: &str) -> Option<usize> {
+        let stored =
+            |resource: &&Arc<super::resource::Resource>| resource.plural == name || resource.qualified() == name;
+        self.registry.all().find(stored).map(|resource| resource.table)
+    }
+
+    pub fn table_named_mut(&mut self, name: &str) -> Option<&mut Table> {
+        let table = self.table_named(name)?;
+        self.tables.get_mut(table)
+    }
+
+    /// A version 4 uid from the server's own generator.
+    pub fn new_uid(&mut self) -> String {
+        uuid::Builder::from_random_bytes(self.random.random()).into_uuid().to_string()
+    }
+
+    /// Takes back the changes of this request (a dry run).
+    pub fn roll_back(&mut self) {
+        for (table, change) in std::mem::take(&mut self.pending).into_iter().rev() {
+            self.resource_version = change.resource_version - 1;
+            self.replace(table, &change.key, change.before);
+        }
+        self.garbage.clear();
+    }
+
+    fn write_of(&self, table: usize, change: &Change, user_agent: &str) -> Write {
+        let resource = self.registry.of_table(table);
+        Write {
+            group: resource.as_ref().map(|resource| resource.group.clone()).unwrap_or_default(),
+            resource: resource.as_ref().map(|resource| resource.plural.clone()).unwrap_or_default(),
+            namespace: change.key.namespace.clone(),
+            name: change.key.name.clone(),
+            resource_version: change.resource_version,
+            before: change.before.as_ref().map(|object| object.value.clone()),
+            after: change.after.as_ref().map(|object| object.value.clone()),
+            user_agent: user_agent.to_owned(),
+        }
+    }
+
+    /// A number for a new watch.
+    pub fn next_watch(&mut self) -> u64 {
+        self.next_watch += 1;
+        self.next_watch
+    }
+}

@@ -1,0 +1,355 @@
+//! create, update, and what every write has in common: identity, isolation of the status, generation.
+
+use std::sync::Arc;
+
+use rand::RngExt;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Inner, Outcome, builtin,
+    clock::rfc3339,
+    names,
+    object::{self, Object},
+    read,
+    render::Renderer,
+    request::Request,
+    resource::{Resource, View},
+    status::{FieldError, Status},
+    store::{Key, State},
+};
+
+/// One write in progress.
+pub(super) struct Writer<'a> {
+    pub server: &'a Inner,
+    pub state: &'a mut State,
+    pub request: &'a Request,
+    pub resource: &'a Arc<Resource>,
+    pub warnings: Vec<String>,
+}
+
+/// What a write came to.
+pub(super) enum Written {
+    Created(Arc<Object>),
+    Updated(Arc<Object>),
+}
+
+impl Writer<'_> {
+    /// The object in the body.
+    pub fn body(&self) -> Result<Value, Status> {
+        let value: Value = match self.request.content_type.as_str() {
+            "application/json" | "" => serde_json::from_slice(&self.request.body)
+                .map_err(|error| Status::bad_request(format!("the object provided is unrecognized: {error}")))?,
+            "application/yaml" => super::patch::yaml(&self.request.body)?,
+            other => return Err(Status::unsupported_media_type(other, "application/json, application/yaml")),
+        };
+        self.check_identity(&value)?;
+        Ok(match self.resource.view {
+            View::EventsV1 => super::events::to_core_v1(&value),
+            _ => value,
+        })
+    }
+
+    /// Checks that an object is of the kind that the path names.
+    pub fn check_identity(&self, value: &Value) -> Result<(), Status> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (kind, api_version) = (text("kind"), text("apiVersion"));
+        if !value.is_object() || kind.is_empty() {
+            return Err(Status::bad_request(format!("Object 'Kind' is missing in '{value}'")));
+        }
+        if api_version != self.resource.api_version() {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({api_version}) does not match the expected API version ({})",
+                self.resource.api_version()
+            )));
+        }
+        if kind != self.resource.kind {
+            return Err(Status::bad_request(format!(
+                "{} in version {:?} cannot be handled as a {}: the kind in the data ({kind}) does not match",
+                kind, self.resource.version, self.resource.kind
+            )));
+        }
+        Ok(())
+    }
+
+    /// Serves POST.
+    pub fn create(&mut self) -> Result<Written, Status> {
+        let object = self.body()?;
+        self.create_object(object)
+    }
+
+    /// Creates an object that is of the right kind.
+    pub fn create_object(&mut self, mut object: Value) -> Result<Written, Status> {
+        let resource = self.resource.clone();
+        if !object::meta_text(&object, "resourceVersion").is_empty() {
+            return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
+        }
+        self.settle_namespace(&mut object)?;
+        self.generate_name(&mut object);
+        self.decode(&mut object)?;
+        let now = self.server.now();
+        if resource.custom.is_some() && resource.status_subresource {
+            object::as_map(&mut object).remove("status");
+        }
+        builtin::prepare_create(&resource, &mut object);
+        let uid = self.state.new_uid();
+        builtin::default_with_uid(&resource, &mut object, &uid);
+        let meta = object::metadata_mut(&mut object);
+        for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+            meta.remove(key);
+        }
+        meta.insert("uid".to_owned(), json!(uid));
+        meta.insert("creationTimestamp".to_owned(), json!(rfc3339(now)));
+        if resource.counts_generations {
+            meta.insert("generation".to_owned(), json!(1));
+        }
+        self.validate(&object, None)?;
+        let key = Key::new(object::namespace(&object), object::name(&object));
+        if self.state.get(resource.table, &key).is_some() {
+            return Err(Status::already_exists(&resource.plural, &resource.group, &key.name));
+        }
+        self.ensure_namespace(&resource, &key)?;
+        self.track_create(&mut object);
+        let stored = self.state.put(resource.table, object);
+        self.state.after_write(resource.table, &key);
+        Ok(Written::Created(stored))
+    }
+
+    /// Serves PUT.
+    pub fn update(&mut self) -> Result<Written, Status> {
+        let new = self.body()?;
+        let name = object::name(&new);
+        if name != self.request.info.name {
+            let path = &self.request.info.name;
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({path})"
+            )));
+        }
+        let old = read::find(self.state, self.request, self.resource)?.clone();
+        if object::meta_text(&new, "resourceVersion").is_empty() && !self.resource.unconditional_update {
+            let error = FieldError::invalid("metadata.resourceVersion", json!(0), "must be specified for an update");
+            return Err(self.invalid(&self.request.info.name, &[error]));
+        }
+        self.replace(&old, new, None)
+    }
+
+    /// Stores `new` in place of `old`. `manager` tracks who owns which field if the caller already knows.
+    pub fn replace(&mut self, old: &Arc<Object>, mut new: Value, managed: Option<Value>) -> Result<Written, Status> {
+        let resource = self.resource.clone();
+        let name = object::name(&old.value).to_owned();
+        self.check_preconditions(old, &new)?;
+        self.settle_namespace(&mut new)?;
+        self.decode(&mut new)?;
+        self.isolate(&old.value, &mut new);
+        builtin::prepare_update(&resource, &old.value, &mut new);
+        let now = self.server.now();
+        let meta = object::metadata_mut(&mut new);
+        for key in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "namespace",
+            "resourceVersion",
+        ] {
+            match object::metadata(&old.value).and_then(|meta| meta.get(key)) {
+                Some(value) => meta.insert(key.to_owned(), value.clone()),
+                None => meta.remove(key),
+            };
+        }
+        meta.insert("name".to_owned(), json!(name));
+        meta.remove("selfLink");
+        if resource.counts_generations && spec_differs(&resource, &old.value, &new) {
+            object::metadata_mut(&mut new).insert("generation".to_owned(), json!(object::generation(&old.value) + 1));
+        }
+        self.check_finalizers(&old.value, &new)?;
+        self.validate(&new, Some(&old.value))?;
+        match managed {
+            Some(managed) => set_managed(&mut new, managed),
+            None => self.track_update(&old.value, &mut new, now),
+        }
+        if new == *old.value {
+            return Ok(Written::Updated(old.clone()));
+        }
+        let key = Key::new(object::namespace(&new), &name);
+        let stored = self.state.put(resource.table, new);
+        if object::is_terminating(&stored.value)
+            && object::finalizers(&stored.value).is_empty()
+            && builtin::may_go(&resource, &stored.value)
+        {
+            self.state.delete_now(resource.table, &key);
+        } else {
+            self.state.after_write(resource.table, &key);
+        }
+        Ok(Written::Updated(stored))
+    }
+
+    fn check_preconditions(&self, old: &Object, new: &Value) -> Result<(), Status> {
+        let resource = self.resource;
+        let name = object::name(&old.value);
+        let (old_uid, new_uid) = (old.uid(), object::uid(new));
+        if !new_uid.is_empty() && new_uid != old_uid {
+            let why = format!("Precondition failed: UID in precondition: {new_uid}, UID in object meta: {old_uid}");
+            return Err(Status::conflict(&resource.plural, &resource.group, name, &why));
+        }
+        let version = object::meta_text(new, "resourceVersion");
+        if !version.is_empty() && version != old.resource_version.to_string() {
+            return Err(Status::modified(&resource.plural, &resource.group, name));
+        }
+        Ok(())
+    }
+
+    /// Keeps the part of the object that this endpoint may not change.
+    fn isolate(&self, old: &Value, new: &mut Value) {
+        if !self.resource.status_subresource {
+            return;
+        }
+        let status_of = |object: &Value| object.get("status").cloned();
+        if self.request.info.subresource == "status" {
+            let status = status_of(new);
+            let managed = object::metadata(new).and_then(|meta| meta.get("managedFields")).cloned();
+            *new = old.clone();
+            set_or_remove(object::as_map(new), "status", status);
+            if let Some(managed) = managed {
+                set_managed(new, managed);
+            }
+        } else {
+            set_or_remove(object::as_map(new), "status", status_of(old));
+        }
+    }
+
+    fn check_finalizers(&self, old: &Value, new: &Value) -> Result<(), Status> {
+        if !object::is_terminating(old) {
+            return Ok(());
+        }
+        let known = object::finalizers(old);
+        let added: Vec<&str> = object::finalizers(new).into_iter().filter(|name| !known.contains(name)).collect();
+        if added.is_empty() {
+            return Ok(());
+        }
+        let quoted: Vec<String> = added.iter().map(|name| format!("{name:?}")).collect();
+        let why = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            quoted.join(", ")
+        );
+        Err(self.invalid(object::name(old), &[FieldError::forbidden("metadata.finalizers", why)]))
+    }
+
+    /// Sets the namespace of the path on the object, or refuses another one.
+    fn settle_namespace(&self, object: &mut Value) -> Result<(), Status> {
+        let wanted = &self.request.info.namespace;
+        let given = object::namespace(object);
+        if !self.resource.namespaced {
+            object::metadata_mut(object).remove("namespace");
+            return Ok(());
+        }
+        if given.is_empty() {
+            object::metadata_mut(object).insert("namespace".to_owned(), json!(wanted));
+        } else if given != wanted {
+            return Err(Status::bad_request(format!(
+                "the namespace of the provided object does not match the namespace sent on the request ({given} is not {wanted})"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the namespace of a new object is there and not going.
+    fn ensure_namespace(&mut self, resource: &Resource, key: &Key) -> Result<(), Status> {
+        if !resource.namespaced {
+            return Ok(());
+        }
+        let Some(namespaces) = self.state.registry.get("", "v1", "namespaces") else { return Ok(()) };
+        let namespace = Key::new("", &key.namespace);
+        match self.state.get(namespaces.table, &namespace) {
+            Some(found) if object::is_terminating(&found.value) => {
+                let why = format!(
+                    "unable to create new content in namespace {} because it is being terminated",
+                    key.namespace
+                );
+                Err(Status::forbidden(&resource.plural, &resource.group, &key.name, &why))
+            }
+            Some(_) => Ok(()),
+            None if self.server.creates_namespaces() => {
+                let errors = names::label_errors(&key.namespace);
+                if let Some(why) = errors.into_iter().next() {
+                    let error = FieldError::invalid("metadata.namespace", json!(key.namespace), why);
+                    return Err(self.invalid(&key.name, &[error]));
+                }
+                let uid = self.state.new_uid();
+                let namespace = builtin::namespace(&key.namespace, &uid, &rfc3339(self.server.now()));
+                self.state.put(namespaces.table, namespace);
+                Ok(())
+            }
+            None => Err(Status::not_found("namespaces", "", &key.namespace)),
+        }
+    }
+
+    fn generate_name(&mut self, object: &mut Value) {
+        let prefix = object::meta_text(object, "generateName");
+        if !object::name(object).is_empty() || prefix.is_empty() {
+            return;
+        }
+        const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let mut name: String = prefix.chars().take(58).collect();
+        for _ in 0..5 {
+            let at = self.state.random.random_range(0..ALPHABET.len());
+            name.push(char::from(ALPHABET.get(at).copied().unwrap_or(b'x')));
+        }
+        object::metadata_mut(object).insert("name".to_owned(), json!(name));
+    }
+
+    /// Prunes, defaults, and refuses or reports unknown fields.
+    fn decode(&mut self, object: &mut Value) -> Result<(), Status> {
+        let _ = object;
+        Ok(())
+    }
+
+    fn validate(&self, object: &Value, old: Option<&Value>) -> Result<(), Status> {
+        let mut errors = names::metadata_errors(self.resource, object);
+        errors.extend(builtin::errors(self.resource, object, old));
+        if errors.is_empty() { Ok(()) } else { Err(self.invalid(object::name(object), &errors)) }
+    }
+
+    pub fn invalid(&self, name: &str, errors: &[FieldError]) -> Status {
+        Status::invalid(&self.resource.kind, &self.resource.group, name, errors)
+    }
+
+    fn track_create(&mut self, object: &mut Value) {
+        object::metadata_mut(object).remove("managedFields");
+    }
+
+    fn track_update(&mut self, old: &Value, new: &mut Value, now: jiff::Timestamp) {
+        let _ = (old, now);
+        object::metadata_mut(new).remove("managedFields");
+    }
+
+    /// The answer of a finished write.
+    pub fn answer(self, written: Written) -> Result<Outcome, Status> {
+        let renderer = Renderer::new(self.resource.clone(), self.request)?;
+        let (code, object) = match &written {
+            Written::Created(object) => (201, object),
+            Written::Updated(object) => (200, object),
+        };
+        Ok(Outcome::json(code, renderer.object(object)).with_warnings(self.warnings))
+    }
+}
+
+fn set_or_remove(map: &mut Map<String, Value>, key: &str, value: Option<Value>) {
+    match value {
+        Some(value) => map.insert(key.to_owned(), value),
+        None => map.remove(key),
+    };
+}
+
+fn set_managed(object: &mut Value, managed: Value) {
+    let empty = managed.as_array().is_some_and(Vec::is_empty) || managed.is_null();
+    set_or_remove(object::metadata_mut(object), "managedFields", (!empty).then_some(managed));
+}
+
+/// Whether anything but metadata, and the status where it is a subresource, differs.
+fn spec_differs(resource: &Resource, old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old != new };
+    let counts = |key: &str| key != "metadata" && !(key == "status" && resource.status_subresource);
+    let of = |map: &Map<String, Value>| map.keys().filter(|key| counts(key)).count();
+    of(old) != of(new) || old.iter().any(|(key, value)| counts(key) && new.get(key) != Some(value))
+}

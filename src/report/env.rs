@@ -1,0 +1,26 @@
+//! The environment by which the operator tells an agent what to do.
+
+/// Base URL of the report endpoint; without it nothing is reported.
+pub const REPORT_URL: &str = "AUTOML_REPORT_URL";
+/// Namespace of the Trial.
+pub const NAMESPACE: &str = "AUTOML_NAMESPACE";
+/// Name of the Trial.
+pub const TRIAL: &str = "AUTOML_TRIAL";
+/// UID of the Trial.
+pub const TRIAL_UID: &str = "AUTOML_TRIAL_UID";
+/// How many attempts came before this one.
+pub const ATTEMPT: &str = "AUTOML_ATTEMPT";
+/// Names of the wanted metrics, a JSON list.
+pub const METRICS: &str = "AUTOML_METRICS";
+/// File with the bearer token; read anew for each request, because it rotates.
+pub const TOKEN_FILE: &str = "AUTOML_TOKEN_FILE";
+/// The trial's parameters, a JSON object.
+pub const PARAMETERS: &str = "AUTOML_PARAMETERS";
+/// Set by the agent for the program: a file with the same object.
+pub const PARAMETERS_FILE: &str = "AUTOML_PARAMETERS_FILE";
+/// `0`: end of file on standard input means that whoever started the agent is gone; the program is stopped then.
+pub const LIFELINE: &str = "AUTOML_LIFELINE";
+/// Seconds between SIGTERM and SIGKILL when a program is stopped.
+pub const GRACE_SECONDS: &str = "AUTOML_GRACE_SECONDS";
+/// Seconds that the agent waits, after the program's end, until all is stored.
+pub const FLUSH_SECONDS: &str = "AUTOML_FLUSH_SECONDS";

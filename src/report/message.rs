@@ -1,0 +1,75 @@
+//! What is said on the report route, as JSON.
+
+use crate::metrics::Observation;
+use serde::{Deserialize, Serialize};
+
+/// From the agent: what is not yet acknowledged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// Namespace of the Trial.
+    pub namespace: String,
+    /// Name of the Trial.
+    pub trial: String,
+    /// UID of the Trial.
+    pub trial_uid: String,
+    /// How many attempts came before this one.
+    pub attempt: u32,
+    /// One agent process; later ones are greater.
+    pub session: String,
+    /// In the order of their numbers, which may have gaps.
+    pub records: Vec<Record>,
+    /// The program has ended and this is all: the answer may wait until it is stored.
+    pub end: bool,
+}
+
+/// One numbered thing to say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// From 1 on.
+    pub sequence: u64,
+    /// What is said.
+    pub body: Body,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Body {
+    /// A value of a wanted metric.
+    Observation(Observation),
+    /// Names of all other metrics seen so far.
+    Seen(Vec<String>),
+    /// The program has ended.
+    #[serde(rename_all = "camelCase")]
+    Ended {
+        /// Its exit code; absent when a signal ended it.
+        exit_code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// Its last lines, at most 2 KiB.
+        tail: String,
+    },
+}
+
+/// From the operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// All numbers of the session up to this one are stored in the Trial's status.
+    pub stored: u64,
+    /// The program is to be stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+}
+
+/// Why a program is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stop {
+    /// A condition's reason.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}

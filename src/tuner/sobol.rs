@@ -1,0 +1,54 @@
+//! A Sobol sequence with Owen scrambling (Burley, 2020, <https://jcgt.org/published/0009/04/01/>).
+
+use super::unrepeated::unrepeated;
+use super::{NoSuggestion, Request, Tuner};
+use crate::space::{Assignment, Unsatisfiable};
+
+/// Points in one sequence, and dimensions in one, of the library's direction numbers.
+const SEQUENCE: u64 = 1 << 16;
+const DIMENSIONS: usize = 256;
+
+/// As random search, but evenly spread.
+pub(super) struct Sobol {
+    pub allow_repeats: bool,
+}
+
+impl Tuner for Sobol {
+    fn suggest(&self, request: &Request<'_>) -> Result<Assignment, NoSuggestion> {
+        let mut tries = 0;
+        let start = coordinate(request, 0, u32::MAX);
+        unrepeated(request, self.allow_repeats, start, || valid(request, &mut tries))
+    }
+}
+
+/// The sequence's point, or where that violates a constraint or has been tried the same point of further scramblings.
+fn valid(request: &Request<'_>, tries: &mut u32) -> Result<Assignment, NoSuggestion> {
+    const TRIES: u32 = 10_000;
+    for _ in 0..TRIES {
+        let point: Vec<f64> =
+            (0..request.space.parameters().len()).map(|dimension| coordinate(request, dimension, *tries)).collect();
+        *tries += 1;
+        let assignment = request.space.decode(&point);
+        if request.space.satisfies(&assignment) {
+            return Ok(assignment);
+        }
+    }
+    Err(Unsatisfiable { tries: TRIES }.into())
+}
+
+/// One coordinate of the sequence's point, in the middle of its 2^-24 cell so that it is never 0.
+fn coordinate(request: &Request<'_>, dimension: usize, scrambling: u32) -> f64 {
+    let block = (dimension / DIMENSIONS) as u64;
+    let round = request.index / SEQUENCE;
+    let seed = mix(request.seed ^ mix(u64::from(scrambling) ^ mix(block ^ mix(round))));
+    let sample = sobol_burley::sample((request.index % SEQUENCE) as u32, (dimension % DIMENSIONS) as u32, seed as u32);
+    f64::from(sample) + f64::powi(2.0, -25)
+}
+
+/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

@@ -1,0 +1,35 @@
+//! Generated files are reproduced: `UPDATE=1 cargo test --test generated` (or `make generate`) rewrites them.
+
+use automl_operator::api::conditions::reasons;
+use std::path::{Path, PathBuf};
+
+fn check(path: &str, expected: &str) {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{} is not current; run `make generate` and commit it", path.display());
+}
+
+#[test]
+fn crds() {
+    for crd in automl_operator::api::crds().unwrap() {
+        let plural = crd["spec"]["names"]["plural"].as_str().unwrap().to_owned();
+        check(&format!("crds/{plural}.yaml"), &serde_saphyr::to_string(&crd).unwrap());
+    }
+}
+
+#[test]
+fn conditions() {
+    let mut page = String::from(
+        "# Conditions\n\nBoth kinds have the condition `Complete`: True once ended well; while it is False its reason and message say what\n\
+         is going on, or why nothing is. `Failed` is True once ended badly. An Experiment also has `Accepted` (the spec can be\n\
+         run) and, when asked for, `Suspended`. Generated from `src/api/conditions.rs`.\n\n| reason | meaning |\n| --- | --- |\n",
+    );
+    for (reason, meaning) in reasons::ALL {
+        page.push_str(&format!("| `{reason}` | {} |\n", meaning.trim()));
+    }
+    check("docs/conditions.md", &page);
+}
