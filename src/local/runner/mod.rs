@@ -4,6 +4,8 @@
 //! or refuses it with a sentence. Around it lies a thin layer that spawns, watches and kills.
 
 pub mod admit;
+pub mod job;
+pub mod object;
 mod quantity;
 pub mod scheduler;
 
