@@ -6,8 +6,14 @@
 pub mod admit;
 pub mod job;
 pub mod object;
+pub mod process;
 mod quantity;
+pub mod restart;
 pub mod scheduler;
+pub mod state;
+pub mod status;
+pub mod sweep;
+pub mod token;
 
 /// Name of the one Node.
 pub const NODE_NAME: &str = "local";
