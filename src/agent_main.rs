@@ -1,2 +1,6 @@
-//! The in-pod program.
-fn main() {}
+//! The program `automl-agent`.
+
+fn main() {
+    let code = automl_operator::agent::main(std::env::args_os().skip(1), &[]);
+    std::process::exit(code);
+}

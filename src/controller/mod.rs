@@ -1,1 +1,35 @@
 //! The only room that holds a kube Client for our kinds: watches, snapshot, act, lease, events.
+
+mod act;
+mod backoff;
+mod clock;
+mod desk;
+mod events;
+mod failure;
+mod fold;
+mod index;
+mod job;
+mod lease;
+mod mutation;
+mod operator;
+mod patch;
+mod pods;
+mod queue;
+mod reconcile;
+mod reports;
+mod shared;
+mod telemetry;
+mod tokens;
+mod watch;
+mod wire;
+mod workers;
+
+pub use clock::Clock;
+pub use failure::{Class, Failure};
+pub use mutation::Mutation;
+pub use operator::{Config, LeaseName, Operator, OperatorError};
+pub use queue::Queue;
+pub use reports::{Reports, Standing};
+pub use telemetry::Telemetry;
+pub use tokens::{Caller, Denied};
+pub use watch::Name;

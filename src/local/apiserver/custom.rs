@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     object,
     resource::{Resource, View},
+    schema::Schema,
     store::{State, Table},
     table::Column,
 };
@@ -13,7 +14,9 @@ use super::{
 #[derive(Debug)]
 pub(super) struct CustomResource {
     /// `openAPIV3Schema` of the version.
-    pub schema: Value,
+    pub document: Value,
+    /// The same, ready for use.
+    pub schema: Schema,
     /// `additionalPrinterColumns`.
     pub columns: Vec<Column>,
     /// Paths that a field selector may name, without the leading dot.
@@ -39,7 +42,12 @@ pub(super) fn resources(definition: &Value, table: usize) -> Result<Vec<Resource
     let versions = versions.ok_or("the CustomResourceDefinition lacks .spec.versions")?;
     let mut resources = Vec::new();
     for version in versions.iter().filter(|version| version.get("served").and_then(Value::as_bool).unwrap_or(false)) {
-        let schema = version.pointer("/schema/openAPIV3Schema").cloned();
+        let document = version.pointer("/schema/openAPIV3Schema").cloned();
+        let document = document.ok_or("a version has no schema.openAPIV3Schema")?;
+        let schema = Schema::compile(&document);
+        if let Some(why) = schema.broken_rules().into_iter().next() {
+            return Err(why);
+        }
         let kind = text("/spec/names/kind")?;
         let singular = text("/spec/names/singular").unwrap_or_else(|_| kind.to_lowercase());
         resources.push(Resource {
@@ -57,7 +65,8 @@ pub(super) fn resources(definition: &Value, table: usize) -> Result<Vec<Resource
             table,
             view: View::Stored,
             custom: Some(std::sync::Arc::new(CustomResource {
-                schema: schema.ok_or("a version has no schema.openAPIV3Schema")?,
+                document,
+                schema,
                 columns: Column::from_definition(version),
                 selectable_fields: selectable_fields(version),
             })),

@@ -115,7 +115,9 @@ impl Writer<'_> {
         let now = self.server.now();
         let left = self.state.delete(self.resource.table, &key, options, now);
         let answer = match left {
-            Some(object) => Renderer::new(self.resource.clone(), self.request)?.object(&object),
+            Some(object) => {
+                Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?.object(&object)
+            }
             None => text(&Status::deleted(&self.resource.plural, &self.resource.group, &key.name, found.uid())),
         };
         Ok(Outcome::json(200, answer))
@@ -124,7 +126,7 @@ impl Writer<'_> {
     /// Serves DELETE of every object that the selectors match.
     pub fn delete_collection(self, options: &DeleteOptions) -> Result<Outcome, Status> {
         let filter = Filter::new(self.request, self.resource)?;
-        let renderer = Renderer::new(self.resource.clone(), self.request)?;
+        let renderer = Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?;
         let now = self.server.now();
         let table = self.state.tables.get(self.resource.table).ok_or_else(Status::page_not_found)?;
         let found: Vec<(Key, Arc<Object>)> = table

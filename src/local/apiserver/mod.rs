@@ -7,18 +7,25 @@
 //! `patch` and `delete` do it on the tables of `store`, the collector in `garbage` follows up, `store` commits (to disk
 //! first, where there is one), watches in `watch` are woken, `render` words the answer.
 
+mod age;
 mod apply;
 mod builder;
 mod builtin;
+mod cel;
 mod clock;
+mod coerce;
+mod columns;
 mod custom;
 mod delete;
 mod discovery;
 mod events;
 mod fault;
+mod fieldset;
 mod garbage;
+mod gofmt;
 mod http;
 mod knobs;
+mod managed;
 mod names;
 mod object;
 mod patch;
@@ -27,12 +34,15 @@ mod read;
 mod render;
 mod request;
 mod resource;
+mod schema;
 mod selector;
 mod service;
+mod shape;
 mod status;
 mod store;
 mod strategic;
 mod table;
+mod validate;
 mod watch;
 mod write;
 

@@ -9,7 +9,7 @@ use super::{
     object::{self, Object},
     render::Renderer,
     request::Request,
-    resource::{Resource, View},
+    resource::{self, Resource},
     selector::{FieldSelector, LabelSelector},
     status::Status,
     store::{Key, State, Table},
@@ -28,7 +28,7 @@ impl Filter {
     pub fn new(request: &Request, resource: &Resource) -> Result<Self, Status> {
         let fields = request.options.text("fieldSelector");
         let mut fields = FieldSelector::parse(fields, |path| resource.selectable(path))?;
-        if resource.view == View::EventsV1 {
+        if resource.view == resource::View::EventsV1 {
             fields.rename(super::events::stored_path);
         }
         if !request.info.name.is_empty() {
@@ -57,13 +57,16 @@ pub(super) fn bad_options(why: &str) -> Status {
     Status::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {why}"))
 }
 
+/// Objects in order.
+type View<'a> = Box<dyn Iterator<Item = (Key, Arc<Object>)> + 'a>;
+
 /// The objects of a namespace after `after`, as they are, or as they were at resourceVersion `at`.
 pub(super) fn view<'a>(
     table: &'a Table,
     namespace: &'a str,
     after: Option<&'a Key>,
     at: Option<u64>,
-) -> Result<Box<dyn Iterator<Item = (Key, Arc<Object>)> + 'a>, Status> {
+) -> Result<View<'a>, Status> {
     let now = table.range(namespace, after).map(|(key, object)| (key.clone(), object.clone()));
     let Some(at) = at else { return Ok(Box::new(now)) };
     let mut differences: BTreeMap<Key, Option<Arc<Object>>> =
@@ -79,9 +82,14 @@ pub(super) fn view<'a>(
 }
 
 /// Serves GET of one object.
-pub(super) fn get(state: &State, request: &Request, resource: &Arc<Resource>) -> Result<Outcome, Status> {
+pub(super) fn get(
+    server: &Inner,
+    state: &State,
+    request: &Request,
+    resource: &Arc<Resource>,
+) -> Result<Outcome, Status> {
     let object = find(state, request, resource)?;
-    let renderer = Renderer::new(resource.clone(), request)?;
+    let renderer = Renderer::new(resource.clone(), request, server.clock.clone())?;
     Ok(Outcome::json(200, renderer.object(object)))
 }
 
@@ -94,9 +102,14 @@ pub(super) fn find<'a>(state: &'a State, request: &Request, resource: &Resource)
 }
 
 /// Serves a list.
-pub(super) fn list(state: &State, request: &Request, resource: &Arc<Resource>) -> Result<Outcome, Status> {
+pub(super) fn list(
+    server: &Inner,
+    state: &State,
+    request: &Request,
+    resource: &Arc<Resource>,
+) -> Result<Outcome, Status> {
     let filter = Filter::new(request, resource)?;
-    let renderer = Renderer::new(resource.clone(), request)?;
+    let renderer = Renderer::new(resource.clone(), request, server.clock.clone())?;
     let table = state.tables.get(resource.table).ok_or_else(Status::page_not_found)?;
     let current = state.resource_version;
     let wanted = request.options.number("resourceVersion")?;
@@ -156,11 +169,11 @@ fn parse_token(token: &str) -> Option<(u64, Key)> {
 
 fn expired_token(current: u64, after: Option<&Key>) -> Status {
     let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
-    let mut status = Status::expired(message);
-    if let Some(key) = after {
-        status.continue_token = Some(format!("{current}/{}/{}", key.namespace, key.name));
+    let status = Status::expired(message);
+    match after {
+        Some(key) => status.with_continue(format!("{current}/{}/{}", key.namespace, key.name)),
+        None => status,
     }
-    status
 }
 
 /// Serves a watch.
@@ -171,6 +184,6 @@ pub(super) fn watch(
     resource: &Arc<Resource>,
 ) -> Result<Outcome, Status> {
     let filter = Filter::new(request, resource)?;
-    let renderer = Renderer::new(resource.clone(), request)?;
+    let renderer = Renderer::new(resource.clone(), request, server.clock.clone())?;
     Ok(Outcome::watch(Watch::start(server, state, request, renderer, filter)?))
 }

@@ -6,28 +6,46 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::{
+    clock::Clock,
     events,
     object::Object,
     request::{Accept, Request},
     resource::{Resource, View},
     status::Status,
+    table::{IncludeObject, table},
 };
 
 /// Shows objects of one resource to one client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Renderer {
     pub resource: Arc<Resource>,
     accept: Accept,
+    include: IncludeObject,
+    clock: Arc<dyn Clock>,
 }
 
 impl Renderer {
-    pub fn new(resource: Arc<Resource>, request: &Request) -> Result<Self, Status> {
-        Ok(Self { resource, accept: request.accept })
+    pub fn new(resource: Arc<Resource>, request: &Request, clock: Arc<dyn Clock>) -> Result<Self, Status> {
+        let include = match request.options.text("includeObject") {
+            "" | "Metadata" => IncludeObject::Metadata,
+            "None" => IncludeObject::None,
+            "Object" => IncludeObject::Object,
+            other => return Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+        };
+        Ok(Self { resource, accept: request.accept, include, clock })
+    }
+
+    fn table(&self, objects: &[&Value], metadata: Value) -> Bytes {
+        text(&table(&self.resource, objects, self.include, metadata, self.clock.now()))
     }
 
     /// The JSON text of one object.
     pub fn object(&self, object: &Object) -> Bytes {
         match (self.accept, self.resource.view) {
+            (Accept::Table, _) => {
+                let version = object.resource_version.to_string();
+                self.table(&[&object.value], json!({ "resourceVersion": version }))
+            }
             (Accept::PartialObjectMetadata, _) => text(&partial(&object.value)),
             (_, View::EventsV1) => text(&events::to_events_v1(&object.value)),
             _ => object.json(),
@@ -36,6 +54,10 @@ impl Renderer {
 
     /// The JSON text of a list.
     pub fn list(&self, objects: &[Arc<Object>], metadata: &Value) -> Bytes {
+        if self.accept == Accept::Table {
+            let values: Vec<&Value> = objects.iter().map(|object| &*object.value).collect();
+            return self.table(&values, metadata.clone());
+        }
         let (kind, version) = match self.accept {
             Accept::PartialObjectMetadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
             _ => (self.resource.list_kind(), self.resource.api_version()),
@@ -64,6 +86,9 @@ impl Renderer {
         if initial_events_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
+        if self.accept == Accept::Table {
+            return line("BOOKMARK", &self.table(&[], metadata));
+        }
         let (kind, api_version) = match self.accept {
             Accept::PartialObjectMetadata => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
             _ => (self.resource.kind.clone(), self.resource.api_version()),
@@ -91,7 +116,7 @@ pub(super) fn text(value: &Value) -> Bytes {
     Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }
 
-fn partial(object: &Value) -> Value {
+pub(super) fn partial(object: &Value) -> Value {
     let metadata = object.get("metadata").cloned().unwrap_or_else(|| json!({}));
     json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
 }

@@ -204,8 +204,8 @@ impl ApiServer {
             state.registry.get(&info.group, &info.version, &info.resource).ok_or_else(Status::page_not_found)?;
         check_scope(&resource, request)?;
         match info.verb {
-            Verb::Get => read::get(state, request, &resource),
-            Verb::List => read::list(state, request, &resource),
+            Verb::Get => read::get(&self.inner, state, request, &resource),
+            Verb::List => read::list(&self.inner, state, request, &resource),
             Verb::Watch => read::watch(&self.inner, state, request, &resource),
             Verb::Create if resource.view == View::Review => self.review(request),
             _ => self.write(state, request, &resource),

@@ -25,9 +25,7 @@ pub struct Status {
     /// The sentence that a client prints.
     pub message: String,
     /// `details`: name, group and kind of the object, and the causes.
-    details: Details,
-    /// A token with which an expired list can go on.
-    pub(super) continue_token: Option<String>,
+    details: Box<Details>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +36,7 @@ struct Details {
     uid: String,
     causes: Vec<Cause>,
     retry_after_seconds: Option<u32>,
+    continue_token: Option<String>,
 }
 
 impl fmt::Display for Status {
@@ -57,13 +56,7 @@ impl Status {
     /// A Status with nothing but code, reason and message.
     #[must_use]
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.to_owned(),
-            message: message.into(),
-            details: Details::default(),
-            continue_token: None,
-        }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: Box::default() }
     }
 
     /// The causes, one a field; empty unless the object was invalid or an apply met a conflict.
@@ -85,6 +78,12 @@ impl Status {
         self.details.retry_after_seconds
     }
 
+    /// Adds the token with which an expired list can go on.
+    pub(super) fn with_continue(mut self, token: String) -> Self {
+        self.details.continue_token = Some(token);
+        self
+    }
+
     fn about(mut self, kind: &str, group: &str, name: &str) -> Self {
         kind.clone_into(&mut self.details.kind);
         group.clone_into(&mut self.details.group);
@@ -94,13 +93,6 @@ impl Status {
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
-    }
-
-    pub(super) fn internal(message: impl Into<String>) -> Self {
-        let mut status = Self::new(500, "InternalError", format!("Internal error occurred: {}", message.into()));
-        let cause = status.message.trim_start_matches("Internal error occurred: ").to_owned();
-        status.details.causes = vec![Cause { reason: String::new(), message: cause, field: String::new() }];
-        status
     }
 
     pub(super) fn page_not_found() -> Self {
@@ -137,11 +129,6 @@ impl Status {
     pub(super) fn forbidden(plural: &str, group: &str, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", qualified(plural, group));
         Self::new(403, "Forbidden", message).about(plural, group, name)
-    }
-
-    pub(super) fn method_not_allowed(verb: &str) -> Self {
-        let message = format!("{verb} is not supported on resources of kind that was asked for");
-        Self::new(405, "MethodNotAllowed", message)
     }
 
     pub(super) fn unsupported_media_type(given: &str, allowed: &str) -> Self {
@@ -199,7 +186,7 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
-        if let Some(token) = &self.continue_token {
+        if let Some(token) = &self.details.continue_token {
             status["metadata"] = json!({ "continue": token });
         }
         if !details.is_empty() {

@@ -8,14 +8,18 @@ use serde_json::{Map, Value, json};
 use super::{
     Inner, Outcome, builtin,
     clock::rfc3339,
-    names,
+    coerce,
+    fieldset::FieldSet,
+    managed, names,
     object::{self, Object},
     read,
     render::Renderer,
     request::Request,
     resource::{Resource, View},
+    shape::Shape,
     status::{FieldError, Status},
     store::{Key, State},
+    validate,
 };
 
 /// One write in progress.
@@ -74,11 +78,11 @@ impl Writer<'_> {
     /// Serves POST.
     pub fn create(&mut self) -> Result<Written, Status> {
         let object = self.body()?;
-        self.create_object(object)
+        self.create_with_managers(object, None)
     }
 
-    /// Creates an object that is of the right kind.
-    pub fn create_object(&mut self, mut object: Value) -> Result<Written, Status> {
+    /// Creates an object that is of the right kind. `managed` are its managers if the caller knows them.
+    pub fn create_with_managers(&mut self, mut object: Value, managed: Option<Value>) -> Result<Written, Status> {
         let resource = self.resource.clone();
         if !object::meta_text(&object, "resourceVersion").is_empty() {
             return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
@@ -108,7 +112,10 @@ impl Writer<'_> {
             return Err(Status::already_exists(&resource.plural, &resource.group, &key.name));
         }
         self.ensure_namespace(&resource, &key)?;
-        self.track_create(&mut object);
+        match managed {
+            Some(managed) => set_managed(&mut object, managed),
+            None => self.track_create(&mut object),
+        }
         let stored = self.state.put(resource.table, object);
         self.state.after_write(resource.table, &key);
         Ok(Written::Created(stored))
@@ -132,7 +139,7 @@ impl Writer<'_> {
         self.replace(&old, new, None)
     }
 
-    /// Stores `new` in place of `old`. `manager` tracks who owns which field if the caller already knows.
+    /// Stores `new` in place of `old`. `managed` are the managers of the fields if the caller already knows them.
     pub fn replace(&mut self, old: &Arc<Object>, mut new: Value, managed: Option<Value>) -> Result<Written, Status> {
         let resource = self.resource.clone();
         let name = object::name(&old.value).to_owned();
@@ -141,7 +148,6 @@ impl Writer<'_> {
         self.decode(&mut new)?;
         self.isolate(&old.value, &mut new);
         builtin::prepare_update(&resource, &old.value, &mut new);
-        let now = self.server.now();
         let meta = object::metadata_mut(&mut new);
         for key in [
             "uid",
@@ -166,7 +172,7 @@ impl Writer<'_> {
         self.validate(&new, Some(&old.value))?;
         match managed {
             Some(managed) => set_managed(&mut new, managed),
-            None => self.track_update(&old.value, &mut new, now),
+            None => self.track_update(&old.value, &mut new),
         }
         if new == *old.value {
             return Ok(Written::Updated(old.clone()));
@@ -300,13 +306,33 @@ impl Writer<'_> {
 
     /// Prunes, defaults, and refuses or reports unknown fields.
     fn decode(&mut self, object: &mut Value) -> Result<(), Status> {
-        let _ = object;
+        let Some(custom) = &self.resource.custom else { return Ok(()) };
+        let unknown = coerce::prune(object, &custom.schema);
+        if !unknown.is_empty() {
+            let sentences: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+            match self.request.options.text("fieldValidation") {
+                "Strict" => {
+                    let kind = &self.resource.kind;
+                    return Err(Status::bad_request(format!(
+                        "{kind} in version {:?} cannot be handled as a {kind}: strict decoding error: {}",
+                        self.resource.version,
+                        sentences.join(", ")
+                    )));
+                }
+                "Ignore" => {}
+                _ => self.warnings.extend(sentences),
+            }
+        }
+        coerce::set_defaults(object, &custom.schema);
         Ok(())
     }
 
     fn validate(&self, object: &Value, old: Option<&Value>) -> Result<(), Status> {
         let mut errors = names::metadata_errors(self.resource, object);
-        errors.extend(builtin::errors(self.resource, object, old));
+        match &self.resource.custom {
+            Some(custom) => errors.extend(validate::errors(&custom.schema, object, old)),
+            None => errors.extend(builtin::errors(self.resource, object, old)),
+        }
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(object::name(object), &errors)) }
     }
 
@@ -314,18 +340,37 @@ impl Writer<'_> {
         Status::invalid(&self.resource.kind, &self.resource.group, name, errors)
     }
 
-    fn track_create(&mut self, object: &mut Value) {
-        object::metadata_mut(object).remove("managedFields");
+    /// How server-side apply sees objects of this kind.
+    pub fn shape(&self) -> Shape<'_> {
+        Shape::Root(self.resource.custom.as_ref().map(|custom| &custom.schema))
     }
 
-    fn track_update(&mut self, old: &Value, new: &mut Value, now: jiff::Timestamp) {
-        let _ = (old, now);
-        object::metadata_mut(new).remove("managedFields");
+    /// Gives the fields of a new object to its creator.
+    fn track_create(&self, object: &mut Value) {
+        let comparison = managed::compare(&Value::Object(Map::new()), object, self.shape())
+            .restrict("", self.resource.status_subresource);
+        let writer = self.manager("Update", FieldSet::default());
+        set_managed(object, managed::to_json(managed::updated(Vec::new(), writer, &comparison)));
+    }
+
+    /// Gives the changed fields to the writer.
+    fn track_update(&self, old: &Value, new: &mut Value) {
+        if managed::is_reset(new) {
+            object::metadata_mut(new).remove("managedFields");
+            return;
+        }
+        let subresource = &self.request.info.subresource;
+        let given = if subresource.is_empty() { managed::parse(new) } else { Vec::new() };
+        let managers = if given.is_empty() { managed::parse(old) } else { given };
+        let comparison =
+            managed::compare(old, new, self.shape()).restrict(subresource, self.resource.status_subresource);
+        let writer = self.manager("Update", FieldSet::default());
+        set_managed(new, managed::to_json(managed::updated(managers, writer, &comparison)));
     }
 
     /// The answer of a finished write.
     pub fn answer(self, written: Written) -> Result<Outcome, Status> {
-        let renderer = Renderer::new(self.resource.clone(), self.request)?;
+        let renderer = Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?;
         let (code, object) = match &written {
             Written::Created(object) => (201, object),
             Written::Updated(object) => (200, object),

@@ -1,0 +1,324 @@
+//! The project's figures, as a table: `make bench`. Nothing here is asserted; speed belongs into a table, not into a test.
+
+use automl_operator::api::{Experiment, Trial};
+use automl_operator::controller::{Clock, Config, Mutation, Operator};
+use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Settings, Snapshot, compile, plan};
+use automl_operator::local::apiserver::ApiServer;
+use automl_operator::metrics::{LineParser, Observation};
+use automl_operator::report::{Batch, Body, Record};
+use automl_operator::server::Intake;
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() {
+    // `cargo test --benches` runs this with --test: nothing to measure then.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    println!("{:<58} {:>16}", "figure", "value");
+    for ended in [100, 1_000, 10_000, 100_000] {
+        step(ended);
+    }
+    memory_and_restart(10_000);
+    for trials in [2_000] {
+        whole_trials(trials);
+    }
+    lines();
+    agent();
+}
+
+fn row(figure: impl AsRef<str>, value: impl AsRef<str>) {
+    println!("{:<58} {:>16}", figure.as_ref(), value.as_ref());
+    let _ = std::io::stdout().flush();
+}
+
+fn experiment(max_trials: u32, parallel: u32) -> Experiment {
+    serde_json::from_value(json!({
+        "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": "bench", "namespace": "default", "uid": "e", "generation": 1, "resourceVersion": "1"},
+        "spec": {
+            "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+            "parameters": [{"name": "x", "double": {"min": 0.0, "max": 1.0}}, {"name": "n", "int": {"min": 1, "max": 9}}],
+            "algorithm": {"name": "Random"},
+            "limits": {"maxTrials": max_trials, "parallelTrials": parallel},
+            "trialTemplate": {"primaryContainer": "c", "manifest": {
+                "apiVersion": "batch/v1", "kind": "Job",
+                "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
+                    {"name": "c", "image": "i", "command": ["true"], "args": ["--x=${params.x}"]},
+                ]}}},
+            }},
+        },
+        "status": {"observedGeneration": 1, "startTime": "2026-01-01T00:00:00Z", "conditions": [
+            {"type": "Accepted", "status": "True", "reason": "Valid", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1},
+        ]},
+    }))
+    .expect("a valid experiment")
+}
+
+fn trial(index: u32, version: u64, ended: bool) -> Arc<Trial> {
+    let mut trial: Trial = serde_json::from_value(json!({
+        "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
+        "metadata": {
+            "name": format!("bench-{index:05}"), "namespace": "default", "uid": format!("t{index}"),
+            "resourceVersion": version.to_string(),
+            "ownerReferences": [{"apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "name": "bench", "uid": "e", "controller": true}],
+        },
+        "spec": {"experiment": "bench", "index": index, "assignments": {"x": f64::from(index) * 1e-6, "n": 1}, "manifest": {}},
+    }))
+    .expect("a valid trial");
+    if ended {
+        trial.status = serde_json::from_value(json!({"objective": 0.5, "conditions": [
+            {"type": "Complete", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+        ]}))
+        .ok();
+    }
+    Arc::new(trial)
+}
+
+struct Bench {
+    experiment: Experiment,
+    compiled: Result<Compiled, automl_operator::engine::Problem>,
+    ledger: Ledger,
+    facts: Facts,
+    settings: Settings,
+}
+
+impl Bench {
+    fn new(ended: u32) -> Self {
+        let experiment = experiment(100_000_000.min(ended + 100_000), 1);
+        let compiled = compile(&experiment);
+        let mut ledger = Ledger::default();
+        if let Ok(compiled) = &compiled {
+            ledger.prepare(compiled, experiment.spec.trial_template.retain);
+        }
+        for index in 0..ended {
+            ledger.upsert_trial(trial(index, 1, true));
+        }
+        // The status is written rarely; it is not part of the step.
+        let facts = Facts { status_written: Some(Timestamp::now()), ..Facts::default() };
+        Bench { experiment, compiled, ledger, facts, settings: Settings::default() }
+    }
+
+    fn plan(&self) -> Vec<Action> {
+        let snapshot = Snapshot {
+            experiment: &self.experiment,
+            compiled: &self.compiled,
+            ledger: &self.ledger,
+            facts: &self.facts,
+            settings: &self.settings,
+        };
+        plan(&snapshot, Timestamp::now()).actions
+    }
+}
+
+/// "A trial has ended" -> the next Trial -> its Job.
+fn step(ended: u32) {
+    let mut bench = Bench::new(ended);
+    bench.ledger.upsert_trial(trial(ended, 1, false));
+    let rounds = 500_u32;
+    let region = Region::new(ALLOCATOR);
+    let start = Instant::now();
+    for round in 0..rounds {
+        let index = ended + round;
+        bench.ledger.upsert_trial(trial(index, 2, true));
+        assert!(bench.plan().iter().any(|action| matches!(action, Action::CreateTrial { .. })));
+        bench.ledger.upsert_trial(trial(index + 1, 1, false));
+        assert!(bench.plan().iter().any(|action| matches!(action, Action::CreateJob { .. })));
+        bench.ledger.upsert_job(JobView { name: format!("bench-{:05}", index + 1), ..JobView::default() });
+    }
+    let time = start.elapsed() / rounds;
+    let allocations = region.change().allocations / rounds as usize;
+    row(format!("trial ended -> next Job, {ended} ended trials"), format!("{:.0} us, {allocations} allocs", time.as_secs_f64() * 1e6));
+}
+
+fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+}
+
+/// What the operator keeps of ended trials, and how soon it plans after a start.
+fn memory_and_restart(ended: u32) {
+    let before = resident_mb();
+    let region = Region::new(ALLOCATOR);
+    let bench = Bench::new(ended);
+    let change = region.change();
+    let kept = change.bytes_allocated.saturating_sub(change.bytes_deallocated) as f64 / 1e6;
+    row(format!("operator's memory of {ended} ended trials"), format!("{kept:.1} MB"));
+    row("resident memory grown by that", format!("{:.1} MB", resident_mb() - before));
+    drop(bench);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = server();
+        let client = server.client("default");
+        let created = create(&client, &experiment(ended + 10, 1)).await;
+        let trials: Api<Trial> = Api::namespaced(client.clone(), "default");
+        for index in 0..ended {
+            let mut trial = (*trial(index, 1, true)).clone();
+            let status = trial.status.take();
+            trial.metadata.resource_version = None;
+            if let Some(references) = &mut trial.metadata.owner_references {
+                references.iter_mut().for_each(|reference| reference.uid = created.uid().unwrap_or_default());
+            }
+            trials.create(&PostParams::default(), &trial).await.expect("created");
+            trials.patch_status(&trial.name_any(), &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await.expect("patched");
+        }
+        let start = Instant::now();
+        let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
+        while server.peek("trials", "default", &format!("bench-{ended:05}")).is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        row(format!("start -> first new Trial, {ended} ended trials"), format!("{:.2} s", start.elapsed().as_secs_f64()));
+        operator.shutdown().await;
+        server.stop();
+    });
+}
+
+fn server() -> ApiServer {
+    let crds = automl_operator::api::crds().expect("CRDs");
+    let builder = crds.into_iter().fold(ApiServer::builder(), |builder, crd| builder.custom_resource_definition(crd));
+    builder.audit_log().build().expect("a server")
+}
+
+fn config() -> Config {
+    Config {
+        namespace: None,
+        identity: "bench".into(),
+        settings: Settings { report_url: "http://127.0.0.1:1".into(), ..Settings::default() },
+        lease: None,
+        concurrency: 16,
+        clock: Clock::system(),
+        mutation: Mutation::default(),
+    }
+}
+
+async fn create(client: &kube::Client, experiment: &Experiment) -> Experiment {
+    let mut experiment = experiment.clone();
+    (experiment.metadata.uid, experiment.metadata.resource_version, experiment.metadata.generation) = (None, None, None);
+    experiment.status = None;
+    Api::namespaced(client.clone(), "default").create(&PostParams::default(), &experiment).await.expect("created")
+}
+
+/// Whole trials through the real controllers and the embedded API server in memory; Jobs end at once.
+fn whole_trials(count: u32) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = server();
+        let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
+        let intake = Arc::new(Intake::new(operator.reports(), Duration::from_secs(10)));
+        let storing = tokio::spawn(Arc::clone(&intake).run());
+        let kubelet = tokio::spawn(kubelet(server.client_as("default", "kubelet"), Arc::clone(&intake)));
+        let start = Instant::now();
+        create(&server.client("default"), &experiment(count, 32)).await;
+        loop {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let done = server.peek("experiments", "default", "bench").is_some_and(|experiment| {
+                let conditions = experiment["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                conditions.iter().any(|condition| condition["type"] == "Complete" && condition["status"] == "True")
+            });
+            if done {
+                break;
+            }
+        }
+        let elapsed = start.elapsed();
+        row(format!("whole no-op trials a second ({count} trials, 32 at a time)"), format!("{:.0}", f64::from(count) / elapsed.as_secs_f64()));
+        let ours = server.audit_log().into_iter().filter(|record| {
+            record.request.user_agent == "automl-operator" && record.request.verb.is_write() && !record.request.resource.starts_with("experiments") && record.request.resource != "tokenreviews"
+        });
+        let writes: Vec<_> = ours.collect();
+        row("API writes of ours a trial, without the experiment's status", format!("{:.2}", writes.len() as f64 / f64::from(count)));
+        kubelet.abort();
+        storing.abort();
+        operator.shutdown().await;
+        server.stop();
+    });
+}
+
+/// Ends each Job as soon as it is there, with a report.
+async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
+    let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::all(client.clone());
+    let mut events = Box::pin(watcher(jobs, watcher::Config::default()).applied_objects());
+    while let Some(event) = events.next().await {
+        let Ok(job) = event else { continue };
+        let ended = job.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| !conditions.is_empty());
+        if ended || job.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        let (client, intake) = (client.clone(), Arc::clone(&intake));
+        tokio::spawn(async move {
+            let owner = job.owner_references().first().cloned().unwrap_or_default();
+            let observation = Observation { metric: "accuracy".into(), step: Some(1), value: 0.5, time: Timestamp::now() };
+            let batch = Batch {
+                namespace: "default".into(),
+                trial: owner.name,
+                trial_uid: owner.uid,
+                attempt: 0,
+                session: "1".into(),
+                records: vec![
+                    Record { sequence: 1, body: Body::Observation(observation) },
+                    Record { sequence: 2, body: Body::Ended { exit_code: Some(0), signal: None, tail: String::new() } },
+                ],
+                end: true,
+            };
+            let _ = intake.receive(&batch).await;
+            let now = Timestamp::now().to_string();
+            let status: Value = json!({"status": {"succeeded": 1, "startTime": now, "completionTime": now, "conditions": [
+                {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+                {"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+            ]}});
+            let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::namespaced(client, "default");
+            let _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &Patch::Merge(status)).await;
+        });
+    }
+}
+
+/// The line parser by itself.
+fn lines() {
+    let plain = b"INFO 2026-01-01 12:00:00 loading shard 17 of 100 from the data folder, this takes a while\n";
+    let metric = b"epoch=3 accuracy=0.9312 loss=0.2145\n";
+    for (what, line) in [("plain lines", plain.as_slice()), ("lines that all carry metrics", metric.as_slice())] {
+        let mut parser = LineParser::new(["accuracy".to_owned(), "loss".to_owned()]);
+        let text = line.repeat((64 << 20) / line.len());
+        let start = Instant::now();
+        for line in text.split(|byte| *byte == b'\n') {
+            std::hint::black_box(parser.parse(line, Timestamp::UNIX_EPOCH));
+        }
+        row(format!("parser: {what}"), format!("{:.0} MB/s", text.len() as f64 / 1e6 / start.elapsed().as_secs_f64()));
+    }
+}
+
+/// The whole agent around `cat`, and its resident memory when idle.
+fn agent() {
+    let program = env!("CARGO_BIN_EXE_automl-agent");
+    let file = std::env::temp_dir().join(format!("automl-bench-{}", std::process::id()));
+    let line = b"INFO 2026-01-01 12:00:00 loading shard 17 of 100 from the data folder, this takes a while\n";
+    let bytes = line.repeat((512 << 20) / line.len());
+    if std::fs::write(&file, &bytes).is_ok() {
+        let start = Instant::now();
+        let status = Command::new(program).args(["exec", "--", "cat"]).arg(&file).stdout(Stdio::null()).status();
+        assert!(status.is_ok_and(|status| status.success()));
+        row("agent: plain lines, from `cat` to /dev/null", format!("{:.0} MB/s", bytes.len() as f64 / 1e6 / start.elapsed().as_secs_f64()));
+        let _ = std::fs::remove_file(&file);
+    }
+    if let Ok(mut child) = Command::new(program).args(["exec", "--", "sleep", "30"]).env("AUTOML_REPORT_URL", "http://127.0.0.1:1").spawn() {
+        std::thread::sleep(Duration::from_millis(500));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let kb = status.lines().find(|line| line.starts_with("VmRSS:")).and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+        row("agent: resident memory, idle trial", format!("{:.1} MB", kb.unwrap_or(f64::NAN) / 1024.0));
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}

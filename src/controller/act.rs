@@ -1,0 +1,307 @@
+//! The only place that carries out actions: one API call (or two) each.
+
+use super::failure::{Class, Failure};
+use super::job::SlimJob;
+use super::mutation::Mutation;
+use super::patch;
+use super::pods;
+use super::wire::{Pen, timed};
+use crate::api::{Experiment, ExperimentStatus, Trial, labels};
+use crate::engine::{Action, TrialPatch};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+
+/// What was learnt by an action.
+#[derive(Clone, Debug)]
+pub enum Learnt {
+    /// A Trial is so.
+    Trial(Box<Trial>),
+    /// There is no Trial of this name.
+    TrialGone(String),
+    /// A Job is so.
+    Job(Box<SlimJob>),
+    /// The Job was deleted for us.
+    JobDestroyed {
+        /// `metadata.name`.
+        name: String,
+        /// `metadata.uid`.
+        uid: String,
+    },
+    /// There is no Job of this name.
+    JobMissing(String),
+    /// The API server did not take this Job.
+    JobRefused {
+        /// `metadata.name`.
+        name: String,
+        /// The API server's sentence.
+        message: String,
+        /// Trying again cannot help.
+        permanent: bool,
+    },
+    /// The API server's answer to a dry run.
+    Probed {
+        /// Generation of the Experiment.
+        generation: i64,
+        /// Its sentence; `None`: it would take the Job.
+        refusal: Option<String>,
+        /// The refusal may pass (quota, policy): ask again.
+        may_pass: bool,
+    },
+    /// Why the pods of this Job do not run.
+    Waiting(String, String),
+    /// The Experiment is so.
+    Experiment(Box<Experiment>),
+    /// The Experiment does not exist any more.
+    ExperimentGone,
+}
+
+/// How an action ended.
+#[derive(Clone, Debug)]
+pub enum Done {
+    /// It is done.
+    Done(Learnt),
+    /// It was not done, because things are not as the plan took them to be; the rest of the plan is void.
+    Void(Learnt),
+}
+
+/// On whose behalf an action is carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The Experiment that the plan was made from; `None` for a Trial without one.
+    pub experiment: Option<&'a Experiment>,
+}
+
+/// Carries out actions.
+#[derive(Clone)]
+pub struct Hand {
+    client: kube::Client,
+    pen: Pen,
+    mutation: Mutation,
+}
+
+impl Hand {
+    /// Writes through `pen`.
+    pub fn new(client: kube::Client, pen: Pen, mutation: Mutation) -> Self {
+        Hand { client, pen, mutation }
+    }
+
+    /// Carries out one action.
+    ///
+    /// # Errors
+    /// When the API server did not do it, or may not have. The plan ends here; the next one starts from what is seen.
+    pub async fn carry_out(&self, subject: Subject<'_>, action: &Action) -> Result<Done, Failure> {
+        match action {
+            Action::ProbeTemplate { generation, job } => self.probe(subject.namespace, *generation, job).await,
+            Action::CreateTrial { trial } => self.create_trial(subject, trial).await,
+            Action::AdoptTrial { name, patch } => self.patch_trial(subject.namespace, name, patch, false).await,
+            Action::CreateJob { job, .. } => self.create_job(subject.namespace, job).await,
+            Action::WriteTrialStatus { name, resource_version, patch, .. } => {
+                let body = self.versioned(resource_version, trial_status(patch));
+                self.patch_trial(subject.namespace, name, &body, true).await
+            }
+            Action::ConfirmJob { name } => match self.mutation {
+                Mutation::ForgetConfirm => Ok(Done::Done(Learnt::JobMissing(name.clone()))),
+                _ => self.read_job(subject.namespace, name).await.map(Done::Done),
+            },
+            Action::InspectPods { job } => self.inspect(subject.namespace, job).await,
+            Action::DeleteJob { name, uid } => self.delete_job(subject.namespace, name, uid).await,
+            Action::WriteExperimentStatus { resource_version, status, .. } => match subject.experiment {
+                Some(experiment) => self.write_experiment(experiment, resource_version, status).await,
+                None => Ok(Done::Void(Learnt::ExperimentGone)),
+            },
+        }
+    }
+
+    /// Patches a Trial: its status, or the object itself.
+    ///
+    /// # Errors
+    /// When the API server did not do it, or may not have.
+    pub async fn patch_trial(&self, ns: &str, name: &str, body: &Value, status: bool) -> Result<Done, Failure> {
+        let (api, label) = (self.trials(ns), format!("{ns}/{name}"));
+        let params = PatchParams { field_manager: Some(labels::MANAGER.into()), ..PatchParams::default() };
+        let body = Patch::Merge(body);
+        let answer = if status {
+            self.pen.write("patch-status", "Trial", &label, api.patch_status(name, &params, &body)).await
+        } else {
+            self.pen.write("patch", "Trial", &label, api.patch(name, &params, &body)).await
+        };
+        match answer {
+            Ok(trial) => Ok(Done::Done(Learnt::Trial(Box::new(trial)))),
+            Err(failure) if failure.class == Class::Conflict => self.read_trial(ns, name).await.map(Done::Void),
+            Err(failure) if failure.class == Class::NotFound => Ok(Done::Void(Learnt::TrialGone(name.into()))),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Reads a Trial from the API server itself.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn read_trial(&self, ns: &str, name: &str) -> Result<Learnt, Failure> {
+        let found = timed(format!("read Trial {ns}/{name}"), self.trials(ns).get_opt(name)).await?;
+        Ok(found.map_or_else(|| Learnt::TrialGone(name.into()), |trial| Learnt::Trial(Box::new(trial))))
+    }
+
+    /// Reads a Job from the API server itself.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn read_job(&self, ns: &str, name: &str) -> Result<Learnt, Failure> {
+        let found = timed(format!("read Job {ns}/{name}"), self.jobs(ns).get_opt(name)).await?;
+        Ok(found.map_or_else(|| Learnt::JobMissing(name.into()), |job| Learnt::Job(Box::new(job))))
+    }
+
+    async fn probe(&self, ns: &str, generation: i64, job: &Value) -> Result<Done, Failure> {
+        let url = SlimJob::url_path(&(), Some(ns));
+        let url = format!("{url}?dryRun=All&fieldValidation=Strict&fieldManager={}", labels::MANAGER);
+        let request = http::Request::post(url).header(http::header::CONTENT_TYPE, "application/json");
+        let request = request.body(job.to_string().into_bytes()).map_err(kube::Error::HttpError);
+        let answer = async { self.client.request::<Value>(request?).await };
+        let probed =
+            |refusal: Option<String>, may_pass: bool| Ok(Done::Done(Learnt::Probed { generation, refusal, may_pass }));
+        match timed(format!("try out Job in {ns}"), answer).await {
+            Ok(_) => probed(None, false),
+            // A namesake says nothing against the template.
+            Err(failure) if failure.class == Class::AlreadyExists => probed(None, false),
+            Err(failure) if failure.class == Class::Invalid => probed(Some(failure.message), false),
+            Err(failure) if failure.class == Class::Forbidden => probed(Some(failure.message), true),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn create_trial(&self, subject: Subject<'_>, trial: &Trial) -> Result<Done, Failure> {
+        let (ns, name) = (subject.namespace, trial.name_any());
+        let (api, params) = (self.trials(ns), created());
+        match self.pen.write("create", "Trial", &format!("{ns}/{name}"), api.create(&params, trial)).await {
+            Ok(trial) => Ok(Done::Done(Learnt::Trial(Box::new(trial)))),
+            Err(mut failure) if failure.class == Class::AlreadyExists => match self.read_trial(ns, &name).await? {
+                Learnt::Trial(found) => {
+                    let ours = found.spec.index == trial.spec.index && same_controller(&found, trial);
+                    if ours || self.mutation == Mutation::SkipOwnerCheck {
+                        return Ok(Done::Done(Learnt::Trial(found)));
+                    }
+                    failure.message = "a Trial of this name exists that is not this Experiment's; delete it".into();
+                    Err(failure)
+                }
+                gone => Ok(Done::Void(gone)),
+            },
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn create_job(&self, ns: &str, job: &Value) -> Result<Done, Failure> {
+        let name = job.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let request = Request::new(SlimJob::url_path(&(), Some(ns))).create(&created(), job.to_string().into_bytes());
+        let answer = async { self.client.request::<SlimJob>(request.map_err(kube::Error::BuildRequest)?).await };
+        let refused = |message: String, permanent: bool| {
+            Ok(Done::Done(Learnt::JobRefused { name: name.to_owned(), message, permanent }))
+        };
+        match self.pen.write("create", "Job", &format!("{ns}/{name}"), answer).await {
+            Ok(job) => Ok(Done::Done(Learnt::Job(Box::new(job)))),
+            // Whose it is, the engine sees by its owner.
+            Err(failure) if failure.class == Class::AlreadyExists => self.read_job(ns, name).await.map(Done::Done),
+            Err(failure) if failure.class == Class::Invalid => refused(failure.message, true),
+            Err(failure) if failure.class == Class::Forbidden => refused(failure.message, false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn delete_job(&self, ns: &str, name: &str, uid: &str) -> Result<Done, Failure> {
+        let guarded = self.mutation != Mutation::DropUidPrecondition;
+        let uid_guard = guarded.then(|| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        let params = DeleteParams { preconditions: uid_guard, ..DeleteParams::background() };
+        let api = self.jobs(ns);
+        let destroyed = || Learnt::JobDestroyed { name: name.to_owned(), uid: uid.to_owned() };
+        match self.pen.write("delete", "Job", &format!("{ns}/{name}"), api.delete(name, &params)).await {
+            Ok(answer) => Ok(Done::Done(answer.either(|job| Learnt::Job(Box::new(job)), |_| destroyed()))),
+            Err(failure) if failure.class == Class::NotFound => Ok(Done::Done(destroyed())),
+            // Another Job has taken the name: ours is gone.
+            Err(failure) if failure.class == Class::Conflict => self.read_job(ns, name).await.map(Done::Void),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn inspect(&self, ns: &str, job: &str) -> Result<Done, Failure> {
+        let found = match self.read_job(ns, job).await? {
+            Learnt::Job(found) => found,
+            gone => return Ok(Done::Void(gone)),
+        };
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), ns);
+        let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}")).limit(20);
+        let why = match timed(format!("list Pods of Job {ns}/{job}"), api.list(&params)).await {
+            Ok(pods) => pods::why(found.is_suspended(), found.labels(), &pods.items),
+            Err(failure) if failure.class == Class::Forbidden => {
+                format!("its pods cannot be read: {}", failure.message)
+            }
+            Err(failure) => return Err(failure),
+        };
+        Ok(Done::Done(Learnt::Waiting(job.to_owned(), why)))
+    }
+
+    async fn write_experiment(
+        &self,
+        experiment: &Experiment,
+        resource_version: &str,
+        status: &ExperimentStatus,
+    ) -> Result<Done, Failure> {
+        let (ns, name) = (experiment.namespace().unwrap_or_default(), experiment.name_any());
+        let api: Api<Experiment> = Api::namespaced(self.client.clone(), &ns);
+        let change = patch::diff(&json!(experiment.status), &json!(status));
+        let body = self.versioned(resource_version, change);
+        let params = PatchParams { field_manager: Some(labels::MANAGER.into()), ..PatchParams::default() };
+        let body = Patch::Merge(&body);
+        let answer = api.patch_status(&name, &params, &body);
+        match self.pen.write("patch-status", "Experiment", &format!("{ns}/{name}"), answer).await {
+            Ok(written) => Ok(Done::Done(Learnt::Experiment(Box::new(written)))),
+            Err(failure) if failure.class == Class::NotFound => Ok(Done::Void(Learnt::ExperimentGone)),
+            Err(failure) if failure.class == Class::Conflict => {
+                let found = timed(format!("read Experiment {ns}/{name}"), api.get_opt(&name)).await?;
+                let same = found.filter(|found| found.uid() == experiment.uid());
+                Ok(Done::Void(same.map_or(Learnt::ExperimentGone, |found| Learnt::Experiment(Box::new(found)))))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn versioned(&self, resource_version: &str, status: Value) -> Value {
+        match self.mutation {
+            Mutation::DropResourceVersion => json!({"status": status}),
+            _ => patch::status(resource_version, status),
+        }
+    }
+
+    fn trials(&self, ns: &str) -> Api<Trial> {
+        Api::namespaced(self.client.clone(), ns)
+    }
+
+    fn jobs(&self, ns: &str) -> Api<SlimJob> {
+        Api::namespaced(self.client.clone(), ns)
+    }
+}
+
+fn created() -> PostParams {
+    PostParams { dry_run: false, field_manager: Some(labels::MANAGER.into()) }
+}
+
+/// Each field that the engine owns; one that is not set is removed.
+fn trial_status(patch: &TrialPatch) -> Value {
+    json!({
+        "attempt": patch.attempt,
+        "startTime": patch.start_time,
+        "completionTime": patch.completion_time,
+        "objective": patch.objective,
+        "conditions": patch.conditions,
+    })
+}
+
+fn same_controller(a: &Trial, b: &Trial) -> bool {
+    let controller = |trial: &Trial| {
+        trial.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+    };
+    controller(a).is_some() && controller(a) == controller(b)
+}

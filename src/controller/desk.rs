@@ -1,0 +1,150 @@
+//! Where one Experiment is worked on: its ledger, what was learnt by looking, its spec made ready.
+
+use super::act::Learnt;
+use super::index::Change;
+use crate::api::Experiment;
+use crate::engine::{
+    Compiled, Facts, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting, job_name,
+};
+use crate::engine::{compile, plan};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How often something is looked at again that no watch tells of.
+const RECHECK: SignedDuration = SignedDuration::from_secs(15);
+
+/// See the module.
+#[derive(Default)]
+pub struct Desk {
+    ledger: Ledger,
+    facts: Facts,
+    /// Belongs to this generation.
+    compiled: Option<(Option<i64>, Result<Compiled, Problem>)>,
+    /// Jobs that our watch does not show, since they lack our labels: when to read them again.
+    unwatched: BTreeMap<String, Timestamp>,
+    /// When a refusal that may pass is to be forgotten, so that the API server is asked again.
+    probe_again: Option<Timestamp>,
+}
+
+impl Desk {
+    /// Learns what has happened.
+    pub fn take(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Trial(trial) => {
+                    let name = kube::ResourceExt::name_any(&*trial);
+                    let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+                    self.ledger.upsert_trial(trial);
+                    if self.ledger.trial(&name).is_none() {
+                        self.forget_trial(&name, attempt);
+                    }
+                }
+                Change::TrialGone(name) => {
+                    let attempt =
+                        self.ledger.trial(&name).and_then(|trial| trial.status.as_ref()).map_or(0, |s| s.attempt);
+                    self.ledger.remove_trial(&name);
+                    self.forget_trial(&name, attempt);
+                }
+                Change::Job(job) => {
+                    self.unwatched.remove(&job.name);
+                    self.see_job(*job);
+                }
+                Change::JobGone(name) => self.job_gone(&name),
+            }
+        }
+    }
+
+    /// Learns from an action what no watch tells.
+    pub fn learn(&mut self, learnt: Learnt, now: Timestamp) {
+        match learnt {
+            Learnt::Job(job) => {
+                self.unwatched.insert(kube::ResourceExt::name_any(&*job), now + RECHECK);
+                self.see_job(job.view());
+            }
+            Learnt::JobMissing(name) => {
+                self.job_gone(&name);
+                self.facts.jobs_gone.insert(name);
+            }
+            Learnt::JobDestroyed { name, .. } => self.job_gone(&name),
+            Learnt::JobRefused { name, message, permanent } => {
+                self.facts.refused.insert(name, Refusal { at: now, message, permanent });
+            }
+            Learnt::Probed { generation, refusal, may_pass } => {
+                self.probe_again = may_pass.then_some(now + RECHECK);
+                self.facts.probe = Some(Probe { generation, refusal });
+            }
+            Learnt::Waiting(job, why) => {
+                self.facts.waiting.insert(job, Waiting { why, at: now });
+            }
+            Learnt::Experiment(_) => self.facts.status_written = Some(now),
+            Learnt::Trial(_) | Learnt::TrialGone(_) | Learnt::ExperimentGone => {}
+        }
+    }
+
+    /// Decides what to do.
+    ///
+    /// # Errors
+    /// What the engine said when it panicked, which is a bug.
+    pub fn plan(&mut self, experiment: &Experiment, settings: &Settings, now: Timestamp) -> Result<Plan, String> {
+        if self.probe_again.is_some_and(|at| at <= now) {
+            self.probe_again = None;
+            self.facts.probe = None;
+        }
+        let planned = catch_unwind(AssertUnwindSafe(|| {
+            let generation = experiment.metadata.generation;
+            let compiled = match self.compiled.take() {
+                Some((known, compiled)) if known == generation => compiled,
+                _ => {
+                    let compiled = compile(experiment);
+                    if let Ok(compiled) = &compiled {
+                        self.ledger.prepare(compiled, experiment.spec.trial_template.retain);
+                    }
+                    compiled
+                }
+            };
+            let (ledger, facts) = (&self.ledger, &self.facts);
+            let plan = plan(&Snapshot { experiment, compiled: &compiled, ledger, facts, settings }, now);
+            self.compiled = Some((generation, compiled));
+            plan
+        }));
+        let mut plan = planned.map_err(|panic| said(&*panic))?;
+        plan.wake_at = plan.wake_at.into_iter().chain(self.probe_again).chain(self.unwatched.values().copied()).min();
+        Ok(plan)
+    }
+
+    /// Jobs to be read again, since no watch shows them.
+    pub fn due(&mut self, now: Timestamp) -> Vec<String> {
+        self.unwatched.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn see_job(&mut self, job: JobView) {
+        self.facts.jobs_gone.remove(&job.name);
+        self.facts.refused.remove(&job.name);
+        if job.ready > 0 {
+            self.facts.waiting.remove(&job.name);
+        }
+        self.ledger.upsert_job(job);
+    }
+
+    fn job_gone(&mut self, name: &str) {
+        self.unwatched.remove(name);
+        self.facts.waiting.remove(name);
+        self.ledger.remove_job(name);
+    }
+
+    /// What was learnt about an active trial is of no use once it is none.
+    fn forget_trial(&mut self, name: &str, attempt: u32) {
+        for attempt in 0..=attempt {
+            let job = job_name(name, attempt);
+            self.facts.jobs_gone.remove(&job);
+            self.facts.waiting.remove(&job);
+            self.facts.refused.remove(&job);
+        }
+    }
+}
+
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}

@@ -1,0 +1,96 @@
+//! Kubernetes Events: what a person would want to know, told after the write that it speaks of.
+
+use super::backoff::hash;
+use super::clock::Clock;
+use super::failure::Class;
+use super::wire::Pen;
+use crate::api::{Experiment, GROUP, VERSION, labels};
+use crate::engine;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Api, PostParams};
+use kube::{Client, ResourceExt};
+use tokio::sync::mpsc;
+
+/// How many Events may wait to be published. Further ones are dropped and counted: they are a courtesy, and must not
+/// hold up the work that they tell of.
+const CAPACITY: usize = 256;
+
+/// The API takes notes of up to 1 kB.
+const MAX_NOTE: usize = 1000;
+
+/// Takes Events to be published.
+#[derive(Clone)]
+pub struct Events {
+    queue: mpsc::Sender<Event>,
+    pen: Pen,
+    clock: Clock,
+    identity: String,
+}
+
+impl Events {
+    /// The queue, and the task that publishes what is put there for as long as it is polled.
+    pub fn new(client: Client, pen: Pen, clock: Clock, identity: &str) -> (Self, impl Future<Output = ()> + use<>) {
+        let (queue, waiting) = mpsc::channel(CAPACITY);
+        let publisher = publish(client, pen.clone(), waiting);
+        (Events { queue, pen, clock, identity: identity.to_owned() }, publisher)
+    }
+
+    /// Puts an Event on an Experiment into the queue.
+    pub fn tell(&self, experiment: &Experiment, event: &engine::Event) {
+        let event = self.made(experiment, event);
+        if self.queue.try_send(event).is_err() {
+            self.pen.telemetry.events_dropped.inc();
+        }
+    }
+
+    fn made(&self, experiment: &Experiment, event: &engine::Event) -> Event {
+        let now = self.clock.now();
+        let (name, namespace) = (experiment.name_any(), experiment.namespace());
+        let told = (experiment.uid(), event.reason, &event.note, now.as_nanosecond());
+        Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}.{:016x}", hash(&told))),
+                namespace: namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(now)),
+            reporting_controller: Some(format!("{GROUP}/{}", labels::MANAGER)),
+            reporting_instance: Some(self.identity.clone()),
+            action: Some("Reconcile".into()),
+            reason: Some(event.reason.into()),
+            note: Some(shortened(&event.note)),
+            type_: Some(if event.warning { "Warning" } else { "Normal" }.into()),
+            regarding: Some(ObjectReference {
+                api_version: Some(format!("{GROUP}/{VERSION}")),
+                kind: Some("Experiment".into()),
+                name: Some(name),
+                namespace,
+                uid: experiment.uid(),
+                resource_version: experiment.resource_version(),
+                field_path: None,
+            }),
+            ..Event::default()
+        }
+    }
+}
+
+async fn publish(client: Client, pen: Pen, mut waiting: mpsc::Receiver<Event>) {
+    while let Some(event) = waiting.recv().await {
+        let (ns, name) = (event.namespace().unwrap_or_default(), event.name_any());
+        let api: Api<Event> = Api::namespaced(client.clone(), &ns);
+        let params = PostParams { field_manager: Some(labels::MANAGER.into()), ..PostParams::default() };
+        match pen.write("create", "Event", &format!("{ns}/{name}"), api.create(&params, &event)).await {
+            Err(failure) if failure.class != Class::AlreadyExists => {
+                tracing::info!(%failure, reason = event.reason, note = event.note, "could not publish an Event");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn shortened(note: &str) -> String {
+    let end = (0..=MAX_NOTE.min(note.len())).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
+    note[..end].to_owned()
+}

@@ -1,0 +1,137 @@
+//! Folds reports into a Trial's status. Pure; reports that are in there already change nothing.
+
+use crate::api::{Exit, TrialStatus};
+use crate::metrics::{MetricSummary, Observation};
+use crate::report::{Batch, Body, Progress};
+
+/// Bounds of the CRD's schema.
+const MAX_METRICS: usize = 16;
+const MAX_OTHERS: usize = 32;
+const MAX_OTHER_NAME: usize = 64;
+const MAX_NAME: usize = 128;
+const MAX_TAIL: usize = 2048;
+/// Integers that every JSON reader keeps exactly.
+const MAX_STEP: u64 = 1 << 53;
+
+/// The status after these batches, in this order. `wanted`: names of the metrics to keep; `None`: all of them.
+pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[String]>) -> TrialStatus {
+    let mut status = status.clone();
+    let mut progress = status.reports.take().unwrap_or_default();
+    for batch in batches {
+        for record in progress.news(batch) {
+            match &record.body {
+                Body::Observation(observation) => observe(&mut status.metrics, observation, wanted),
+                Body::Seen(names) => status.other_metrics = others(names),
+                Body::Ended { exit_code, signal, tail } => {
+                    let tail = last(tail, MAX_TAIL).to_owned();
+                    status.exit = Some(Exit { attempt: batch.attempt, code: *exit_code, signal: *signal, tail });
+                }
+            }
+        }
+        progress = progress.after(batch);
+    }
+    status.reports = (progress != Progress::default()).then_some(progress);
+    status
+}
+
+fn observe(metrics: &mut Vec<MetricSummary>, observation: &Observation, wanted: Option<&[String]>) {
+    let name = &observation.metric;
+    if wanted.is_some_and(|wanted| !wanted.contains(name)) || name.is_empty() || name.chars().count() > MAX_NAME {
+        return;
+    }
+    let bounded = Observation { step: observation.step.map(|step| step.min(MAX_STEP)), ..observation.clone() };
+    if let Some(summary) = metrics.iter_mut().find(|summary| &summary.name == name) {
+        summary.observe(&bounded);
+    } else if metrics.len() < MAX_METRICS {
+        let mut summary = MetricSummary::new(name);
+        summary.observe(&bounded);
+        metrics.push(summary);
+    }
+}
+
+fn others(names: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> =
+        names.iter().filter(|name| name.chars().count() <= MAX_OTHER_NAME).take(MAX_OTHERS).cloned().collect();
+    kept.sort();
+    kept.dedup();
+    kept
+}
+
+/// The last characters of a text.
+fn last(text: &str, most: usize) -> &str {
+    let skipped = text.chars().count().saturating_sub(most);
+    text.char_indices().nth(skipped).map_or("", |(start, _)| &text[start..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Record;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    fn observation(metric: &str, step: u64, value: f64) -> Body {
+        Body::Observation(Observation { metric: metric.into(), step: Some(step), value, time: Timestamp::UNIX_EPOCH })
+    }
+
+    fn batch(session: &str, records: Vec<(u64, Body)>) -> Batch {
+        Batch {
+            namespace: "ns".into(),
+            trial: "t".into(),
+            trial_uid: "u".into(),
+            attempt: 0,
+            session: session.into(),
+            records: records.into_iter().map(|(sequence, body)| Record { sequence, body }).collect(),
+            end: false,
+        }
+    }
+
+    fn progress(status: &TrialStatus) -> u64 {
+        status.reports.as_ref().map_or(0, |progress| progress.sequence)
+    }
+
+    #[test]
+    fn keeps_what_is_asked_for_within_the_bounds_of_the_schema() {
+        let ended = Body::Ended { exit_code: Some(3), signal: None, tail: "é".repeat(5000) };
+        let names = (0..100).map(|n| format!("n{n:03}")).chain(["x".repeat(65)]).collect();
+        let mut records = vec![(1, observation("acc", 1, 0.5)), (2, observation("other", 1, 9.0))];
+        records.extend([(3, Body::Seen(names)), (4, ended), (5, observation("acc", u64::MAX, f64::NAN))]);
+        let status = fold(&TrialStatus::default(), &[batch("s", records)], Some(&["acc".into()]));
+        assert_eq!(status.metrics.len(), 1, "only what is wanted");
+        assert_eq!((status.metrics[0].count, status.metrics[0].latest), (2, Some(0.5)));
+        assert_eq!(status.metrics[0].latest_step, Some(MAX_STEP));
+        assert_eq!(status.other_metrics.len(), MAX_OTHERS);
+        let exit = status.exit.unwrap();
+        assert_eq!((exit.code, exit.tail.chars().count()), (Some(3), MAX_TAIL));
+        let many = (0..50).map(|n| (n + 1, observation(&format!("m{n}"), 1, 1.0))).collect();
+        assert_eq!(fold(&TrialStatus::default(), &[batch("s", many)], None).metrics.len(), MAX_METRICS);
+    }
+
+    #[test]
+    fn nothing_new_changes_nothing() {
+        let first = batch("s", vec![(1, observation("acc", 1, 0.5)), (2, observation("acc", 2, 0.6))]);
+        let once = fold(&TrialStatus::default(), std::slice::from_ref(&first), None);
+        assert_eq!(fold(&once, &[first.clone(), first], None), once);
+        let older = batch("r", vec![(9, observation("acc", 1, 9.0))]);
+        assert_eq!(fold(&once, &[older], None), once, "an older session");
+        assert_eq!(fold(&once, &[batch("s", Vec::new())], None), once, "no records");
+    }
+
+    proptest! {
+        /// However the records are cut into overlapping batches, stored in between or not, the result is the same.
+        #[test]
+        fn any_cut_gives_the_same(values in prop::collection::vec(-5.0..5.0, 1..20), cuts in prop::collection::vec((0_usize..20, 0_usize..20), 0..10)) {
+            let records: Vec<(u64, Body)> =
+                values.iter().enumerate().map(|(at, value)| (at as u64 + 1, observation("m", at as u64, *value))).collect();
+            let whole = fold(&TrialStatus::default(), &[batch("s", records.clone())], None);
+            let mut status = TrialStatus::default();
+            for (from, to) in cuts.into_iter().chain([(0, records.len())]) {
+                // An agent sends on from what is acknowledged, or from before it.
+                let from = from.min(progress(&status) as usize);
+                let to = to.clamp(from, records.len());
+                status = fold(&status, &[batch("s", records[from..to].to_vec())], None);
+            }
+            prop_assert_eq!(status, whole);
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! What exists, as far as it was seen: which Trial and Job belongs to which Experiment.
+//!
+//! Three watches and the answers to our own writes come together here, in any order. Each object is told to its
+//! Experiment's desk through an inbox, each version at most once and never an older one after a newer one. No I/O.
+
+use super::job::SeenJob;
+use super::watch::{Name, number};
+use crate::api::conditions::{is_true, types};
+use crate::api::{Experiment, Trial};
+use crate::engine::JobView;
+use kube::{Resource, ResourceExt};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// UID of an Experiment.
+pub type Uid = Arc<str>;
+
+/// What can want attention.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// An Experiment, by UID.
+    Experiment(Uid),
+    /// A Trial made by hand whose Experiment does not exist.
+    Orphan(Name),
+}
+
+/// Kinds of objects that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// automl.dev
+    Experiment,
+    /// automl.dev
+    Trial,
+    /// batch, those with our label.
+    Job,
+}
+
+/// Something that an Experiment's desk has to learn.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A Trial is so.
+    Trial(Arc<Trial>),
+    /// A Trial is gone.
+    TrialGone(String),
+    /// A Job is so.
+    Job(Box<JobView>),
+    /// A Job is gone.
+    JobGone(String),
+}
+
+/// What is waiting for an Experiment's desk.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// The Experiment; `None` when it does not exist (any more).
+    pub experiment: Option<Arc<Experiment>>,
+    /// In the order in which they happened.
+    pub changes: Vec<Change>,
+    /// Nothing is left of this UID; its desk can be cleared.
+    pub forgotten: bool,
+}
+
+/// A Trial, looked up by name.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// It exists and has not ended.
+    Active(Arc<Trial>),
+    /// It has ended.
+    Ended,
+    /// There is none.
+    Absent,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Index {
+    synced: HashSet<Kind>,
+    experiments: HashMap<Name, Arc<Experiment>>,
+    homes: HashMap<Uid, Home>,
+    trials: HashMap<Name, KnownTrial>,
+    orphans: BTreeSet<Name>,
+    jobs: HashMap<Name, KnownJob>,
+    gone: Gone,
+    wanted: HashMap<(Kind, Name), Uid>,
+    touched: Vec<Key>,
+}
+
+/// What belongs to one UID. It can come before its Experiment is seen and stay after it is gone.
+#[derive(Default)]
+struct Home {
+    experiment: Option<Arc<Experiment>>,
+    inbox: Vec<Change>,
+    objects: usize,
+}
+
+struct KnownTrial {
+    version: u64,
+    home: Option<Uid>,
+    /// `None` once it has ended.
+    active: Option<Arc<Trial>>,
+}
+
+struct KnownJob {
+    version: u64,
+    uid: String,
+    home: Uid,
+}
+
+impl Index {
+    /// All three kinds were listed at least once: what is not here does not exist.
+    pub fn synced(&self) -> bool {
+        self.synced.len() == 3
+    }
+
+    /// What has changed since this was asked last.
+    pub fn take_touched(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// What is waiting for this Experiment's desk.
+    pub fn take(&mut self, uid: &Uid) -> Work {
+        let Some(home) = self.homes.get_mut(uid) else { return Work { forgotten: true, ..Work::default() } };
+        let work = Work {
+            experiment: home.experiment.clone(),
+            changes: std::mem::take(&mut home.inbox),
+            forgotten: home.experiment.is_none() && home.objects == 0,
+        };
+        if work.forgotten {
+            self.homes.remove(uid);
+            self.wanted.retain(|_, wants| wants != uid);
+        }
+        work
+    }
+
+    /// The Experiment of this name.
+    pub fn experiment(&self, name: &Name) -> Option<&Arc<Experiment>> {
+        self.experiments.get(name)
+    }
+
+    /// All Experiments.
+    pub fn experiments(&self) -> impl Iterator<Item = &Arc<Experiment>> {
+        self.experiments.values()
+    }
+
+    /// The Trial of this name.
+    pub fn trial(&self, name: &Name) -> Lookup {
+        match self.trials.get(name) {
+            None => Lookup::Absent,
+            Some(known) => known.active.clone().map_or(Lookup::Ended, Lookup::Active),
+        }
+    }
+
+    /// How many Trials have not ended.
+    pub fn active_trials(&self) -> usize {
+        self.trials.values().filter(|known| known.active.is_some()).count()
+    }
+
+    /// The Trial was made by hand and its Experiment does not exist.
+    pub fn is_orphan(&self, name: &Name) -> bool {
+        self.orphans.contains(name)
+    }
+
+    /// Everything wants attention: this process has begun to lead.
+    pub fn touch_all(&mut self) {
+        let experiments = self.homes.keys().cloned().map(Key::Experiment);
+        let orphans = self.orphans.iter().cloned().map(Key::Orphan);
+        let all: Vec<Key> = experiments.chain(orphans).collect();
+        self.touched.extend(all);
+    }
+
+    /// Wakes this Experiment when the object of another one, whose name it needs, is gone.
+    pub fn want(&mut self, kind: Kind, name: Name, uid: Uid) {
+        self.wanted.insert((kind, name), uid);
+    }
+
+    /// An Experiment is so.
+    pub fn see_experiment(&mut self, experiment: Experiment) {
+        let (Some(uid), version) = (experiment.uid(), version(&experiment)) else { return };
+        let name = name(&experiment);
+        if self.gone.covers(&uid, version) {
+            return;
+        }
+        if let Some(known) = self.experiments.get(&name) {
+            if self::version(&**known) >= version {
+                return;
+            }
+            if known.uid().as_deref() != Some(&uid) {
+                // Its deletion was missed: there is one object of a name.
+                self.experiment_gone(&name);
+            }
+        }
+        let (experiment, uid) = (Arc::new(experiment), Uid::from(uid));
+        self.experiments.insert(name.clone(), experiment.clone());
+        self.homes.entry(uid.clone()).or_default().experiment = Some(experiment);
+        self.touch(Key::Experiment(uid));
+        let waiting: Vec<Name> = self.orphans.iter().filter(|orphan| orphan.0 == name.0).cloned().collect();
+        for orphan in waiting {
+            self.rehome(&orphan);
+        }
+    }
+
+    /// The watch says that an Experiment was deleted.
+    pub fn experiment_deleted(&mut self, experiment: &Experiment) {
+        self.gone.insert(experiment.uid(), version(experiment));
+        let name = name(experiment);
+        if self.experiments.get(&name).is_some_and(|known| known.uid() == experiment.uid()) {
+            self.experiment_gone(&name);
+        }
+    }
+
+    /// The API server says that there is no Experiment of this name.
+    pub fn experiment_gone(&mut self, name: &Name) {
+        let Some(experiment) = self.experiments.remove(name) else { return };
+        let uid = Uid::from(experiment.uid().unwrap_or_default());
+        if let Some(home) = self.homes.get_mut(&uid) {
+            home.experiment = None;
+        }
+        self.touch(Key::Experiment(uid.clone()));
+        let by_hand: Vec<Name> = self
+            .trials
+            .iter()
+            .filter(|(_, known)| known.home.as_ref() == Some(&uid))
+            .filter(|(_, known)| known.active.as_deref().is_some_and(|trial| owner(trial).is_none()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for trial in by_hand {
+            self.rehome(&trial);
+        }
+    }
+
+    /// A Trial is so.
+    pub fn see_trial(&mut self, trial: Trial) {
+        let (name, version) = (name(&trial), version(&trial));
+        let stale = self.trials.get(&name).is_some_and(|known| known.version >= version);
+        if stale || self.gone.covers(&trial.uid().unwrap_or_default(), version) {
+            return;
+        }
+        let (home, trial) = (self.home_of(&trial), Arc::new(trial));
+        let known = self.trials.remove(&name);
+        self.leave(&name, known.and_then(|known| known.home), home.as_ref());
+        let active = (!has_ended(&trial)).then(|| trial.clone());
+        self.settle(&name, home.as_ref(), &trial);
+        self.trials.insert(name, KnownTrial { version, home, active });
+    }
+
+    /// The watch says that a Trial was deleted.
+    pub fn trial_deleted(&mut self, trial: &Trial) {
+        let (name, version) = (name(trial), version(trial));
+        self.gone.insert(trial.uid(), version);
+        if self.trials.get(&name).is_some_and(|known| known.version <= version) {
+            self.trial_gone(&name);
+        }
+    }
+
+    /// The API server says that there is no Trial of this name.
+    pub fn trial_gone(&mut self, name: &Name) {
+        if let Some(known) = self.trials.remove(name) {
+            self.leave(name, known.home, None);
+            self.wake_waiting(Kind::Trial, name);
+        }
+    }
+
+    /// A Job is so.
+    pub fn see_job(&mut self, job: SeenJob) {
+        let SeenJob { namespace, experiment, view } = job;
+        let name = (namespace, view.name.clone());
+        let version = number(&view.resource_version);
+        let stale = self.jobs.get(&name).is_some_and(|known| known.version >= version);
+        if stale || self.gone.covers(&view.uid, version) {
+            return;
+        }
+        let known = KnownJob { version, uid: view.uid.clone(), home: experiment.clone() };
+        let before = self.jobs.insert(name.clone(), known).map(|known| known.home);
+        if let Some(other) = before.as_ref().filter(|home| **home != experiment) {
+            self.drop_job(&name, other);
+        }
+        let home = self.homes.entry(experiment.clone()).or_default();
+        home.objects += usize::from(before.as_ref() != Some(&experiment));
+        home.inbox.push(Change::Job(Box::new(view)));
+        self.touch(Key::Experiment(experiment));
+    }
+
+    /// The watch says that a Job was deleted (or that it lost our label).
+    pub fn job_deleted(&mut self, job: &SeenJob) {
+        let version = number(&job.view.resource_version);
+        let name = (job.namespace.clone(), job.view.name.clone());
+        self.gone.insert(Some(job.view.uid.clone()), version);
+        if self.jobs.get(&name).is_some_and(|known| known.version <= version) {
+            self.job_gone(&name);
+        } else {
+            self.wake_waiting(Kind::Job, &name);
+        }
+    }
+
+    /// The API server says that there is no Job of this name.
+    pub fn job_gone(&mut self, name: &Name) {
+        if let Some(known) = self.jobs.remove(name) {
+            self.drop_job(name, &known.home);
+        }
+        self.wake_waiting(Kind::Job, name);
+    }
+
+    /// The API server has deleted this Job for us: whatever else is heard of this UID is old.
+    pub fn job_destroyed(&mut self, name: &Name, uid: &str) {
+        self.gone.insert(Some(uid.to_owned()), u64::MAX);
+        if self.jobs.get(name).is_some_and(|known| known.uid == uid) {
+            self.job_gone(name);
+        }
+    }
+
+    /// These are all objects of the kind that existed at this resourceVersion. What was known before and is not among
+    /// them was deleted while nobody watched.
+    pub fn listed(&mut self, kind: Kind, names: &HashSet<Name>, version: u64) {
+        let missing = |name: &Name, known: u64| known <= version && !names.contains(name);
+        match kind {
+            Kind::Experiment => {
+                let known = self.experiments.iter();
+                let gone: Vec<Name> =
+                    known.filter(|(n, e)| missing(n, self::version(&***e))).map(|(n, _)| n.clone()).collect();
+                gone.iter().for_each(|name| self.experiment_gone(name));
+            }
+            Kind::Trial => {
+                let known = self.trials.iter();
+                let gone: Vec<Name> = known.filter(|(n, t)| missing(n, t.version)).map(|(n, _)| n.clone()).collect();
+                gone.iter().for_each(|name| self.trial_gone(name));
+            }
+            Kind::Job => {
+                let known = self.jobs.iter();
+                let gone: Vec<Name> = known.filter(|(n, j)| missing(n, j.version)).map(|(n, _)| n.clone()).collect();
+                gone.iter().for_each(|name| self.job_gone(name));
+            }
+        }
+        if self.synced.insert(kind) && self.synced() {
+            self.touch_all();
+        }
+    }
+
+    /// Where a Trial belongs: to the Experiment that controls it; one made by hand to the Experiment it names. One that
+    /// has ended and is controlled by none was cut off by a person and belongs nowhere.
+    fn home_of(&self, trial: &Trial) -> Option<Uid> {
+        if let Some(uid) = owner(trial) {
+            return Some(uid.into());
+        }
+        if has_ended(trial) {
+            return None;
+        }
+        let name = (trial.namespace().unwrap_or_default(), trial.spec.experiment.clone());
+        self.experiments.get(&name).and_then(|experiment| experiment.uid()).map(Uid::from)
+    }
+
+    /// Puts a Trial made by hand where it belongs now.
+    fn rehome(&mut self, name: &Name) {
+        let Some(known) = self.trials.get(name) else { return };
+        let (Some(trial), before) = (known.active.clone(), known.home.clone()) else { return };
+        let home = self.home_of(&trial);
+        if home == before {
+            return;
+        }
+        self.leave(name, before, home.as_ref());
+        self.settle(name, home.as_ref(), &trial);
+        if let Some(known) = self.trials.get_mut(name) {
+            known.home = home;
+        }
+    }
+
+    fn settle(&mut self, name: &Name, home: Option<&Uid>, trial: &Arc<Trial>) {
+        if let Some(uid) = home {
+            let home = self.homes.entry(uid.clone()).or_default();
+            home.objects += 1;
+            home.inbox.push(Change::Trial(trial.clone()));
+            self.touch(Key::Experiment(uid.clone()));
+        } else if !has_ended(trial) {
+            self.orphans.insert(name.clone());
+            self.touch(Key::Orphan(name.clone()));
+        }
+    }
+
+    /// Takes a Trial out of its home; the desk is told unless it stays there.
+    fn leave(&mut self, name: &Name, home: Option<Uid>, next: Option<&Uid>) {
+        self.orphans.remove(name);
+        let Some(uid) = home else { return };
+        if let Some(home) = self.homes.get_mut(&uid) {
+            home.objects = home.objects.saturating_sub(1);
+            if next != Some(&uid) {
+                home.inbox.push(Change::TrialGone(name.1.clone()));
+                self.touch(Key::Experiment(uid));
+            }
+        }
+    }
+
+    fn drop_job(&mut self, name: &Name, uid: &Uid) {
+        if let Some(home) = self.homes.get_mut(uid) {
+            home.objects = home.objects.saturating_sub(1);
+            home.inbox.push(Change::JobGone(name.1.clone()));
+            self.touch(Key::Experiment(uid.clone()));
+        }
+    }
+
+    fn wake_waiting(&mut self, kind: Kind, name: &Name) {
+        let Some(uid) = self.wanted.remove(&(kind, name.clone())) else { return };
+        if let Some(home) = self.homes.get_mut(&uid) {
+            if kind == Kind::Job {
+                home.inbox.push(Change::JobGone(name.1.clone()));
+            }
+            self.touch(Key::Experiment(uid));
+        }
+    }
+
+    fn touch(&mut self, key: Key) {
+        self.touched.push(key);
+    }
+}
+
+/// UIDs of deleted objects with the resourceVersion of their deletion, the last few thousand: an answer that comes late
+/// must not bring an object back.
+#[derive(Default)]
+struct Gone {
+    versions: HashMap<String, u64>,
+    order: VecDeque<String>,
+}
+
+impl Gone {
+    const CAPACITY: usize = 4096;
+
+    fn insert(&mut self, uid: Option<String>, version: u64) {
+        let Some(uid) = uid else { return };
+        match self.versions.get_mut(&uid) {
+            Some(known) => *known = version.max(*known),
+            None => {
+                self.versions.insert(uid.clone(), version);
+                self.order.push_back(uid);
+            }
+        }
+        if self.order.len() > Self::CAPACITY
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.versions.remove(&oldest);
+        }
+    }
+
+    /// This version is older than the deletion. (A Job that lost our label looks deleted but can be read later on.)
+    fn covers(&self, uid: &str, version: u64) -> bool {
+        self.versions.get(uid).is_some_and(|gone| version < *gone)
+    }
+}
+
+/// Namespace and name.
+pub fn name(object: &impl ResourceExt) -> Name {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn version(object: &impl Resource) -> u64 {
+    object.meta().resource_version.as_deref().map_or(0, number)
+}
+
+/// UID of the Experiment that controls the Trial.
+fn owner(trial: &Trial) -> Option<&str> {
+    let references = trial.metadata.owner_references.as_deref().unwrap_or_default();
+    let controller = references.iter().find(|reference| reference.controller == Some(true))?;
+    (controller.kind == "Experiment" && controller.api_version.starts_with("automl.dev/")).then_some(&controller.uid)
+}
+
+/// Its result is stored.
+pub fn has_ended(trial: &Trial) -> bool {
+    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED)
+}
+
+#[cfg(test)]
+mod tests;

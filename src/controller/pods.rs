@@ -1,0 +1,107 @@
+//! Why a Job's pods do not run, in a sentence.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+
+/// Label by which Kueue's users name the queue of a Job.
+const QUEUE: &str = "kueue.x-k8s.io/queue-name";
+
+/// Why none of these pods of a Job runs; empty when they do not say.
+pub fn why(suspended: bool, job_labels: &BTreeMap<String, String>, pods: &[Pod]) -> String {
+    if suspended {
+        return match job_labels.get(QUEUE) {
+            Some(queue) => format!("its Job is suspended until queue {queue} lets it in"),
+            None => "its Job is suspended; whoever suspended it must let it run (spec.suspend: false)".into(),
+        };
+    }
+    if pods.is_empty() {
+        return "its Job has no pod yet; `kubectl describe job` tells whether a quota or a policy is in the way".into();
+    }
+    pods.iter().find_map(of_pod).unwrap_or_default()
+}
+
+fn of_pod(pod: &Pod) -> Option<String> {
+    let (name, status) = (pod.name_any(), pod.status.as_ref()?);
+    let unschedulable = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    if let Some(condition) = unschedulable {
+        let reason = condition.reason.as_deref().unwrap_or("Unschedulable");
+        let message = condition.message.as_deref().unwrap_or("the scheduler found no node");
+        return Some(format!("pod {name} is not scheduled ({reason}): {message}"));
+    }
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    containers.into_iter().find_map(of_container).map(|why| format!("pod {name}: {why}"))
+}
+
+fn of_container(container: &ContainerStatus) -> Option<String> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    // These pass by themselves.
+    if matches!(reason, "ContainerCreating" | "PodInitializing") {
+        return None;
+    }
+    let (name, message) = (&container.name, waiting.message.as_deref().unwrap_or_default());
+    Some(match reason {
+        "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" => {
+            format!("the image {} of container {name} cannot be pulled ({reason}): {message}", container.image)
+        }
+        _ => format!("container {name} waits ({reason}): {message}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn names_what_is_in_the_way() {
+        let pod = |status: Value| -> Pod {
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap()
+        };
+        let waiting = |reason: &str, message: &str| {
+            pod(json!({"containerStatuses": [{
+                "name": "train", "image": "tarin:1", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": reason, "message": message}},
+            }]}))
+        };
+        let unschedulable = pod(json!({"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+        }]}));
+        let queue = BTreeMap::from([(QUEUE.to_owned(), "team-a".to_owned())]);
+        let none = BTreeMap::new();
+        let table: &[(bool, &BTreeMap<String, String>, &[Pod], &str)] = &[
+            (true, &queue, &[], "its Job is suspended until queue team-a lets it in"),
+            (true, &none, &[], "its Job is suspended; whoever suspended it must let it run (spec.suspend: false)"),
+            (
+                false,
+                &none,
+                &[unschedulable],
+                "pod p is not scheduled (Unschedulable): 0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+            ),
+            (
+                false,
+                &none,
+                &[waiting("ImagePullBackOff", "not found")],
+                "pod p: the image tarin:1 of container train cannot be pulled (ImagePullBackOff): not found",
+            ),
+            (
+                false,
+                &none,
+                &[waiting("CreateContainerConfigError", "configmap \"x\" not found")],
+                "pod p: container train waits (CreateContainerConfigError): configmap \"x\" not found",
+            ),
+            (false, &none, &[waiting("ContainerCreating", "")], ""),
+            (false, &none, &[pod(json!({}))], ""),
+        ];
+        for (suspended, labels, pods, expected) in table {
+            assert_eq!(why(*suspended, labels, pods), *expected);
+        }
+        assert!(why(false, &none, &[]).contains("no pod yet"));
+    }
+}

@@ -1,0 +1,283 @@
+//! One pass over an Experiment: plan, act, take in what was learnt, and plan again until there is nothing to do.
+
+use super::act::{Done, Hand, Learnt, Subject};
+use super::clock::Clock;
+use super::desk::Desk;
+use super::events::Events;
+use super::failure::{Class, Failure};
+use super::index::{Key, Kind, Lookup, Uid, name};
+use super::mutation::Mutation;
+use super::shared::Shared;
+use super::watch::Name;
+use super::wire::Pen;
+use crate::api::Experiment;
+use crate::api::conditions::{is_true, types};
+use crate::engine::{Action, Plan, Settings, orphan};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A pass takes at most this many turns; a plan that still wants more has a loop in it.
+const TURNS: usize = 64;
+/// After this many failures in a row (about 7 s) the API server's sentence goes into a condition.
+const TELL_AFTER: u32 = 3;
+/// Turns in a row whose plan was void before the pass is broken off and tried later.
+const VOID_TURNS: usize = 8;
+
+/// Makes passes. At most one at a time for each key.
+pub struct Reconciler {
+    /// The index and the queue.
+    pub shared: Arc<Shared>,
+    /// Carries out actions.
+    pub hand: Hand,
+    /// Whether we may write, and where it is counted.
+    pub pen: Pen,
+    /// Publishes Events.
+    pub events: Events,
+    /// The time.
+    pub clock: Clock,
+    /// For the engine.
+    pub settings: Settings,
+    /// None, outside tests.
+    pub mutation: Mutation,
+    desks: Mutex<HashMap<Uid, Arc<Mutex<Desk>>>>,
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// When to look again if nothing happens before.
+    pub wake_at: Option<Timestamp>,
+    /// There is something that could be missed, so look again now and then.
+    pub restless: bool,
+}
+
+impl Reconciler {
+    /// Nothing is known yet.
+    pub fn new(
+        shared: Arc<Shared>,
+        hand: Hand,
+        pen: Pen,
+        events: Events,
+        clock: Clock,
+        settings: Settings,
+        mutation: Mutation,
+    ) -> Self {
+        Reconciler { shared, hand, pen, events, clock, settings, mutation, desks: Mutex::default() }
+    }
+
+    /// One pass. `failures`: how often in a row this key has failed before.
+    ///
+    /// # Errors
+    /// The first failure that cannot be dealt with at once.
+    pub async fn pass(&self, key: &Key, failures: u32) -> Result<Rest, Failure> {
+        match key {
+            Key::Experiment(uid) => self.experiment(key, uid, failures).await,
+            Key::Orphan(name) => self.orphan(name).await,
+        }
+    }
+
+    async fn experiment(&self, key: &Key, uid: &Uid, failures: u32) -> Result<Rest, Failure> {
+        let asleep = Rest { wake_at: None, restless: false };
+        let desk = self.desk(uid);
+        let mut void = 0;
+        for _ in 0..TURNS {
+            self.shared.queue.renewed(key);
+            let (work, synced) = self.shared.with(|index| (index.take(uid), index.synced()));
+            lock(&desk).take(work.changes);
+            if work.forgotten {
+                lock(&self.desks).remove(uid);
+                return Ok(asleep);
+            }
+            let Some(experiment) = work.experiment else { return Ok(asleep) };
+            let may_plan = synced || self.mutation == Mutation::PlanUnsynced;
+            if !may_plan || !self.pen.gate.is_open() {
+                return Ok(asleep);
+            }
+            let now = self.clock.now();
+            let due = lock(&desk).due(now);
+            let plan = lock(&desk).plan(&experiment, &self.settings, now).map_err(|said| bug(&experiment, said))?;
+            let plan = self.mutation.plan(plan);
+            if due.is_empty() && plan.actions.is_empty() {
+                return Ok(Rest { wake_at: plan.wake_at, restless: !ended(&experiment) });
+            }
+            for job in due {
+                let learnt = self.hand.read_job(&name(&*experiment).0, &job).await?;
+                self.take_in(uid, &desk, &experiment, learnt);
+            }
+            match self.carry_out(uid, &desk, &experiment, plan, failures).await? {
+                Progress::Done => void = 0,
+                Progress::Void if void < VOID_TURNS => void += 1,
+                Progress::Void => return Err(contested(&experiment)),
+            }
+        }
+        tracing::warn!(%uid, "a pass did not come to rest; it goes on later");
+        let later = self.clock.now().checked_add(jiff::SignedDuration::from_secs(1)).ok();
+        Ok(Rest { wake_at: later, restless: true })
+    }
+
+    async fn carry_out(
+        &self,
+        uid: &Uid,
+        desk: &Mutex<Desk>,
+        experiment: &Experiment,
+        plan: Plan,
+        failures: u32,
+    ) -> Result<Progress, Failure> {
+        let (namespace, _) = name(experiment);
+        for action in plan.actions {
+            let subject = Subject { namespace: &namespace, experiment: Some(experiment) };
+            let done = match self.hand.carry_out(subject, &action).await {
+                Ok(done) => done,
+                Err(failure) => {
+                    if failure.class == Class::AlreadyExists
+                        && let Action::CreateTrial { trial } = &action
+                    {
+                        let taken = (namespace.clone(), trial.name_any());
+                        self.shared.with(|index| index.want(Kind::Trial, taken, uid.clone()));
+                    }
+                    match tell(&action, &failure).filter(|_| failures >= TELL_AFTER) {
+                        Some(learnt) => Done::Done(learnt),
+                        None => return Err(failure),
+                    }
+                }
+            };
+            let (learnt, progress) = match done {
+                Done::Done(learnt) => (learnt, Progress::Done),
+                Done::Void(learnt) => (learnt, Progress::Void),
+            };
+            self.take_in(uid, desk, experiment, learnt);
+            if progress == Progress::Void {
+                return Ok(Progress::Void);
+            }
+            self.tell_events(experiment, &action);
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Takes in what was learnt, so that the next plan sees it before any watch tells.
+    fn take_in(&self, uid: &Uid, desk: &Mutex<Desk>, experiment: &Experiment, learnt: Learnt) {
+        let (namespace, now) = (experiment.namespace().unwrap_or_default(), self.clock.now());
+        let at = |name: &str| (namespace.clone(), name.to_owned());
+        let forget = self.mutation == Mutation::ForgetAnswers;
+        match learnt {
+            Learnt::Trial(_) | Learnt::Job(_) if forget => {}
+            Learnt::Trial(trial) => self.shared.with(|index| index.see_trial(*trial)),
+            Learnt::TrialGone(name) => self.shared.with(|index| index.trial_gone(&at(&name))),
+            Learnt::Job(job) if job.experiment().as_ref() == Some(uid) => {
+                if let Some(seen) = job.seen() {
+                    self.shared.with(|index| index.see_job(seen));
+                }
+            }
+            Learnt::Job(job) => {
+                self.shared.with(|index| index.want(Kind::Job, at(&job.name_any()), uid.clone()));
+                lock(desk).learn(Learnt::Job(job), now);
+            }
+            Learnt::JobDestroyed { name, uid: job } => {
+                self.shared.with(|index| index.job_destroyed(&at(&name), &job));
+                lock(desk).learn(Learnt::JobDestroyed { name, uid: job }, now);
+            }
+            Learnt::JobMissing(name) => {
+                self.shared.with(|index| index.job_gone(&at(&name)));
+                lock(desk).learn(Learnt::JobMissing(name), now);
+            }
+            Learnt::Experiment(written) => {
+                if !forget {
+                    self.shared.with(|index| index.see_experiment((*written).clone()));
+                }
+                lock(desk).learn(Learnt::Experiment(written), now);
+            }
+            Learnt::ExperimentGone => self.shared.with(|index| index.experiment_gone(&name(experiment))),
+            other => lock(desk).learn(other, now),
+        }
+    }
+
+    fn tell_events(&self, experiment: &Experiment, action: &Action) {
+        match action {
+            Action::WriteTrialStatus { event, .. } => {
+                event.iter().for_each(|event| self.events.tell(experiment, event))
+            }
+            Action::WriteExperimentStatus { events, .. } => {
+                events.iter().for_each(|event| self.events.tell(experiment, event));
+            }
+            _ => {}
+        }
+    }
+
+    async fn orphan(&self, name: &Name) -> Result<Rest, Failure> {
+        let asleep = Ok(Rest { wake_at: None, restless: false });
+        let found = self.shared.with(|index| (index.synced() && index.is_orphan(name)).then(|| index.trial(name)));
+        let Some(Lookup::Active(trial)) = found else { return asleep };
+        if !self.pen.gate.is_open() {
+            return asleep;
+        }
+        let Some(action) = orphan(&trial, self.clock.now()) else { return asleep };
+        let subject = Subject { namespace: &name.0, experiment: None };
+        let (Done::Done(learnt) | Done::Void(learnt)) = self.hand.carry_out(subject, &action).await?;
+        self.shared.with(|index| match learnt {
+            Learnt::Trial(trial) => index.see_trial(*trial),
+            Learnt::TrialGone(_) => index.trial_gone(name),
+            _ => {}
+        });
+        asleep
+    }
+
+    fn desk(&self, uid: &Uid) -> Arc<Mutex<Desk>> {
+        lock(&self.desks).entry(uid.clone()).or_default().clone()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Done,
+    Void,
+}
+
+/// What to tell people about a call that keeps failing, where the engine has a place for it.
+fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
+    if failure.class == Class::NotLeader {
+        return None;
+    }
+    let message = failure.message.clone();
+    match action {
+        Action::CreateJob { job, .. } => {
+            let name = job.pointer("/metadata/name")?.as_str()?.to_owned();
+            Some(Learnt::JobRefused { name, message, permanent: false })
+        }
+        Action::ProbeTemplate { generation, .. } => {
+            Some(Learnt::Probed { generation: *generation, refusal: Some(message), may_pass: true })
+        }
+        Action::InspectPods { job } => {
+            Some(Learnt::Waiting(job.clone(), format!("its pods cannot be read: {message}")))
+        }
+        _ => None,
+    }
+}
+
+fn ended(experiment: &Experiment) -> bool {
+    let conditions = experiment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED)
+}
+
+fn bug(experiment: &Experiment, said: String) -> Failure {
+    let (namespace, name) = name(experiment);
+    let call = format!("plan Experiment {namespace}/{name}");
+    tracing::error!(call, said, "the engine panicked, which is a bug");
+    Failure { call, class: Class::Transient, message: said, retry_after: None }
+}
+
+fn contested(experiment: &Experiment) -> Failure {
+    let (namespace, name) = name(experiment);
+    let message = "the objects keep changing while they are worked on".to_owned();
+    Failure {
+        call: format!("pass over Experiment {namespace}/{name}"),
+        class: Class::Conflict,
+        message,
+        retry_after: None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

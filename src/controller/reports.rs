@@ -1,0 +1,171 @@
+//! The report route's side that needs the API server: who reports, and what is stored in the Trial.
+
+use super::act::{Done, Hand, Learnt};
+use super::clock::Clock;
+use super::failure::{Class, Failure};
+use super::fold::fold;
+use super::index::{Lookup, has_ended};
+use super::lease::Gate;
+use super::mutation::Mutation;
+use super::patch;
+use super::shared::Shared;
+use super::telemetry::Telemetry;
+use super::tokens::{Caller, Denied, Tokens};
+use super::watch::Name;
+use crate::api::{Trial, TrialStatus};
+use crate::report::{Batch, Progress};
+use kube::ResourceExt;
+use serde_json::json;
+use std::sync::Arc;
+
+/// How often a store is tried anew when somebody else wrote the Trial in between.
+const TRIES: usize = 8;
+
+/// See the module.
+pub struct Reports {
+    hand: Hand,
+    shared: Arc<Shared>,
+    tokens: Tokens,
+    clock: Clock,
+    gate: Gate,
+    telemetry: Telemetry,
+    mutation: Mutation,
+}
+
+/// A Trial, as far as its reports are concerned.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// It takes reports.
+    Open(Arc<Trial>),
+    /// It has ended, or does not exist (any more): whatever runs for it is to stop.
+    Closed,
+}
+
+impl Reports {
+    pub(super) fn new(
+        client: kube::Client,
+        hand: Hand,
+        shared: Arc<Shared>,
+        clock: Clock,
+        (gate, telemetry): (Gate, Telemetry),
+        mutation: Mutation,
+    ) -> Self {
+        let tokens = Tokens::new(client, hand.clone());
+        Reports { hand, shared, tokens, clock, gate, telemetry, mutation }
+    }
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// When it is nobody's, no trial's, or the API server cannot be asked.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller, Denied> {
+        self.tokens.check(token).await
+    }
+
+    /// Whether reports can be taken now: all is known, and this process may write.
+    pub fn is_open(&self) -> bool {
+        self.gate.is_open() && self.shared.with(|index| index.synced())
+    }
+
+    /// The time.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The operator's own metrics.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// None, outside tests.
+    #[doc(hidden)]
+    pub fn mutation(&self) -> Mutation {
+        self.mutation
+    }
+
+    /// How things stand with the Trial of this name and UID.
+    ///
+    /// # Errors
+    /// When the API server has to be asked and does not answer.
+    pub async fn standing(&self, name: &Name, uid: &str) -> Result<Standing, Failure> {
+        match self.shared.with(|index| index.trial(name)) {
+            Lookup::Active(trial) if trial.uid().as_deref() == Some(uid) => Ok(Standing::Open(trial)),
+            Lookup::Ended => Ok(Standing::Closed),
+            // The watch may be behind.
+            Lookup::Active(_) | Lookup::Absent => {
+                let read = self.hand.read_trial(&name.0, &name.1).await?;
+                Ok(self.learnt(name, uid, read))
+            }
+        }
+    }
+
+    /// Whether the Trial of this name exists, as far as was seen, and has not ended.
+    pub fn is_active(&self, name: &Name) -> bool {
+        matches!(self.shared.with(|index| index.trial(name)), Lookup::Active(_))
+    }
+
+    /// Stores what of these batches (in the order of their sessions) is not yet stored. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// When the API server did not take it, or may not have.
+    pub async fn store(&self, name: &Name, uid: &str, batches: &[Batch]) -> Result<Standing, Failure> {
+        let mut standing = self.standing(name, uid).await?;
+        for _ in 0..TRIES {
+            let Standing::Open(trial) = &standing else { return Ok(standing) };
+            let before = trial.status.clone().unwrap_or_default();
+            let after = fold(&self.base(&before), batches, self.wanted(&name.0, trial).as_deref());
+            if after == before {
+                return Ok(standing);
+            }
+            let change = patch::diff(&json!(before), &json!(after));
+            let version = trial.resource_version().unwrap_or_default();
+            let body = match self.mutation {
+                Mutation::DropResourceVersion => json!({"status": change}),
+                _ => patch::status(&version, change),
+            };
+            let learnt = match self.hand.patch_trial(&name.0, &name.1, &body, true).await? {
+                Done::Done(learnt) => {
+                    self.telemetry.stores.inc();
+                    return Ok(self.learnt(name, uid, learnt));
+                }
+                Done::Void(learnt) => learnt,
+            };
+            standing = self.learnt(name, uid, learnt);
+        }
+        let message = "it keeps being written by others".to_owned();
+        let call = format!("store reports of Trial {}/{}", name.0, name.1);
+        Err(Failure { call, class: Class::Conflict, message, retry_after: None })
+    }
+
+    /// What is stored, as this Trial says.
+    pub fn progress(trial: &Trial) -> Progress {
+        trial.status.as_ref().and_then(|status| status.reports.clone()).unwrap_or_default()
+    }
+
+    /// Takes in what the API server said of a Trial.
+    fn learnt(&self, name: &Name, uid: &str, learnt: Learnt) -> Standing {
+        let Learnt::Trial(trial) = learnt else {
+            self.shared.with(|index| index.trial_gone(name));
+            return Standing::Closed;
+        };
+        let open = trial.uid().as_deref() == Some(uid) && !has_ended(&trial);
+        let standing = if open { Standing::Open(Arc::new((*trial).clone())) } else { Standing::Closed };
+        self.shared.with(|index| index.see_trial(*trial));
+        standing
+    }
+
+    fn base(&self, stored: &TrialStatus) -> TrialStatus {
+        match self.mutation {
+            Mutation::StoreBlindly => TrialStatus { reports: None, ..stored.clone() },
+            _ => stored.clone(),
+        }
+    }
+
+    /// Names of the metrics that the Experiment wants; `None` when it is not known.
+    fn wanted(&self, namespace: &str, trial: &Trial) -> Option<Vec<String>> {
+        let name = (namespace.to_owned(), trial.spec.experiment.clone());
+        let experiment = self.shared.with(|index| index.experiment(&name).cloned())?;
+        let objectives = experiment.spec.objectives.iter().map(|objective| objective.metric.clone());
+        Some(objectives.chain(experiment.spec.additional_metrics.iter().cloned()).collect())
+    }
+}

@@ -1,0 +1,187 @@
+//! Keeps up with one kind of object: a list, then a watch from where the list ended, for ever.
+//!
+//! Own code in place of `kube::runtime::watcher`, which keeps three things to itself that are needed here: the list's
+//! resourceVersion (an object that is not in a list is gone only if it was written before the list), a time limit on
+//! the list and on the start of a watch, and a new list after an event that could not be read or an HTTP 410 at the
+//! start of a watch.
+
+use super::backoff::chance;
+use super::failure::{Class, Failure, class};
+use super::wire;
+use futures::{StreamExt, TryStreamExt, pin_mut};
+use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a watch stays open; the API server ends it then.
+const WATCH_SECONDS: u32 = 290;
+/// How much later the connection is taken for dead.
+const GRACE: Duration = Duration::from_secs(10);
+const PAGE: u32 = 500;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Namespace and name.
+pub type Name = (String, String);
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub enum Seen<K> {
+    /// The object exists in this form.
+    Present(Box<K>),
+    /// The object is gone; its last form.
+    Deleted(Box<K>),
+    /// These are all objects that existed at this resourceVersion. Each was told as [`Seen::Present`] before.
+    All(HashSet<Name>, u64),
+}
+
+/// Why a watch ended.
+enum End {
+    /// Go on from this resourceVersion.
+    Resume(String),
+    /// As before, after a pause.
+    Failed(String, Failure),
+    /// Something may have been missed.
+    Relist(Option<Failure>),
+}
+
+/// Tells `sink` of every object of this kind, as long as it is polled.
+pub async fn follow<K>(api: Api<K>, kind: &str, selector: Option<&str>, mut sink: impl FnMut(Seen<K>))
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut failures = 0_u32;
+    loop {
+        let mut version = match list(&api, kind, selector, &mut sink).await {
+            Ok(version) => version,
+            Err(failure) => {
+                pause(kind, &failure, &mut failures).await;
+                continue;
+            }
+        };
+        loop {
+            let started = Instant::now();
+            match watch(&api, kind, selector, version, &mut sink).await {
+                End::Resume(reached) => {
+                    version = reached;
+                    // An API server (or proxy) that ends every watch at once must not be asked in a tight loop.
+                    if started.elapsed() < Duration::from_secs(1) {
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                    failures = 0;
+                }
+                End::Failed(reached, failure) => {
+                    version = reached;
+                    pause(kind, &failure, &mut failures).await;
+                }
+                End::Relist(failure) => {
+                    if let Some(failure) = failure {
+                        pause(kind, &failure, &mut failures).await;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Lists all pages; returns the list's resourceVersion.
+async fn list<K>(
+    api: &Api<K>,
+    kind: &str,
+    selector: Option<&str>,
+    sink: &mut impl FnMut(Seen<K>),
+) -> Result<String, Failure>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
+    params.label_selector = selector.map(str::to_owned);
+    let mut names = HashSet::new();
+    loop {
+        let page = wire::timed(format!("list {kind}"), api.list(&params)).await?;
+        for object in page.items {
+            names.insert((object.namespace().unwrap_or_default(), object.name_any()));
+            sink(Seen::Present(Box::new(object)));
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => {
+                let version = page.metadata.resource_version.unwrap_or_default();
+                sink(Seen::All(names, number(&version)));
+                return Ok(version);
+            }
+        }
+    }
+}
+
+async fn watch<K>(
+    api: &Api<K>,
+    kind: &str,
+    selector: Option<&str>,
+    mut version: String,
+    sink: &mut impl FnMut(Seen<K>),
+) -> End
+where
+    K: Resource + Clone + DeserializeOwned + Debug + 'static,
+{
+    let call = format!("watch {kind}");
+    let mut params = WatchParams { timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
+    params.label_selector = selector.map(str::to_owned);
+    let stream = match wire::timed(&call, api.watch(&params, &version)).await {
+        Ok(stream) => stream.into_stream(),
+        Err(failure) if failure.class == Class::Gone => return End::Relist(Some(failure)),
+        Err(failure) => return End::Failed(version, failure),
+    };
+    pin_mut!(stream);
+    let silence = Duration::from_secs(WATCH_SECONDS.into()) + GRACE;
+    loop {
+        let event = match timeout(silence, stream.next()).await {
+            Ok(Some(event)) => event,
+            Ok(None) | Err(_) => return End::Resume(version),
+        };
+        match event {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                version = object.resource_version().unwrap_or(version);
+                sink(Seen::Present(Box::new(object)));
+            }
+            Ok(WatchEvent::Deleted(object)) => {
+                version = object.resource_version().unwrap_or(version);
+                sink(Seen::Deleted(Box::new(object)));
+            }
+            Ok(WatchEvent::Bookmark(bookmark)) => version = bookmark.metadata.resource_version,
+            Ok(WatchEvent::Error(status)) => {
+                let error = kube::Error::Api(status.boxed());
+                let failure = Failure::of(&call, &error);
+                return match failure.class {
+                    Class::Gone => End::Relist(Some(failure)),
+                    _ => End::Failed(version, failure),
+                };
+            }
+            // An event that cannot be read is an event missed.
+            Err(error @ (kube::Error::SerdeError(_) | kube::Error::LinesCodecMaxLineLengthExceeded)) => {
+                return End::Relist(Some(Failure::of(&call, &error)));
+            }
+            Err(error) if class(&error) == Class::Gone => return End::Relist(Some(Failure::of(&call, &error))),
+            Err(error) => return End::Failed(version, Failure::of(&call, &error)),
+        }
+    }
+}
+
+async fn pause(kind: &str, failure: &Failure, failures: &mut u32) {
+    *failures = failures.saturating_add(1);
+    let whole = Duration::from_millis(500).saturating_mul(1 << (*failures).min(7)).min(LONGEST_PAUSE);
+    let asked = failure.retry_after.unwrap_or_default();
+    let wait = whole.mul_f64(1.0 - 0.5 * chance(&(kind, *failures))).max(asked);
+    tracing::warn!(kind, %failure, ?wait, "lost sight of the API server");
+    sleep(wait).await;
+}
+
+/// A resourceVersion as a number, so that two of one kind can be compared (Kubernetes promises that since 1.35, and
+/// etcd's were never anything else); 0 when it is none.
+pub fn number(version: &str) -> u64 {
+    version.parse().unwrap_or(0)
+}

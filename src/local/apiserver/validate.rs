@@ -1,0 +1,382 @@
+//! Checking an object against its schema, in the words of kube-apiserver.
+//!
+//! An update may keep what was there before, even if it would be refused today: a value that equals its old
+//! counterpart is not checked again (validation ratcheting).
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    cel, gofmt,
+    schema::{ListType, Schema, Type, counterpart},
+    status::{FieldError, FieldErrorKind},
+};
+
+/// Everything that is wrong with an object. `old` is the object that it replaces.
+pub(super) fn errors(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut checker = Checker { errors: Vec::new() };
+    checker.check(schema, object, old, "");
+    embedded(schema, object, "", &mut checker.errors);
+    let old_was_fine = old.is_none_or(|old| {
+        let mut found = Vec::new();
+        unique(schema, old, "", &mut found);
+        found.is_empty()
+    });
+    if old_was_fine {
+        unique(schema, object, "", &mut checker.errors);
+    }
+    let mut errors = checker.errors;
+    let blocking = |error: &FieldError| {
+        use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+        matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
+    };
+    if schema.has_rules && errors.iter().any(blocking) {
+        let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+        errors.push(FieldError::invalid("<nil>", Value::Null, why));
+    } else if schema.has_rules {
+        errors.extend(cel::errors(schema, object, old));
+    }
+    errors
+}
+
+struct Checker {
+    errors: Vec<FieldError>,
+}
+
+pub(super) fn child(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+impl Checker {
+    fn invalid(&mut self, path: &str, value: Value, sentence: impl std::fmt::Display) {
+        self.errors.push(FieldError::invalid(path, value, format!("{path} in body {sentence}")));
+    }
+
+    fn check(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &str) {
+        if old == Some(value) {
+            return;
+        }
+        if !self.check_type(schema, value, path) || value.is_null() {
+            self.check_enum(schema, value, path);
+            return;
+        }
+        self.check_junctors(schema, value, path);
+        match value {
+            Value::String(text) => self.check_string(schema, text, path),
+            Value::Number(_) => self.check_number(schema, value, path),
+            Value::Array(items) => self.check_array(schema, items, old, path),
+            _ => {}
+        }
+        self.check_enum(schema, value, path);
+        if let Value::Object(map) = value {
+            self.check_object(schema, map, old, path);
+        }
+    }
+
+    fn check_type(&mut self, schema: &Schema, value: &Value, path: &str) -> bool {
+        if schema.int_or_string {
+            let fits = value.is_i64() || value.is_u64() || value.is_string() || (value.is_null() && schema.nullable);
+            if !fits {
+                let found = type_name(value);
+                let detail = format!("{path} in body must be of type integer,string: {found:?}");
+                self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
+            }
+            return fits;
+        }
+        let Some(kind) = schema.kind else { return true };
+        let fits = match value {
+            Value::Null => schema.nullable,
+            Value::Bool(_) => kind == Type::Boolean,
+            Value::String(_) => kind == Type::String,
+            Value::Array(_) => kind == Type::Array,
+            Value::Object(_) => kind == Type::Object,
+            Value::Number(number) => {
+                let whole = number.as_f64().is_some_and(|number| number.fract() == 0.0);
+                kind == Type::Number || (kind == Type::Integer && whole)
+            }
+        };
+        if !fits {
+            self.refuse_type(schema, kind, value, path);
+        }
+        fits
+    }
+
+    fn refuse_type(&mut self, schema: &Schema, kind: Type, value: &Value, path: &str) {
+        let fraction = kind == Type::Integer && value.is_number();
+        // kube-apiserver speaks of a fraction in Go's words where the field has a format, and says it twice.
+        let (wanted, found, format) = match (fraction, schema.format.as_str()) {
+            (true, "") => ("integer", "number", Some("(default format)".to_owned())),
+            (true, format) => (format, "float64", Some(format!("with format {format}"))),
+            (false, _) => (kind.name(), type_name(value), None),
+        };
+        let detail = format!("{path} in body must be of type {wanted}: {found:?}");
+        self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
+        if let Some(format) = format {
+            let detail = format!("Checked value must be of type integer {format} in {path}");
+            self.errors.push(FieldError::invalid("<nil>", json!(""), detail));
+        }
+    }
+
+    fn check_enum(&mut self, schema: &Schema, value: &Value, path: &str) {
+        let allowed = &schema.one_of_values;
+        if allowed.is_empty() || allowed.iter().any(|choice| same(choice, value)) {
+            return;
+        }
+        let allowed: Vec<String> =
+            allowed.iter().map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned)).collect();
+        self.errors.push(FieldError::not_supported(path, value.clone(), &allowed));
+    }
+
+    fn check_string(&mut self, schema: &Schema, text: &str, path: &str) {
+        let length = text.chars().count() as u64;
+        if let Some(most) = schema.max_length.filter(|&most| length > most) {
+            let unit = if most == 1 { "byte" } else { "bytes" };
+            let detail = format!("may not be more than {most} {unit}");
+            self.errors.push(FieldError::new(FieldErrorKind::TooLong, path, None, detail));
+        } else if let Some(least) = schema.min_length.filter(|&least| length < least) {
+            self.invalid(path, json!(text), format_args!("should be at least {least} chars long"));
+        } else if let Some(pattern) = &schema.pattern
+            && !pattern.regex.as_ref().is_some_and(|regex| regex.is_match(text))
+        {
+            self.invalid(path, json!(text), format_args!("should match '{}'", pattern.source));
+        }
+        if !format_holds(&schema.format, text) {
+            let detail = format!("{path} in body must be of type {}: {text:?}", schema.format);
+            self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(text)), detail));
+        }
+    }
+
+    fn check_number(&mut self, schema: &Schema, value: &Value, path: &str) {
+        let number = value.as_f64().unwrap_or_default();
+        if schema.kind == Some(Type::Integer)
+            && schema.format == "int32"
+            && !(-2_147_483_648.0..=2_147_483_647.0).contains(&number)
+        {
+            let detail = format!("Checked value must be of type integer with format int32 in {path}");
+            self.errors.push(FieldError::invalid("<nil>", json!(""), detail));
+        }
+        if let Some(factor) = schema.multiple_of
+            && (number / factor).fract() != 0.0
+        {
+            self.invalid(path, value.clone(), format_args!("should be a multiple of {}", gofmt::float(factor)));
+        }
+        if let Some(least) = schema.minimum {
+            let (bad, words) = if least.exclusive {
+                (number <= least.value, "should be greater than")
+            } else {
+                (number < least.value, "should be greater than or equal to")
+            };
+            if bad {
+                self.invalid(path, value.clone(), format_args!("{words} {}", gofmt::float(least.value)));
+            }
+        }
+        if let Some(most) = schema.maximum {
+            let (bad, words) = if most.exclusive {
+                (number >= most.value, "should be less than")
+            } else {
+                (number > most.value, "should be less than or equal to")
+            };
+            if bad {
+                self.invalid(path, value.clone(), format_args!("{words} {}", gofmt::float(most.value)));
+            }
+        }
+    }
+
+    fn check_array(&mut self, schema: &Schema, items: &[Value], old: Option<&Value>, path: &str) {
+        if let Some(below) = schema.items.as_deref() {
+            for (at, item) in items.iter().enumerate() {
+                self.check(below, item, counterpart(&schema.list_type, item, old), &format!("{path}[{at}]"));
+            }
+        }
+        let length = items.len() as u64;
+        if let Some(least) = schema.min_items.filter(|&least| length < least) {
+            self.invalid(path, json!(length), format_args!("should have at least {least} items"));
+        }
+        if let Some(most) = schema.max_items.filter(|&most| length > most) {
+            self.too_many(path, length, most);
+        }
+        if schema.unique_items
+            && (1..items.len()).any(|at| items.iter().take(at).any(|item| Some(item) == items.get(at)))
+        {
+            self.invalid(path, json!(""), "shouldn't contain duplicates");
+        }
+    }
+
+    fn too_many(&mut self, path: &str, actual: u64, most: u64) {
+        let unit = if most == 1 { "item" } else { "items" };
+        let detail = format!("must have at most {most} {unit}");
+        self.errors.push(FieldError::new(FieldErrorKind::TooMany, path, Some(json!(actual)), detail));
+    }
+
+    fn check_object(&mut self, schema: &Schema, map: &Map<String, Value>, old: Option<&Value>, path: &str) {
+        let count = map.len() as u64;
+        if let Some(least) = schema.min_properties.filter(|&least| count < least) {
+            self.invalid(path, json!(count), format_args!("should have at least {least} properties"));
+        }
+        if let Some(most) = schema.max_properties.filter(|&most| count > most) {
+            self.too_many(path, count, most);
+        }
+        for (key, value) in map {
+            if let Some(below) = schema.field(key) {
+                let old = old.and_then(|old| old.get(key));
+                self.check(below, value, old, &child(path, key));
+            }
+        }
+        for key in schema.required.iter().filter(|key| !map.contains_key(*key)) {
+            self.errors.push(FieldError::required(child(path, key), ""));
+        }
+    }
+
+    /// `allOf`, `anyOf`, `oneOf`, `not`: value checks only, as structural schemas allow.
+    fn check_junctors(&mut self, schema: &Schema, value: &Value, path: &str) {
+        let tried = |schema: &Schema| {
+            let mut checker = Self { errors: Vec::new() };
+            checker.check(schema, value, None, path);
+            checker.errors
+        };
+        if !schema.any_of.is_empty() {
+            let failures: Vec<_> = schema.any_of.iter().map(tried).collect();
+            if failures.iter().all(|errors| !errors.is_empty()) {
+                let detail = format!("{path:?} must validate at least one schema (anyOf)");
+                self.errors.push(FieldError::invalid(path, json!(""), detail));
+                self.errors.extend(failures.into_iter().min_by_key(Vec::len).unwrap_or_default());
+            }
+        }
+        if !schema.one_of.is_empty() {
+            let failures: Vec<_> = schema.one_of.iter().map(tried).collect();
+            let valid = failures.iter().filter(|errors| errors.is_empty()).count();
+            if valid != 1 {
+                let found = if valid == 0 {
+                    "Found none valid".to_owned()
+                } else {
+                    format!("Found {valid} valid alternatives")
+                };
+                let detail = format!("{path:?} must validate one and only one schema (oneOf). {found}");
+                self.errors.push(FieldError::invalid(path, json!(""), detail));
+                if valid == 0 {
+                    self.errors.extend(failures.into_iter().min_by_key(Vec::len).unwrap_or_default());
+                }
+            }
+        }
+        let failures: Vec<_> = schema.all_of.iter().map(tried).filter(|errors| !errors.is_empty()).collect();
+        if !failures.is_empty() {
+            let none = if failures.len() == schema.all_of.len() { ". None validated" } else { "" };
+            self.errors.extend(failures.into_iter().flatten());
+            let detail = format!("{path:?} must validate all the schemas (allOf){none}");
+            self.errors.push(FieldError::invalid(path, json!(""), detail));
+        }
+        if let Some(not) = &schema.not
+            && tried(not).is_empty()
+        {
+            let detail = format!("{path:?} must not validate the schema (not)");
+            self.errors.push(FieldError::invalid(path, json!(""), detail));
+        }
+    }
+}
+
+/// The name that kube-apiserver has for the type of a value.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+    }
+}
+
+/// Equality in which 1 and 1.0 are the same.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || (a.is_number() && b.is_number() && a.as_f64() == b.as_f64())
+}
+
+/// Whether a text is of one of the formats that the schemas here use; formats not listed are not checked.
+fn format_holds(format: &str, text: &str) -> bool {
+    match format {
+        "date-time" | "datetime" => text.parse::<jiff::Timestamp>().is_ok(),
+        "date" => text.parse::<jiff::civil::Date>().is_ok(),
+        "uuid" => uuid::Uuid::try_parse(text).is_ok(),
+        "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
+        "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
+        "duration" => cel::is_duration(text),
+        _ => true,
+    }
+}
+
+/// Lists that are sets or maps hold nothing twice.
+fn unique(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if let Some(below) = schema.properties.get(key) {
+                    unique(below, value, &child(path, key), errors);
+                } else if let Some(below) = schema.additional.as_deref() {
+                    unique(below, value, &format!("{path}[{key}]"), errors);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let identity = |item: &Value| -> Option<Value> {
+                match &schema.list_type {
+                    ListType::Atomic => None,
+                    ListType::Set => Some(item.clone()),
+                    ListType::Map(keys) => Some(Value::Object(
+                        keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect(),
+                    )),
+                }
+            };
+            let mut seen: Vec<Value> = Vec::new();
+            for (at, item) in items.iter().enumerate() {
+                let Some(identity) = identity(item) else { break };
+                if seen.contains(&identity) {
+                    errors.push(FieldError::duplicate(format!("{path}[{at}]"), identity));
+                } else {
+                    seen.push(identity);
+                }
+            }
+            if let Some(below) = schema.items.as_deref() {
+                for (at, item) in items.iter().enumerate() {
+                    unique(below, item, &format!("{path}[{at}]"), errors);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Embedded objects say what they are.
+fn embedded(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    match value {
+        Value::Object(map) => {
+            if schema.embedded_resource {
+                for key in ["apiVersion", "kind"] {
+                    let field = child(path, key);
+                    match map.get(key) {
+                        None => errors.push(FieldError::required(field, "")),
+                        Some(Value::String(text)) if text.is_empty() => {
+                            errors.push(FieldError::invalid(field, json!(""), "must not be empty"));
+                        }
+                        Some(Value::String(_)) => {}
+                        Some(other) => errors.push(FieldError::invalid(field, other.clone(), "must be a string")),
+                    }
+                }
+            }
+            for (key, value) in map {
+                if let Some(below) = schema.properties.get(key) {
+                    embedded(below, value, &child(path, key), errors);
+                } else if let Some(below) = schema.additional.as_deref() {
+                    embedded(below, value, &format!("{path}[{key}]"), errors);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(below) = schema.items.as_deref() {
+                for (at, item) in items.iter().enumerate() {
+                    embedded(below, item, &format!("{path}[{at}]"), errors);
+                }
+            }
+        }
+        _ => {}
+    }
+}

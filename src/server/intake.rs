@@ -1,0 +1,273 @@
+//! Takes reports in at once and stores them seldom.
+//!
+//! What is received is kept in memory until it is in the Trial's status, and only then acknowledged. The memory is
+//! worth nothing: an agent says again whatever was not acknowledged, so a crash loses nothing.
+
+use super::pending::Pending;
+use crate::api::Trial;
+use crate::controller::{Mutation, Name, Queue, Reports, Standing};
+use crate::metrics::Observation;
+use crate::report::{Answer, Batch, Stop};
+use jiff::SignedDuration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Shortest time between two stores of one running trial's reports, unless it is told otherwise.
+pub const INTERVAL: Duration = Duration::from_secs(10);
+/// How long the answer to a trial's last batch waits until it is stored.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// So many records are stored without delay: the agent sends the next ones only once they are acknowledged.
+const FULL: usize = 256;
+/// Stores at a time.
+const CONCURRENCY: usize = 8;
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const SWEEP: Duration = Duration::from_secs(60);
+const MAX_SESSION: usize = 128;
+
+/// Why a batch is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// It can never be taken.
+    #[error("{0}")]
+    Invalid(String),
+    /// Not now; say it again later.
+    #[error("{0}; say it again later")]
+    Later(String),
+}
+
+/// See the module.
+pub struct Intake {
+    reports: Arc<Reports>,
+    interval: Duration,
+    slots: Mutex<HashMap<Name, Slot>>,
+    queue: Queue<Name>,
+}
+
+struct Slot {
+    pending: Pending,
+    /// When the first report of this operator's life came, or the last store ended.
+    since: Instant,
+    failures: u32,
+    /// Counts attempts to store, so that those who wait look again.
+    stored: Arc<watch::Sender<u64>>,
+}
+
+impl Intake {
+    /// Stores each trial's reports at most once in `interval` while it runs, and less often when it runs for long.
+    pub fn new(reports: Arc<Reports>, interval: Duration) -> Self {
+        Intake { reports, interval, slots: Mutex::default(), queue: Queue::default() }
+    }
+
+    /// The operator's side that needs the API server.
+    pub fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// Takes a batch from a caller that was allowed to send it.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn receive(&self, batch: &Batch) -> Result<Answer, Refused> {
+        check(batch)?;
+        if !self.reports.is_open() {
+            return Err(Refused::Later("this operator is not (yet) the one that writes".into()));
+        }
+        let name = (batch.namespace.clone(), batch.trial.clone());
+        let Standing::Open(trial) = self.standing(&name, batch).await? else {
+            self.lock().remove(&name);
+            return Ok(closed());
+        };
+        let (mut stored, urgent) = self.take(&name, batch, &trial);
+        let last = batch.records.iter().map(|record| record.sequence).max().unwrap_or(0);
+        if urgent && Reports::progress(&trial).stored(&batch.session) < last {
+            self.queue.add(name.clone());
+            // Passing without an answer in time is no error: the agent asks again.
+            let waited = timeout(PATIENCE, self.wait(&name, batch, &mut stored, last)).await;
+            if let Ok(answer) = waited {
+                return answer;
+            }
+        }
+        self.answer(&name, batch).await
+    }
+
+    /// The latest values that a trial reported, stored or not.
+    pub fn latest(&self, name: &Name) -> Vec<Observation> {
+        let slots = self.lock();
+        slots.get(name).map(|slot| slot.pending.latest.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Stores what is due, for as long as it is polled.
+    pub async fn run(self: Arc<Self>) {
+        let mut running = JoinSet::new();
+        let mut sweep = Box::pin(sleep(SWEEP));
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = running.join_next() => {
+                    if let Ok(name) = ended {
+                        self.queue.done(&name);
+                    }
+                }
+                name = self.queue.next(), if running.len() < CONCURRENCY => {
+                    let intake = self.clone();
+                    running.spawn(async move {
+                        intake.store(&name).await;
+                        name
+                    });
+                }
+                () = &mut sweep => {
+                    self.lock().retain(|name, _| self.reports.is_active(name));
+                    sweep = Box::pin(sleep(SWEEP));
+                }
+            }
+        }
+    }
+
+    /// Stores everything that waits, as far as it can be stored in this time.
+    pub async fn flush(&self, patience: Duration) {
+        let names: Vec<Name> = self.lock().keys().cloned().collect();
+        let all = async {
+            for name in names {
+                self.store(&name).await;
+            }
+        };
+        if timeout(patience, all).await.is_err() {
+            tracing::warn!("stopping with reports that are not stored; their agents will say them again");
+        }
+    }
+
+    async fn standing(&self, name: &Name, batch: &Batch) -> Result<Standing, Refused> {
+        self.reports.standing(name, &batch.trial_uid).await.map_err(|failure| Refused::Later(failure.to_string()))
+    }
+
+    /// Keeps the batch; returns a way to hear of stores, and whether to store without delay.
+    fn take(&self, name: &Name, batch: &Batch, trial: &Trial) -> (watch::Receiver<u64>, bool) {
+        let telemetry = self.reports.telemetry();
+        let mut slots = self.lock();
+        let slot = slots.entry(name.clone()).or_insert_with(|| Slot::new(&batch.trial_uid));
+        if slot.pending.uid != batch.trial_uid {
+            *slot = Slot::new(&batch.trial_uid);
+        }
+        let taken = slot.pending.take(batch, &Reports::progress(trial));
+        telemetry.records.inc_by(batch.records.len() as u64);
+        telemetry.duplicates.inc_by(batch.records.len().saturating_sub(taken) as u64);
+        if !slot.pending.is_empty() {
+            self.queue.add_at(name.clone(), slot.since + self.pause(trial));
+        }
+        (slot.stored.subscribe(), batch.end || slot.pending.len() >= FULL)
+    }
+
+    /// How long to wait between two stores: the interval, or a tenth of the trial's age when that is more.
+    fn pause(&self, trial: &Trial) -> Duration {
+        let created = trial.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let start = trial.status.as_ref().and_then(|status| status.start_time).or(created);
+        let age = start.map_or(SignedDuration::ZERO, |start| self.reports.clock().now().duration_since(start));
+        self.interval.max(Duration::try_from(age).unwrap_or_default() / 10)
+    }
+
+    /// Waits until all up to `last` is stored or the trial takes no more.
+    async fn wait(
+        &self,
+        name: &Name,
+        batch: &Batch,
+        stored: &mut watch::Receiver<u64>,
+        last: u64,
+    ) -> Result<Answer, Refused> {
+        loop {
+            if stored.changed().await.is_err() {
+                return self.answer(name, batch).await;
+            }
+            let answer = self.answer(name, batch).await?;
+            if answer.stored >= last || answer.stop.is_some() {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn answer(&self, name: &Name, batch: &Batch) -> Result<Answer, Refused> {
+        let Standing::Open(trial) = self.standing(name, batch).await? else { return Ok(closed()) };
+        let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+        let stop = (batch.attempt < attempt).then(|| Stop {
+            reason: crate::api::conditions::reasons::RETRYING.into(),
+            message: format!("attempt {} of the trial has begun", attempt + 1),
+        });
+        let stored = match self.reports.mutation() {
+            Mutation::AcknowledgeEarly => u64::MAX,
+            _ => Reports::progress(&trial).stored(&batch.session),
+        };
+        Ok(Answer { stored, stop })
+    }
+
+    async fn store(&self, name: &Name) {
+        let Some((uid, batches)) = self.waiting(name) else { return };
+        let result = self.reports.store(name, &uid, &batches).await;
+        let mut slots = self.lock();
+        let Some(slot) = slots.get_mut(name).filter(|slot| slot.pending.uid == uid) else { return };
+        slot.stored.send_modify(|count| *count += 1);
+        match result {
+            Ok(Standing::Open(trial)) => {
+                slot.failures = 0;
+                slot.since = Instant::now();
+                slot.pending.stored(&Reports::progress(&trial));
+                if !slot.pending.is_empty() {
+                    let at = if slot.pending.len() >= FULL { slot.since } else { slot.since + self.pause(&trial) };
+                    self.queue.add_at(name.clone(), at);
+                }
+            }
+            Ok(Standing::Closed) => {
+                slots.remove(name);
+            }
+            Err(failure) => {
+                slot.failures = slot.failures.saturating_add(1);
+                let wait = RETRY.saturating_mul(1 << (slot.failures - 1).min(5)).min(LONGEST_RETRY);
+                let wait = wait.max(failure.retry_after.unwrap_or_default());
+                tracing::warn!(trial = %format!("{}/{}", name.0, name.1), %failure, ?wait, "reports are not stored yet");
+                self.queue.add_at(name.clone(), Instant::now() + wait);
+            }
+        }
+    }
+
+    fn waiting(&self, name: &Name) -> Option<(String, Vec<Batch>)> {
+        let slots = self.lock();
+        let pending = &slots.get(name)?.pending;
+        (!pending.is_empty()).then(|| (pending.uid.clone(), pending.batches(&name.0, &name.1)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn new(uid: &str) -> Self {
+        let stored = Arc::new(watch::Sender::new(0));
+        Slot { pending: Pending::new(uid), since: Instant::now(), failures: 0, stored }
+    }
+}
+
+/// The trial has ended or is gone: nothing more is stored, so nothing needs to be said again.
+fn closed() -> Answer {
+    let reason = crate::api::conditions::reasons::EARLY_STOPPED.to_owned();
+    Answer { stored: u64::MAX, stop: Some(Stop { reason, message: "the trial has ended".into() }) }
+}
+
+fn check(batch: &Batch) -> Result<(), Refused> {
+    let invalid = |what: &str| Err(Refused::Invalid(what.to_owned()));
+    if batch.session.is_empty() || batch.session.chars().count() > MAX_SESSION {
+        return invalid("session must have 1 to 128 characters");
+    }
+    let mut last = 0;
+    for record in &batch.records {
+        if record.sequence <= last || record.sequence > 1 << 53 {
+            return invalid("the records' numbers must rise from 1");
+        }
+        last = record.sequence;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The routes: reports, metrics of our own, health.
+
+use super::intake::{Intake, Refused};
+use crate::controller::Denied;
+use crate::report::{self, Batch};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::sync::Arc;
+
+/// Most bytes of one batch: 512 records with long names, and the program's last lines.
+const MAX_BATCH: usize = 256 * 1024;
+
+/// The server's routes, to be served on a listener or called as a tower service.
+pub fn router(intake: Arc<Intake>) -> Router {
+    Router::new()
+        .route(report::PATH, post(take))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .layer(DefaultBodyLimit::max(MAX_BATCH))
+        .with_state(intake)
+}
+
+async fn take(State(intake): State<Arc<Intake>>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+    let (answer, outcome) = match answer(&intake, &headers, body).await {
+        Ok(answer) => (axum::Json(answer).into_response(), "ok"),
+        Err(refusal @ Refusal { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => (refusal.into_response(), "failed"),
+        Err(refusal) => (refusal.into_response(), "refused"),
+    };
+    intake.reports().telemetry().batches.with_label_values(&[outcome]).inc();
+    answer
+}
+
+async fn answer(
+    intake: &Intake,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<report::Answer, Refusal> {
+    // Who it is comes first: a stranger learns nothing about what is wrong with the rest.
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = bearer.strip_prefix("Bearer ").unwrap_or_default().trim();
+    let caller = intake.reports().authenticate(token).await?;
+    let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    let batch: Batch = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the batch cannot be read: {error}")))?;
+    let theirs =
+        caller.trial.0 == batch.namespace && caller.trial.1 == batch.trial && caller.trial_uid == batch.trial_uid;
+    if !theirs {
+        let message =
+            format!("the token is that of Trial {}/{}, the batch is another's", caller.trial.0, caller.trial.1);
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    }
+    Ok(intake.receive(&batch).await?)
+}
+
+async fn ready(State(intake): State<Arc<Intake>>) -> (StatusCode, &'static str) {
+    if intake.reports().is_open() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the objects are not listed yet, or another replica leads\n")
+    }
+}
+
+async fn metrics(State(intake): State<Arc<Intake>>) -> Response {
+    match intake.reports().telemetry().render() {
+        Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
+        Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// A status and a sentence.
+struct Refusal {
+    status: StatusCode,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Refusal { status, message: message.into() }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        let status = match denied {
+            Denied::Token(_) => StatusCode::UNAUTHORIZED,
+            Denied::Pod(..) => StatusCode::FORBIDDEN,
+            Denied::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refusal::new(status, denied.to_string())
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let status = match refused {
+            Refused::Invalid(_) => StatusCode::BAD_REQUEST,
+            Refused::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refusal::new(status, refused.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = axum::Json(serde_json::json!({"error": self.message}));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            return (self.status, [(header::RETRY_AFTER, "2")], body).into_response();
+        }
+        (self.status, body).into_response()
+    }
+}
