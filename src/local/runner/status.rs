@@ -199,10 +199,14 @@ impl Standing {
             }
             Standing::Ended { restarts, last: Some(last), .. } => (*restarts, last.to_json(), none()),
             // No exit code: what nobody saw end must not look like a failure of the program.
-            Standing::Ended { restarts, last: None, outcome } => match outcome {
-                Outcome::Disrupted(..) => (*restarts, waiting("ContainerStatusUnknown", ""), none()),
-                _ => (*restarts, waiting("ContainerCreating", ""), none()),
-            },
+            Standing::Ended { restarts, last: None, outcome } => {
+                let reason = match outcome {
+                    Outcome::Exited => "ContainerCreating",
+                    Outcome::Failed(reason, _) => reason,
+                    Outcome::Disrupted(..) => "ContainerStatusUnknown",
+                };
+                (*restarts, waiting(reason, ""), none())
+            }
         };
         let running = matches!(self, Standing::Running(_));
         json!({

@@ -10,6 +10,8 @@ mod pod;
 pub mod policy;
 mod verdict;
 
+pub use verdict::{NOT_SUPPORTED, supported};
+
 use super::object::{Job, JobCondition, JobStatus, Pod, Uncounted};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
