@@ -56,8 +56,7 @@ $(CARGO_DENY):
 
 .PHONY: bench
 bench: ## Measure, with a release build, and print a table
-	cargo build --release --locked --bins
-	$(TARGET)/release/automl bench
+	cargo bench --locked --bench figures
 
 .PHONY: generate
 generate: ## Rewrite generated files (crds/, docs/conditions.md)
