@@ -152,7 +152,10 @@ impl Witness {
     fn s2_no_more_trials_than_slots(&mut self, trial: &Trial) {
         let uid = owner(&json!(trial));
         let active = self.trials.values().filter(|other| {
-            other.spec.index.is_some() && owner(&json!(other)) == uid && !ended(other) && other.metadata.deletion_timestamp.is_none()
+            other.spec.index.is_some()
+                && owner(&json!(other)) == uid
+                && !ended(other)
+                && other.metadata.deletion_timestamp.is_none()
         });
         let active = active.count();
         if active > self.slots(&uid) {
@@ -162,7 +165,9 @@ impl Witness {
 
     fn s2_no_more_jobs_than_slots(&mut self, job: &Value) {
         let uid = experiment_uid(job);
-        let runs = |job: &&Value| experiment_uid(job) == uid && !job_ended(job) && job["metadata"]["deletionTimestamp"].is_null();
+        let runs = |job: &&Value| {
+            experiment_uid(job) == uid && !job_ended(job) && job["metadata"]["deletionTimestamp"].is_null()
+        };
         // A Job whose Trial has ended is being deleted.
         let needed = |job: &&Value| self.trials.values().any(|t| t.uid().as_deref() == Some(&owner(job)) && !ended(t));
         let running = self.jobs.values().filter(runs).filter(needed).count();
@@ -234,7 +239,9 @@ impl Witness {
         }
         for condition in &new.conditions {
             let was = find(&old.conditions, &condition.r#type);
-            if was.is_some_and(|was| was.status == condition.status && was.last_transition_time != condition.last_transition_time) {
+            if was.is_some_and(|was| {
+                was.status == condition.status && was.last_transition_time != condition.last_transition_time
+            }) {
                 self.violated("S5", format!("{} of {name} moved its time without a change", condition.r#type));
             }
         }

@@ -77,7 +77,13 @@ async fn play(scenario: &Scenario, disturbance: Disturbance) -> Outcome {
         sleep(REST).await;
         if chaos.writes() != writes {
             let log = world.server.audit_log();
-            let last: Vec<String> = log.iter().rev().filter(|line| line.request.is_write()).take(3).map(|line| line.request.path.clone()).collect();
+            let last: Vec<String> = log
+                .iter()
+                .rev()
+                .filter(|line| line.request.is_write())
+                .take(3)
+                .map(|line| line.request.path.clone())
+                .collect();
             violations.push(format!("S10: {} writes at rest, such as {last:?}", chaos.writes() - writes));
         }
     };
@@ -114,7 +120,13 @@ fn end_state(world: &World) -> Value {
         .iter()
         .map(|e| {
             let status = &e["status"];
-            json!([e["metadata"]["name"], conditions(status), status["trials"], status["best"], status["observedGeneration"]])
+            json!([
+                e["metadata"]["name"],
+                conditions(status),
+                status["trials"],
+                status["best"],
+                status["observedGeneration"]
+            ])
         })
         .collect();
     let trials: Vec<Value> = world
@@ -124,8 +136,14 @@ fn end_state(world: &World) -> Value {
         .map(|t| {
             let s = &t["status"];
             json!([
-                t["metadata"]["name"], t["spec"], s["attempt"], s["objective"], s["metrics"], s["otherMetrics"],
-                s["exit"], conditions(s),
+                t["metadata"]["name"],
+                t["spec"],
+                s["attempt"],
+                s["objective"],
+                s["metrics"],
+                s["otherMetrics"],
+                s["exit"],
+                conditions(s),
             ])
         })
         .collect();
@@ -135,7 +153,8 @@ fn end_state(world: &World) -> Value {
 
 fn counts(world: &World) -> BTreeMap<String, (usize, usize)> {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let made = |entry: &&Entry| entry.by.starts_with("operator") && matches!(entry.resource.as_str(), "trials" | "jobs");
+    let made =
+        |entry: &&Entry| entry.by.starts_with("operator") && matches!(entry.resource.as_str(), "trials" | "jobs");
     for entry in world.journal().iter().filter(made) {
         let count = counts.entry(format!("{}/{}", entry.resource, entry.name)).or_default();
         count.0 += usize::from(entry.verb == "create");
@@ -156,7 +175,13 @@ pub fn compare(undisturbed: &Outcome, disturbed: &Outcome) -> Vec<String> {
             .iter()
             .filter(|(name, count)| disturbed.counts.get(*name) != Some(count))
             .map(|(name, count)| format!("{name}: {count:?}, now {:?}", disturbed.counts.get(name)))
-            .chain(disturbed.counts.keys().filter(|name| !undisturbed.counts.contains_key(*name)).map(|name| format!("{name}: new")))
+            .chain(
+                disturbed
+                    .counts
+                    .keys()
+                    .filter(|name| !undisturbed.counts.contains_key(*name))
+                    .map(|name| format!("{name}: new")),
+            )
             .collect();
         differences.push(format!("L5: made and deleted other than in the undisturbed run: {odd:?}"));
     }

@@ -8,8 +8,8 @@ use automl_operator::controller::{Clock, Config, LeaseName, Mutation, Operator};
 use automl_operator::engine::Settings;
 use automl_operator::local::apiserver::{ApiServer, TokioClock, Write};
 use automl_operator::server::{INTERVAL, Intake, router};
-use kube::{Client, ResourceExt};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -160,13 +160,18 @@ impl World {
 
     /// Trials that are seen running.
     pub fn running(&self) -> usize {
-        self.stored_trials().iter().filter(|trial| trial.status.as_ref().is_some_and(|status| status.start_time.is_some())).count()
+        self.stored_trials()
+            .iter()
+            .filter(|trial| trial.status.as_ref().is_some_and(|status| status.start_time.is_some()))
+            .count()
     }
 
     /// The Trial is seen running.
     pub fn runs(&self, name: &str) -> bool {
         let trials = self.stored_trials();
-        trials.iter().any(|trial| trial.name_any() == name && trial.status.as_ref().is_some_and(|status| status.start_time.is_some()))
+        trials.iter().any(|trial| {
+            trial.name_any() == name && trial.status.as_ref().is_some_and(|status| status.start_time.is_some())
+        })
     }
 
     /// The Trial says that it waits for this reason.
