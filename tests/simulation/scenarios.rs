@@ -56,6 +56,13 @@ fn ending(program: &Program, end: End) -> Script {
     Script { end, ..standard(program) }
 }
 
+/// Taken away, long enough after its last line for that to be stored.
+fn evicted(program: &Program) -> Script {
+    let mut script = ending(program, End::Evicted);
+    script.lines.push((Duration::from_secs(30), "unwanted".into(), 0.0));
+    script
+}
+
 fn one_at_a_time(trials: u32) -> Json {
     json!({"limits": {"maxTrials": trials, "parallelTrials": 1}})
 }
@@ -118,12 +125,12 @@ fn failures() -> Vec<Scenario> {
         }),
         alone("every program fails", one_at_a_time(9), |program| ending(program, End::Exit(2))),
         alone("evicted once", two_at_a_time(4), |program| match (program.index, program.attempt) {
-            (Some(1), 0) => ending(program, End::Evicted),
+            (Some(1), 0) => evicted(program),
             _ => standard(program),
         }),
         alone("evicted again and again", merged(two_at_a_time(3), json!({"failurePolicy": {"retries": 1}})), |program| {
             match program.index {
-                Some(1) => ending(program, End::Evicted),
+                Some(1) => evicted(program),
                 _ => standard(program),
             }
         }),
@@ -145,7 +152,7 @@ fn endings() -> Vec<Scenario> {
             json!({"limits": {"maxTrials": 9, "parallelTrials": 2}, "objectives": [{"metric": "score", "direction": "Maximize", "goal": 5.0}]}),
             |program| match program.index {
                 Some(0) => Script { end: End::Never, ..standard(program) },
-                _ => improving("score", 7.0, 3),
+                _ => improving("score", 7.0, 20),
             },
         ),
         alone(
@@ -208,12 +215,19 @@ fn people() -> Vec<Scenario> {
             }
             .boxed()
         }),
-        scenario("deleted and made anew under its name", standard, |world| {
+        scenario("deleted and made anew under its name", |program| match program.number("x") {
+            x if x < 1.0 => ending(program, End::Never),
+            _ => standard(program),
+        }, |world| {
             async move {
                 world.create(&experiment("e", two_at_a_time(4))).await;
-                world.until("one ended", |world| world.stored_trials().iter().any(ended)).await;
+                world.until("two run", |world| world.running() == 2).await;
                 world.delete("e").await;
-                world.create(&experiment("e", json!({"limits": {"maxTrials": 2, "parallelTrials": 1}, "algorithm": {"seed": 99}}))).await;
+                let other = json!({
+                    "parameters": [{"name": "x", "double": {"min": 2.0, "max": 3.0}}],
+                    "limits": {"maxTrials": 2, "parallelTrials": 1},
+                });
+                world.create(&experiment("e", other)).await;
                 world.until("ended", |world| world.ended("e")).await;
             }
             .boxed()
@@ -271,6 +285,8 @@ fn people() -> Vec<Scenario> {
             async move {
                 world.create(&experiment("e", one_at_a_time(3))).await;
                 world.until("it runs", |world| world.runs("e-00001")).await;
+                // Until the count is stored, a Trial that is deleted was never suggested.
+                world.until("it is counted", |world| world.counted("e") == 2).await;
                 world.trials().delete("e-00001", &DeleteParams::default()).await.unwrap();
                 world.until("ended", |world| world.ended("e")).await;
             }
