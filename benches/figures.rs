@@ -141,7 +141,10 @@ fn step(ended: u32) {
     }
     let time = start.elapsed() / rounds;
     let allocations = region.change().allocations / rounds as usize;
-    row(format!("trial ended -> next Job, {ended} ended trials"), format!("{:.0} us, {allocations} allocs", time.as_secs_f64() * 1e6));
+    row(
+        format!("trial ended -> next Job, {ended} ended trials"),
+        format!("{:.0} us, {allocations} allocs", time.as_secs_f64() * 1e6),
+    );
 }
 
 fn resident_mb() -> f64 {
@@ -174,14 +177,20 @@ fn memory_and_restart(ended: u32) {
                 references.iter_mut().for_each(|reference| reference.uid = created.uid().unwrap_or_default());
             }
             trials.create(&PostParams::default(), &trial).await.expect("created");
-            trials.patch_status(&trial.name_any(), &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await.expect("patched");
+            trials
+                .patch_status(&trial.name_any(), &PatchParams::default(), &Patch::Merge(json!({"status": status})))
+                .await
+                .expect("patched");
         }
         let start = Instant::now();
         let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
         while server.peek("trials", "default", &format!("bench-{ended:05}")).is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        row(format!("start -> first new Trial, {ended} ended trials"), format!("{:.2} s", start.elapsed().as_secs_f64()));
+        row(
+            format!("start -> first new Trial, {ended} ended trials"),
+            format!("{:.2} s", start.elapsed().as_secs_f64()),
+        );
         operator.shutdown().await;
         server.stop();
     });
@@ -207,14 +216,16 @@ fn config() -> Config {
 
 async fn create(client: &kube::Client, experiment: &Experiment) -> Experiment {
     let mut experiment = experiment.clone();
-    (experiment.metadata.uid, experiment.metadata.resource_version, experiment.metadata.generation) = (None, None, None);
+    (experiment.metadata.uid, experiment.metadata.resource_version, experiment.metadata.generation) =
+        (None, None, None);
     experiment.status = None;
     Api::namespaced(client.clone(), "default").create(&PostParams::default(), &experiment).await.expect("created")
 }
 
 /// Whole trials through the real controllers and the embedded API server in memory; Jobs end at once.
 fn whole_trials(count: u32) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let server = server();
         let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
@@ -234,12 +245,21 @@ fn whole_trials(count: u32) {
             }
         }
         let elapsed = start.elapsed();
-        row(format!("whole no-op trials a second ({count} trials, 32 at a time)"), format!("{:.0}", f64::from(count) / elapsed.as_secs_f64()));
+        row(
+            format!("whole no-op trials a second ({count} trials, 32 at a time)"),
+            format!("{:.0}", f64::from(count) / elapsed.as_secs_f64()),
+        );
         let ours = server.audit_log().into_iter().filter(|record| {
-            record.request.user_agent == "automl-operator" && record.request.verb.is_write() && !record.request.resource.starts_with("experiments") && record.request.resource != "tokenreviews"
+            record.request.user_agent == "automl-operator"
+                && record.request.verb.is_write()
+                && !record.request.resource.starts_with("experiments")
+                && record.request.resource != "tokenreviews"
         });
         let writes: Vec<_> = ours.collect();
-        row("API writes of ours a trial, without the experiment's status", format!("{:.2}", writes.len() as f64 / f64::from(count)));
+        row(
+            "API writes of ours a trial, without the experiment's status",
+            format!("{:.2}", writes.len() as f64 / f64::from(count)),
+        );
         kubelet.abort();
         storing.abort();
         operator.shutdown().await;
@@ -253,14 +273,19 @@ async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
     let mut events = Box::pin(watcher(jobs, watcher::Config::default()).applied_objects());
     while let Some(event) = events.next().await {
         let Ok(job) = event else { continue };
-        let ended = job.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| !conditions.is_empty());
+        let ended = job
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref())
+            .is_some_and(|conditions| !conditions.is_empty());
         if ended || job.metadata.deletion_timestamp.is_some() {
             continue;
         }
         let (client, intake) = (client.clone(), Arc::clone(&intake));
         tokio::spawn(async move {
             let owner = job.owner_references().first().cloned().unwrap_or_default();
-            let observation = Observation { metric: "accuracy".into(), step: Some(1), value: 0.5, time: Timestamp::now() };
+            let observation =
+                Observation { metric: "accuracy".into(), step: Some(1), value: 0.5, time: Timestamp::now() };
             let batch = Batch {
                 namespace: "default".into(),
                 trial: owner.name,
@@ -310,13 +335,21 @@ fn agent() {
         let start = Instant::now();
         let status = Command::new(program).args(["exec", "--", "cat"]).arg(&file).stdout(Stdio::null()).status();
         assert!(status.is_ok_and(|status| status.success()));
-        row("agent: plain lines, from `cat` to /dev/null", format!("{:.0} MB/s", bytes.len() as f64 / 1e6 / start.elapsed().as_secs_f64()));
+        row(
+            "agent: plain lines, from `cat` to /dev/null",
+            format!("{:.0} MB/s", bytes.len() as f64 / 1e6 / start.elapsed().as_secs_f64()),
+        );
         let _ = std::fs::remove_file(&file);
     }
-    if let Ok(mut child) = Command::new(program).args(["exec", "--", "sleep", "30"]).env("AUTOML_REPORT_URL", "http://127.0.0.1:1").spawn() {
+    if let Ok(mut child) =
+        Command::new(program).args(["exec", "--", "sleep", "30"]).env("AUTOML_REPORT_URL", "http://127.0.0.1:1").spawn()
+    {
         std::thread::sleep(Duration::from_millis(500));
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let kb = status.lines().find(|line| line.starts_with("VmRSS:")).and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+        let kb = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
         row("agent: resident memory, idle trial", format!("{:.1} MB", kb.unwrap_or(f64::NAN) / 1024.0));
         let _ = child.kill();
         let _ = child.wait();

@@ -12,13 +12,18 @@ async fn said(server: &ApiServer, text: &str) -> Vec<String> {
     let object: Value = serde_saphyr::from_str(text).unwrap();
     let client = server.client("default");
     let resource = ApiResource::erase::<automl_operator::api::Experiment>(&());
-    let url = format!("{}?fieldValidation=Strict", Api::<DynamicObject>::namespaced_with(client.clone(), "default", &resource).resource_url());
-    let request = http::Request::post(url).header("content-type", "application/json").body(serde_json::to_vec(&object).unwrap());
+    let url = format!(
+        "{}?fieldValidation=Strict",
+        Api::<DynamicObject>::namespaced_with(client.clone(), "default", &resource).resource_url()
+    );
+    let request =
+        http::Request::post(url).header("content-type", "application/json").body(serde_json::to_vec(&object).unwrap());
     match client.request::<Value>(request.unwrap()).await {
         Ok(_) => vec!["it was accepted".into()],
         Err(kube::Error::Api(status)) => {
             let causes = status.details.as_ref().map(|details| details.causes.clone()).unwrap_or_default();
-            let mut lines: Vec<String> = causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+            let mut lines: Vec<String> =
+                causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
             if lines.is_empty() {
                 lines.push(status.message.clone());
             }

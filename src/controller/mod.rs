@@ -6,7 +6,6 @@ mod clock;
 mod desk;
 mod events;
 mod failure;
-mod fold;
 mod index;
 mod job;
 mod lease;

@@ -3,7 +3,6 @@
 use super::act::{Done, Hand, Learnt};
 use super::clock::Clock;
 use super::failure::{Class, Failure};
-use super::fold::fold;
 use super::index::{Lookup, has_ended};
 use super::lease::Gate;
 use super::mutation::Mutation;
@@ -13,6 +12,7 @@ use super::telemetry::Telemetry;
 use super::tokens::{Caller, Denied, Tokens};
 use super::watch::Name;
 use crate::api::{Trial, TrialStatus};
+use crate::engine::fold;
 use crate::report::{Batch, Progress};
 use kube::ResourceExt;
 use serde_json::json;

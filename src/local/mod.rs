@@ -3,3 +3,4 @@
 
 #[allow(dead_code)] // validation, storage and server-side apply are being built
 pub mod apiserver;
+pub mod runner;
