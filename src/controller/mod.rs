@@ -29,6 +29,7 @@ pub use mutation::Mutation;
 pub use operator::{Config, LeaseName, Operator, OperatorError};
 pub use queue::Queue;
 pub use reports::{Reports, Standing};
+pub use shared::Unstored;
 pub use telemetry::Telemetry;
 pub use tokens::{Caller, Denied};
 pub use watch::Name;

@@ -7,6 +7,7 @@ use super::world::{Entry, World};
 use automl_operator::controller::Mutation;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -46,7 +47,12 @@ pub struct Outcome {
 /// Runs it in a simulated time of its own.
 pub fn run(scenario: &Scenario, disturbance: Disturbance) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    runtime.block_on(async { play(scenario, disturbance).await })
+    let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(scenario, disturbance))));
+    played.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        let violations = vec![format!("L1: the story did not come to its end: {said}")];
+        Outcome { end: Value::Null, counts: BTreeMap::new(), violations, writes: 0 }
+    })
 }
 
 async fn play(scenario: &Scenario, disturbance: Disturbance) -> Outcome {
@@ -166,6 +172,9 @@ fn counts(world: &World) -> BTreeMap<String, (usize, usize)> {
 /// L4 and L5: the end and the effort are those of the undisturbed run.
 pub fn compare(undisturbed: &Outcome, disturbed: &Outcome) -> Vec<String> {
     let mut differences = disturbed.violations.clone();
+    if disturbed.end.is_null() {
+        return differences;
+    }
     if undisturbed.end != disturbed.end {
         differences.push(format!("L4: the end differs:\n{}", difference(&undisturbed.end, &disturbed.end)));
     }

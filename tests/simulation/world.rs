@@ -82,7 +82,7 @@ impl World {
             mutation,
         };
         let operator = Operator::start(self.server.client_as("default", name), config).unwrap();
-        let intake = Arc::new(Intake::new(operator.reports(), INTERVAL));
+        let intake = Intake::new(operator.reports(), INTERVAL);
         let mut tasks = JoinSet::new();
         tasks.spawn(intake.clone().run());
         let (closed, closing) = watch::channel(false);
@@ -164,6 +164,11 @@ impl World {
             .iter()
             .filter(|trial| trial.status.as_ref().is_some_and(|status| status.start_time.is_some()))
             .count()
+    }
+
+    /// `status.trials.created`.
+    pub fn counted(&self, name: &str) -> u32 {
+        self.experiment(name).and_then(|found| found.status).map_or(0, |status| status.trials.created)
     }
 
     /// The Trial is seen running.
