@@ -72,7 +72,7 @@ impl Laptop {
         };
         let operator =
             Operator::start(server.client_as("default", "automl-operator"), config).map_err(Failure::other)?;
-        let intake = Arc::new(Intake::new(operator.reports(), INTERVAL));
+        let intake = Intake::new(operator.reports(), INTERVAL);
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&intake).run());
         let routes = router(Arc::clone(&intake));

@@ -41,7 +41,7 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         },
     )
     .map_err(Failure::other)?;
-    let intake = Arc::new(Intake::new(operator.reports(), INTERVAL));
+    let intake = Intake::new(operator.reports(), INTERVAL);
     let storing = tokio::spawn(Arc::clone(&intake).run());
     let serving = tokio::spawn(axum::serve(listener, router(Arc::clone(&intake))).into_future());
     tracing::info!(%address, "operator started");

@@ -68,8 +68,9 @@ pub(super) fn at_once(
     }
     let failed = snapshot.ledger.counts().failed;
     if failed > compiled.max_failed_trials {
+        let failed = if failed == 1 { "1 trial".to_owned() } else { format!("{failed} trials") };
         let message = format!(
-            "{failed} trials failed, more than limits.maxFailedTrials ({}); see the Failed trials' messages",
+            "{failed} failed, more than limits.maxFailedTrials ({}) allows; see the failed trials' messages",
             compiled.max_failed_trials
         );
         return Some(End::failed(reasons::MAX_FAILED_TRIALS_EXCEEDED, message));
