@@ -33,9 +33,7 @@ fn main() {
         step(ended);
     }
     memory_and_restart(10_000);
-    for trials in [2_000] {
-        whole_trials(trials);
-    }
+    whole_trials(2_000);
     lines();
     agent();
 }

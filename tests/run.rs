@@ -19,9 +19,8 @@ impl Run {
     /// `script` runs in the folder of the file, after the line that says that it has started.
     fn new(limits: &str, script: &str) -> Self {
         let run = Run { folder: tempfile::tempdir().unwrap() };
-        let script = format!(
-            "echo $AUTOML_TRIAL $AUTOML_ATTEMPT $$ >> {STARTED}; {script}; echo $AUTOML_TRIAL >> {FINISHED}"
-        );
+        let script =
+            format!("echo $AUTOML_TRIAL $AUTOML_ATTEMPT $$ >> {STARTED}; {script}; echo $AUTOML_TRIAL >> {FINISHED}");
         // Kubernetes makes one dollar of two.
         let script = script.replace("$$", "$$$$");
         run.write(&format!(
@@ -97,7 +96,8 @@ spec:
     /// No attempt was started twice.
     fn no_attempt_twice(&self) {
         let started = self.lines(STARTED);
-        let attempts: BTreeSet<String> = started.iter().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
+        let attempts: BTreeSet<String> =
+            started.iter().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
         assert_eq!(attempts.len(), started.len(), "{started:?}");
     }
 }
@@ -139,19 +139,27 @@ fn from_a_file_to_the_best_parameters() {
     assert_eq!(output.status.code(), Some(0), "{}", show(&output));
     assert!(out.contains("Experiment run is complete (MaxTrialsReached)"), "{out}");
     assert!(out.contains("Trials: 6 made, 6 succeeded, 0 stopped early, 0 failed"), "{out}");
-    assert!(out.contains("Best trial: run-0000") && out.contains("\nparameters:\n  c: ") && out.contains("\nNext:\n"), "{out}");
+    assert!(
+        out.contains("Best trial: run-0000") && out.contains("\nparameters:\n  c: ") && out.contains("\nNext:\n"),
+        "{out}"
+    );
     assert!(err.contains("run-00000 succeeded"), "{err}");
     assert_eq!(run.lines(FINISHED).len(), 6);
     // Again: nothing is repeated, the result is printed once more, as kubectl would print it.
     let again = run.command().args(["-o", "json", "--quiet"]).output().unwrap();
     assert_eq!((again.status.code(), text(&again.stderr)), (Some(0), String::new()));
     let list: Value = serde_json::from_slice(&again.stdout).unwrap();
-    let kinds: Vec<&str> = list["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        list["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
     assert_eq!((list["kind"].as_str(), kinds[0], kinds.len()), (Some("List"), "Experiment", 7));
     let best = &list["items"][0]["status"]["best"];
-    let trial = list["items"].as_array().unwrap().iter().find(|item| item["metadata"]["name"] == best["trial"]).unwrap();
+    let trial =
+        list["items"].as_array().unwrap().iter().find(|item| item["metadata"]["name"] == best["trial"]).unwrap();
     assert_eq!(trial["status"]["metrics"][0]["curve"]["points"].as_array().unwrap().len(), 3);
-    assert_eq!(trial["spec"]["assignments"]["x"], best["value"], "the value printed is the parameter, to the last digit");
+    assert_eq!(
+        trial["spec"]["assignments"]["x"], best["value"],
+        "the value printed is the parameter, to the last digit"
+    );
     assert_eq!(run.lines(FINISHED).len(), 6);
     run.no_attempt_twice();
 }
@@ -204,12 +212,17 @@ fn bad_files_and_bad_usage() {
     }
     let mut missing = Command::new(env!("CARGO_BIN_EXE_automl"));
     let output = missing.args(["run", "-f", "no-such-file.yaml"]).output().unwrap();
-    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("no-such-file.yaml cannot be read"), "{}", show(&output));
+    assert!(
+        output.status.code() == Some(2) && text(&output.stderr).contains("no-such-file.yaml cannot be read"),
+        "{}",
+        show(&output)
+    );
 }
 
 #[test]
 fn interrupted_and_gone_on_with() {
-    let run = Run::new("{maxTrials: 4, parallelTrials: 2}", "echo accuracy=0.5; while [ ! -e go ]; do sleep 0.05; done");
+    let run =
+        Run::new("{maxTrials: 4, parallelTrials: 2}", "echo accuracy=0.5; while [ ! -e go ]; do sleep 0.05; done");
     let child = run.spawn();
     run.wait_for_lines(STARTED, 2);
     signal(&child, "INT");
@@ -239,7 +252,10 @@ fn one_state_folder_serves_one_run_at_a_time() {
 /// Killed ten times in one run, at moments spread over what a run does: nothing is lost, repeated or left running.
 #[test]
 fn killed_ten_times_in_one_run() {
-    let run = Run::new("{maxTrials: 12, parallelTrials: 3}", "for e in 1 2 3 4; do echo epoch=$e accuracy=$X; sleep 0.1; done");
+    let run = Run::new(
+        "{maxTrials: 12, parallelTrials: 3}",
+        "for e in 1 2 3 4; do echo epoch=$e accuracy=$X; sleep 0.1; done",
+    );
     for kill in 0..10 {
         let mut child = run.spawn();
         std::thread::sleep(Duration::from_millis(80 + kill * 97 % 700));
@@ -263,7 +279,8 @@ fn killed_ten_times_in_one_run() {
 
 #[test]
 fn gpus_are_slots() {
-    let run = Run::new("{maxTrials: 4, parallelTrials: 4}", "echo $CUDA_VISIBLE_DEVICES >> gpus; echo accuracy=1; sleep 0.3");
+    let run =
+        Run::new("{maxTrials: 4, parallelTrials: 4}", "echo $CUDA_VISIBLE_DEVICES >> gpus; echo accuracy=1; sleep 0.3");
     let good = std::fs::read_to_string(run.file()).unwrap();
     run.write(&good.replace("image: none", "image: none\n              resources: {limits: {nvidia.com/gpu: 1}}"));
     let output = run.command().args(["--gpus", "2"]).output().unwrap();

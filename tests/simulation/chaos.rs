@@ -51,7 +51,9 @@ impl Chaos {
             let number = state.writes;
             let hit = |crash: &Crash| matches!(*crash, Crash::Before(n) | Crash::After(n) if n == number);
             if let Some(crash) = state.crashes.iter().copied().find(hit) {
-                self.dead.send_modify(|dead| drop(dead.insert(request.user_agent.clone())));
+                self.dead.send_modify(|dead| {
+                    dead.insert(request.user_agent.clone());
+                });
                 return match crash {
                     Crash::Before(_) => Fault::Hang,
                     Crash::After(_) => Fault::HangAfter,
@@ -76,7 +78,9 @@ impl Chaos {
 
     /// Kills the operator of this name.
     pub fn kill(&self, name: &str) {
-        self.dead.send_modify(|dead| drop(dead.insert(name.to_owned())));
+        self.dead.send_modify(|dead| {
+            dead.insert(name.to_owned());
+        });
     }
 
     /// Returns when the operator of this name has died.

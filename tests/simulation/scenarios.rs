@@ -94,7 +94,11 @@ fn undisturbed_experiments() -> Vec<Scenario> {
     vec![
         alone("random, two at a time", two_at_a_time(5), standard),
         alone("tpe, one at a time", merged(one_at_a_time(4), algorithm("TPE", json!({}))), standard),
-        alone("sobol, three at a time", merged(json!({"limits": {"maxTrials": 6, "parallelTrials": 3}}), algorithm("Sobol", json!({}))), standard),
+        alone(
+            "sobol, three at a time",
+            merged(json!({"limits": {"maxTrials": 6, "parallelTrials": 3}}), algorithm("Sobol", json!({}))),
+            standard,
+        ),
         alone(
             "grid, to the end of the space",
             merged(
@@ -108,7 +112,14 @@ fn undisturbed_experiments() -> Vec<Scenario> {
             ),
             standard,
         ),
-        alone("given points first", merged(one_at_a_time(3), json!({"initialTrials": [{"assignments": {"x": 0.25}}, {"assignments": {"x": 0.75}}]})), standard),
+        alone(
+            "given points first",
+            merged(
+                one_at_a_time(3),
+                json!({"initialTrials": [{"assignments": {"x": 0.25}}, {"assignments": {"x": 0.75}}]}),
+            ),
+            standard,
+        ),
         alone("every Job is kept", merged(two_at_a_time(3), json!({"trialTemplate": {"retain": "Always"}})), standard),
     ]
 }
@@ -128,12 +139,14 @@ fn failures() -> Vec<Scenario> {
             (Some(1), 0) => evicted(program),
             _ => standard(program),
         }),
-        alone("evicted again and again", merged(two_at_a_time(3), json!({"failurePolicy": {"retries": 1}})), |program| {
-            match program.index {
+        alone(
+            "evicted again and again",
+            merged(two_at_a_time(3), json!({"failurePolicy": {"retries": 1}})),
+            |program| match program.index {
                 Some(1) => evicted(program),
                 _ => standard(program),
-            }
-        }),
+            },
+        ),
         alone("the metric is never printed", two_at_a_time(3), |program| match program.index {
             Some(1) => Script { lines: Vec::new(), ..standard(program) },
             _ => standard(program),
@@ -190,7 +203,9 @@ fn people() -> Vec<Scenario> {
                 world.create(&experiment("e", two_at_a_time(2))).await;
                 world.until("ended", |world| world.ended("e")).await;
                 world.edit("e", json!({"spec": {"limits": {"maxTrials": 4}}})).await;
-                world.until("four ended", |world| world.stored_trials().iter().filter(|trial| ended(trial)).count() == 4).await;
+                world
+                    .until("four ended", |world| world.stored_trials().iter().filter(|trial| ended(trial)).count() == 4)
+                    .await;
                 world.until("ended again", |world| world.ended("e")).await;
             }
             .boxed()
@@ -206,49 +221,71 @@ fn people() -> Vec<Scenario> {
             }
             .boxed()
         }),
-        scenario("deleted in the middle", |program| ending(program, End::Never), |world| {
-            async move {
-                world.create(&experiment("e", two_at_a_time(6))).await;
-                world.until("two run", |world| world.running() == 2).await;
-                world.delete("e").await;
-                sleep(Duration::from_secs(60)).await;
-            }
-            .boxed()
-        }),
-        scenario("deleted and made anew under its name", |program| match program.number("x") {
-            x if x < 1.0 => ending(program, End::Never),
-            _ => standard(program),
-        }, |world| {
-            async move {
-                world.create(&experiment("e", two_at_a_time(4))).await;
-                world.until("two run", |world| world.running() == 2).await;
-                world.delete("e").await;
-                let other = json!({
-                    "parameters": [{"name": "x", "double": {"min": 2.0, "max": 3.0}}],
-                    "limits": {"maxTrials": 2, "parallelTrials": 1},
-                });
-                world.create(&experiment("e", other)).await;
-                world.until("ended", |world| world.ended("e")).await;
-            }
-            .boxed()
-        }),
+        scenario(
+            "deleted in the middle",
+            |program| ending(program, End::Never),
+            |world| {
+                async move {
+                    world.create(&experiment("e", two_at_a_time(6))).await;
+                    world.until("two run", |world| world.running() == 2).await;
+                    world.delete("e").await;
+                    sleep(Duration::from_secs(60)).await;
+                }
+                .boxed()
+            },
+        ),
+        scenario(
+            "deleted and made anew under its name",
+            |program| match program.number("x") {
+                x if x < 1.0 => ending(program, End::Never),
+                _ => standard(program),
+            },
+            |world| {
+                async move {
+                    world.create(&experiment("e", two_at_a_time(4))).await;
+                    world.until("two run", |world| world.running() == 2).await;
+                    world.delete("e").await;
+                    let other = json!({
+                        "parameters": [{"name": "x", "double": {"min": 2.0, "max": 3.0}}],
+                        "limits": {"maxTrials": 2, "parallelTrials": 1},
+                    });
+                    world.create(&experiment("e", other)).await;
+                    world.until("ended", |world| world.ended("e")).await;
+                }
+                .boxed()
+            },
+        ),
         scenario("a Trial made by hand", standard, |world| {
             async move {
                 world.create(&by_hand_only()).await;
-                let spec = TrialSpec { experiment: "e".into(), index: None, assignments: [("x".to_owned(), Value::Double(0.9))].into(), manifest: None };
+                let spec = TrialSpec {
+                    experiment: "e".into(),
+                    index: None,
+                    assignments: [("x".to_owned(), Value::Double(0.9))].into(),
+                    manifest: None,
+                };
                 world.trials().create(&PostParams::default(), &Trial::new("mine", spec)).await.unwrap();
-                world.until("it ended", |world| world.stored_trials().iter().any(|t| t.name_any() == "mine" && ended(t))).await;
+                world
+                    .until("it ended", |world| world.stored_trials().iter().any(|t| t.name_any() == "mine" && ended(t)))
+                    .await;
                 world.until("ended", |world| world.ended("e")).await;
             }
             .boxed()
         }),
         scenario("a Trial made by hand comes first", standard, |world| {
             async move {
-                let spec = TrialSpec { experiment: "e".into(), index: None, assignments: [("x".to_owned(), Value::Double(0.9))].into(), manifest: None };
+                let spec = TrialSpec {
+                    experiment: "e".into(),
+                    index: None,
+                    assignments: [("x".to_owned(), Value::Double(0.9))].into(),
+                    manifest: None,
+                };
                 world.trials().create(&PostParams::default(), &Trial::new("mine", spec)).await.unwrap();
                 sleep(Duration::from_secs(20)).await;
                 world.create(&by_hand_only()).await;
-                world.until("it ended", |world| world.stored_trials().iter().any(|t| t.name_any() == "mine" && ended(t))).await;
+                world
+                    .until("it ended", |world| world.stored_trials().iter().any(|t| t.name_any() == "mine" && ended(t)))
+                    .await;
                 world.until("ended", |world| world.ended("e")).await;
             }
             .boxed()
@@ -265,33 +302,41 @@ fn people() -> Vec<Scenario> {
             }
             .boxed()
         }),
-        scenario("a running Job is deleted by hand", |program| match (program.index, program.attempt) {
-            (Some(1), 0) => ending(program, End::Never),
-            _ => standard(program),
-        }, |world| {
-            async move {
-                world.create(&experiment("e", one_at_a_time(3))).await;
-                world.until("it runs", |world| world.runs("e-00001")).await;
-                let jobs: Api<Job> = Api::namespaced(world.user.clone(), "default");
-                jobs.delete("e-00001", &DeleteParams::background()).await.unwrap();
-                world.until("ended", |world| world.ended("e")).await;
-            }
-            .boxed()
-        }),
-        scenario("a running Trial is deleted by hand", |program| match program.index {
-            Some(1) => ending(program, End::Never),
-            _ => standard(program),
-        }, |world| {
-            async move {
-                world.create(&experiment("e", one_at_a_time(3))).await;
-                world.until("it runs", |world| world.runs("e-00001")).await;
-                // Until the count is stored, a Trial that is deleted was never suggested.
-                world.until("it is counted", |world| world.counted("e") == 2).await;
-                world.trials().delete("e-00001", &DeleteParams::default()).await.unwrap();
-                world.until("ended", |world| world.ended("e")).await;
-            }
-            .boxed()
-        }),
+        scenario(
+            "a running Job is deleted by hand",
+            |program| match (program.index, program.attempt) {
+                (Some(1), 0) => ending(program, End::Never),
+                _ => standard(program),
+            },
+            |world| {
+                async move {
+                    world.create(&experiment("e", one_at_a_time(3))).await;
+                    world.until("it runs", |world| world.runs("e-00001")).await;
+                    let jobs: Api<Job> = Api::namespaced(world.user.clone(), "default");
+                    jobs.delete("e-00001", &DeleteParams::background()).await.unwrap();
+                    world.until("ended", |world| world.ended("e")).await;
+                }
+                .boxed()
+            },
+        ),
+        scenario(
+            "a running Trial is deleted by hand",
+            |program| match program.index {
+                Some(1) => ending(program, End::Never),
+                _ => standard(program),
+            },
+            |world| {
+                async move {
+                    world.create(&experiment("e", one_at_a_time(3))).await;
+                    world.until("it runs", |world| world.runs("e-00001")).await;
+                    // Until the count is stored, a Trial that is deleted was never suggested.
+                    world.until("it is counted", |world| world.counted("e") == 2).await;
+                    world.trials().delete("e-00001", &DeleteParams::default()).await.unwrap();
+                    world.until("ended", |world| world.ended("e")).await;
+                }
+                .boxed()
+            },
+        ),
         scenario("a stranger's Job is in the way", standard, |world| {
             async move {
                 let jobs: Api<Job> = Api::namespaced(world.user.clone(), "default");
@@ -308,19 +353,30 @@ fn people() -> Vec<Scenario> {
             }
             .boxed()
         }),
-        scenario("no node fits", |program| ending(program, End::Unschedulable), |world| {
-            async move {
-                world.create(&experiment("e", one_at_a_time(3))).await;
-                world.until("told", |world| world.condition("e", types::COMPLETE).2.contains("nvidia.com/gpu")).await;
-                world.delete("e").await;
-                sleep(Duration::from_secs(30)).await;
-            }
-            .boxed()
-        }),
+        scenario(
+            "no node fits",
+            |program| ending(program, End::Unschedulable),
+            |world| {
+                async move {
+                    world.create(&experiment("e", one_at_a_time(3))).await;
+                    world
+                        .until("told", |world| world.condition("e", types::COMPLETE).2.contains("nvidia.com/gpu"))
+                        .await;
+                    world.delete("e").await;
+                    sleep(Duration::from_secs(30)).await;
+                }
+                .boxed()
+            },
+        ),
         scenario("two experiments at a time", standard, |world| {
             async move {
                 world.create(&experiment("e", two_at_a_time(3))).await;
-                world.create(&experiment("f", json!({"limits": {"maxTrials": 2, "parallelTrials": 1}, "algorithm": {"name": "Sobol"}}))).await;
+                world
+                    .create(&experiment(
+                        "f",
+                        json!({"limits": {"maxTrials": 2, "parallelTrials": 1}, "algorithm": {"name": "Sobol"}}),
+                    ))
+                    .await;
                 world.until("both ended", |world| world.ended("e") && world.ended("f")).await;
             }
             .boxed()

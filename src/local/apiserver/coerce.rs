@@ -88,10 +88,11 @@ fn prune_value(value: &mut Value, schema: Option<&Schema>, path: &mut String, un
 
 fn prune_map(map: &mut Map<String, Value>, schema: &Schema, root: bool, path: &mut String, unknown: &mut Vec<String>) {
     let embedded = root || schema.embedded_resource;
-    if embedded && !root {
-        if let Some(metadata) = map.get_mut("metadata") {
-            prune_metadata(metadata, &joined(path, "metadata"), unknown);
-        }
+    if embedded
+        && !root
+        && let Some(metadata) = map.get_mut("metadata")
+    {
+        prune_metadata(metadata, &joined(path, "metadata"), unknown);
     }
     map.retain(|key, value| {
         if embedded && TYPE_META.contains(&key.as_str()) {

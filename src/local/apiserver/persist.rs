@@ -25,10 +25,14 @@ pub enum DiskError {
     #[error("the state folder {0} cannot be made: {1}")]
     Folder(PathBuf, std::io::Error),
     /// Somebody else has it open.
-    #[error("the state folder {0} is used by another process; wait for it, end it, or choose another folder with --state-dir")]
+    #[error(
+        "the state folder {0} is used by another process; wait for it, end it, or choose another folder with --state-dir"
+    )]
     Locked(PathBuf),
     /// A later version of this program has written it.
-    #[error("the state in {folder} was written by a newer version of this program (format {found}, this one knows {FORMAT}); use that version, or another folder with --state-dir")]
+    #[error(
+        "the state in {folder} was written by a newer version of this program (format {found}, this one knows {FORMAT}); use that version, or another folder with --state-dir"
+    )]
     Newer {
         /// The folder.
         folder: PathBuf,

@@ -80,9 +80,7 @@ pub(super) fn errors(spec: &Value, path: &str) -> Vec<FieldError> {
     }
     supported(spec, "restartPolicy", &["Always", "OnFailure", "Never"], path, &mut errors);
     supported(spec, "dnsPolicy", &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], path, &mut errors);
-    for key in ["terminationGracePeriodSeconds"] {
-        non_negative(spec, key, path, &mut errors);
-    }
+    non_negative(spec, "terminationGracePeriodSeconds", path, &mut errors);
     if let Some(seconds) =
         spec.get("activeDeadlineSeconds").filter(|value| value.as_i64().is_some_and(|seconds| seconds < 1))
     {

@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn a_recycled_number_is_not_ours() {
         let mut child = start("exec sleep 1000", None);
-        let pid = Some(i32::try_from(child.id()).unwrap());
-        let start_ticks = sweep::start_ticks(pid.unwrap());
+        let number = i32::try_from(child.id()).unwrap();
+        let (pid, start_ticks) = (Some(number), sweep::start_ticks(number));
         let boot_id = sweep::boot_id();
         let group = |record: Record| record.group().is_some();
         assert!(group(Record { pid, start_ticks, boot_id: boot_id.clone() }));
