@@ -229,7 +229,7 @@ fn whole_trials(count: u32) {
     runtime.block_on(async {
         let server = server();
         let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
-        let intake = Arc::new(Intake::new(operator.reports(), Duration::from_secs(10)));
+        let intake = Intake::new(operator.reports(), Duration::from_secs(10));
         let storing = tokio::spawn(Arc::clone(&intake).run());
         let kubelet = tokio::spawn(kubelet(server.client_as("default", "kubelet"), Arc::clone(&intake)));
         let start = Instant::now();

@@ -2,9 +2,19 @@
 
 mod crd;
 mod exit;
+mod files;
+mod laptop;
+mod local;
+mod operator;
+mod print;
+mod progress;
+mod run;
+mod summary;
+mod validate;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 pub use exit::ExitCode;
 
@@ -18,8 +28,99 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run an Experiment on this machine, from a file to the best parameters
+    Run(RunArguments),
+    /// Keep a small Kubernetes API up on this machine, to be used with kubectl
+    Local(LocalArguments),
+    /// Say what `kubectl apply` would say about a file, without a cluster
+    Validate(ValidateArguments),
     /// Print the CustomResourceDefinitions
     Crd,
+    /// Run the controllers against the cluster of KUBECONFIG, or the one this runs in
+    Operator(OperatorArguments),
+    /// Wrap a trial's command: collect and report its metrics
+    #[command(disable_help_flag = true, hide = true)]
+    Agent {
+        /// The agent's own arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+/// Where state is kept and what the machine offers.
+#[derive(Debug, Args)]
+struct MachineArguments {
+    /// Folder for the state, so that a run can be stopped and resumed
+    #[arg(long, value_name = "FOLDER", default_value = ".automl", env = "AUTOML_STATE_DIR")]
+    state_dir: PathBuf,
+    /// GPUs to offer to trials [default: those found]
+    #[arg(long, value_name = "N")]
+    gpus: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// File with one Experiment, and the ConfigMaps and Secrets that its trials use; `-` for standard input
+    #[arg(short, long, value_name = "FILE")]
+    filename: PathBuf,
+    #[command(flatten)]
+    machine: MachineArguments,
+    /// Trials at a time, instead of spec.limits.parallelTrials
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    parallel: Option<u32>,
+    /// Print, at the end and alone on standard output, a List of the Experiment and its Trials
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<OutputFormat>,
+    /// No progress, only the result
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+struct LocalArguments {
+    #[command(flatten)]
+    machine: MachineArguments,
+    /// Port on the loopback address; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Where to write the kubeconfig [default: kubeconfig in the state folder]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Folder that trials run in
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    base_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ValidateArguments {
+    /// File to read; `-` for standard input
+    #[arg(short, long, value_name = "FILE")]
+    filename: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct OperatorArguments {
+    /// Namespace to watch [default: all]
+    #[arg(long, value_name = "NAMESPACE", env = "AUTOML_NAMESPACE")]
+    namespace: Option<String>,
+    /// Address for reports, health and metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "AUTOML_LISTEN")]
+    listen: std::net::SocketAddr,
+    /// URL at which trials reach that address
+    #[arg(long, value_name = "URL", env = "AUTOML_REPORT_URL")]
+    report_url: Option<String>,
+    /// Namespace of the Lease by which replicas elect a leader; none: no election
+    #[arg(long, value_name = "NAMESPACE", env = "AUTOML_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Log lines as JSON
+    #[arg(long, env = "AUTOML_LOG_JSON")]
+    log_json: bool,
 }
 
 /// Parses the arguments, runs the subcommand, and says how the process is to end.
@@ -31,11 +132,30 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done };
         }
     };
+    log(&parsed.command);
     let result = match parsed.command {
+        Command::Agent { arguments } => return ExitCode::Program(crate::agent::main(arguments, &["agent"])),
         Command::Crd => crd::print(),
+        Command::Validate(arguments) => exit::in_runtime(validate::validate(arguments)),
+        Command::Run(arguments) => exit::in_runtime(run::run(arguments)),
+        Command::Local(arguments) => exit::in_runtime(local::local(arguments)),
+        Command::Operator(arguments) => exit::in_runtime(operator::operator(arguments)),
     };
     result.unwrap_or_else(|failure| {
         eprintln!("automl: {failure}");
         failure.code()
     })
+}
+
+/// Logs go to standard error: the operator's from level info on, otherwise errors only, unless RUST_LOG says more.
+fn log(command: &Command) {
+    use tracing_subscriber::EnvFilter;
+    let (default, json) = match command {
+        Command::Operator(arguments) => ("info", arguments.log_json),
+        _ => ("error", false),
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Set once: the only way to fail is that a logger is there already.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }

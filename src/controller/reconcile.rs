@@ -127,6 +127,9 @@ impl Reconciler {
     ) -> Result<Progress, Failure> {
         let (namespace, _) = name(experiment);
         for action in plan.actions {
+            if self.has_more_to_say(&namespace, &action).await {
+                return Ok(Progress::Void);
+            }
             let subject = Subject { namespace: &namespace, experiment: Some(experiment) };
             let done = match self.hand.carry_out(subject, &action).await {
                 Ok(done) => done,
@@ -154,6 +157,13 @@ impl Reconciler {
             self.tell_events(experiment, &action);
         }
         Ok(Progress::Done)
+    }
+
+    /// A trial is about to be ended: what it has reported by now belongs to its result. True: that changed the Trial.
+    async fn has_more_to_say(&self, namespace: &str, action: &Action) -> bool {
+        let Action::WriteTrialStatus { name, patch, .. } = action else { return false };
+        let Some(unstored) = self.shared.unstored().filter(|_| patch.completion_time.is_some()) else { return false };
+        unstored.store_now(&(namespace.to_owned(), name.clone())).await
     }
 
     /// Takes in what was learnt, so that the next plan sees it before any watch tells.

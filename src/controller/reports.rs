@@ -3,20 +3,20 @@
 use super::act::{Done, Hand, Learnt};
 use super::clock::Clock;
 use super::failure::{Class, Failure};
-use super::fold::fold;
 use super::index::{Lookup, has_ended};
 use super::lease::Gate;
 use super::mutation::Mutation;
 use super::patch;
-use super::shared::Shared;
+use super::shared::{Shared, Unstored};
 use super::telemetry::Telemetry;
 use super::tokens::{Caller, Denied, Tokens};
 use super::watch::Name;
 use crate::api::{Trial, TrialStatus};
+use crate::engine::fold;
 use crate::report::{Batch, Progress};
 use kube::ResourceExt;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// How often a store is tried anew when somebody else wrote the Trial in between.
 const TRIES: usize = 8;
@@ -60,6 +60,11 @@ impl Reports {
     /// When it is nobody's, no trial's, or the API server cannot be asked.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Denied> {
         self.tokens.check(token).await
+    }
+
+    /// Tells where reports wait, so that they are stored before a trial is ended from outside; once.
+    pub fn set_unstored(&self, unstored: Weak<dyn Unstored>) {
+        self.shared.set_unstored(unstored);
     }
 
     /// Whether reports can be taken now: all is known, and this process may write.

@@ -2,17 +2,36 @@
 
 use super::index::{Index, Key};
 use super::queue::Queue;
-use std::sync::{Mutex, PoisonError};
+use super::watch::Name;
+use futures::future::BoxFuture;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+/// Where reports wait to be stored.
+pub trait Unstored: Send + Sync {
+    /// Stores what this trial has reported. True: there was something.
+    fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, bool>;
+}
 
 /// See the module.
 #[derive(Default)]
 pub struct Shared {
     index: Mutex<Index>,
+    unstored: OnceLock<Weak<dyn Unstored>>,
     /// What wants attention.
     pub queue: Queue<Key>,
 }
 
 impl Shared {
+    /// Tells where reports wait; once.
+    pub fn set_unstored(&self, unstored: Weak<dyn Unstored>) {
+        let _ = self.unstored.set(unstored);
+    }
+
+    /// Where reports wait, while there is such a place.
+    pub fn unstored(&self) -> Option<Arc<dyn Unstored>> {
+        self.unstored.get()?.upgrade()
+    }
+
     /// Looks into the index or changes it. What that touches is put into the queue.
     pub fn with<R>(&self, act: impl FnOnce(&mut Index) -> R) -> R {
         let (result, touched) = {

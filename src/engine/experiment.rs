@@ -4,6 +4,7 @@ use super::compile::Compiled;
 use super::result::loss;
 use super::snapshot::Snapshot;
 use super::suggest::Stop;
+use super::trial::takes_slot;
 use crate::api::conditions::{find, reasons, types};
 use crate::tuner::NoSuggestion;
 use jiff::{SignedDuration, Timestamp};
@@ -68,18 +69,21 @@ pub(super) fn at_once(
     }
     let failed = snapshot.ledger.counts().failed;
     if failed > compiled.max_failed_trials {
+        let failed = if failed == 1 { "1 trial".to_owned() } else { format!("{failed} trials") };
         let message = format!(
-            "{failed} trials failed, more than limits.maxFailedTrials ({}); see the Failed trials' messages",
+            "{failed} failed, more than limits.maxFailedTrials ({}) allows; see the failed trials' messages",
             compiled.max_failed_trials
         );
         return Some(End::failed(reasons::MAX_FAILED_TRIALS_EXCEEDED, message));
     }
     if deadline(start, compiled).is_some_and(|deadline| deadline <= now) {
-        return Some(or_without_success(
-            snapshot,
-            reasons::MAX_DURATION_REACHED,
-            "limits.maxDuration has passed".into(),
-        ));
+        let (reason, message) = (reasons::MAX_DURATION_REACHED, "limits.maxDuration has passed");
+        // What the stopped trials have reported may still count.
+        let stopping = snapshot.ledger.active().any(|trial| takes_slot(trial, snapshot.ledger));
+        return Some(match stopping {
+            true => End::complete(reason, message),
+            false => or_without_success(snapshot, reason, message.into()),
+        });
     }
     None
 }

@@ -7,6 +7,7 @@
 mod action;
 mod compile;
 mod experiment;
+mod fold;
 mod inject;
 mod job;
 mod ledger;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use action::{Action, Event, Plan, TrialPatch};
 pub use compile::{Compiled, Problem, compile};
+pub use fold::fold;
 pub use inject::Settings;
 pub use job::{JobCondition, JobView, job_name};
 pub use ledger::{Ended, EndedCounts, Ledger};

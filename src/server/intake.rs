@@ -5,9 +5,10 @@
 
 use super::pending::Pending;
 use crate::api::Trial;
-use crate::controller::{Mutation, Name, Queue, Reports, Standing};
+use crate::controller::{Mutation, Name, Queue, Reports, Standing, Unstored};
 use crate::metrics::Observation;
 use crate::report::{Answer, Batch, Stop};
+use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,8 +61,11 @@ struct Slot {
 
 impl Intake {
     /// Stores each trial's reports at most once in `interval` while it runs, and less often when it runs for long.
-    pub fn new(reports: Arc<Reports>, interval: Duration) -> Self {
-        Intake { reports, interval, slots: Mutex::default(), queue: Queue::default() }
+    pub fn new(reports: Arc<Reports>, interval: Duration) -> Arc<Self> {
+        let intake = Arc::new(Intake { reports, interval, slots: Mutex::default(), queue: Queue::default() });
+        let unstored: Arc<dyn Unstored> = intake.clone();
+        intake.reports.set_unstored(Arc::downgrade(&unstored));
+        intake
     }
 
     /// The operator's side that needs the API server.
@@ -241,6 +245,16 @@ impl Intake {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unstored for Intake {
+    fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let before = self.waiting(trial).is_some();
+            self.store(trial).await;
+            before && self.waiting(trial).is_none()
+        })
     }
 }
 

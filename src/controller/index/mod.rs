@@ -3,13 +3,17 @@
 //! Three watches and the answers to our own writes come together here, in any order. Each object is told to its
 //! Experiment's desk through an inbox, each version at most once and never an older one after a newer one. No I/O.
 
+mod gone;
+
 use super::job::SeenJob;
+
 use super::watch::{Name, number};
 use crate::api::conditions::{is_true, types};
 use crate::api::{Experiment, Trial};
 use crate::engine::JobView;
+use gone::Gone;
 use kube::{Resource, ResourceExt};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// UID of an Experiment.
@@ -407,39 +411,6 @@ impl Index {
 
     fn touch(&mut self, key: Key) {
         self.touched.push(key);
-    }
-}
-
-/// UIDs of deleted objects with the resourceVersion of their deletion, the last few thousand: an answer that comes late
-/// must not bring an object back.
-#[derive(Default)]
-struct Gone {
-    versions: HashMap<String, u64>,
-    order: VecDeque<String>,
-}
-
-impl Gone {
-    const CAPACITY: usize = 4096;
-
-    fn insert(&mut self, uid: Option<String>, version: u64) {
-        let Some(uid) = uid else { return };
-        match self.versions.get_mut(&uid) {
-            Some(known) => *known = version.max(*known),
-            None => {
-                self.versions.insert(uid.clone(), version);
-                self.order.push_back(uid);
-            }
-        }
-        if self.order.len() > Self::CAPACITY
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.versions.remove(&oldest);
-        }
-    }
-
-    /// This version is older than the deletion. (A Job that lost our label looks deleted but can be read later on.)
-    fn covers(&self, uid: &str, version: u64) -> bool {
-        self.versions.get(uid).is_some_and(|gone| version < *gone)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Outcome,
+    Outcome, openapi,
     render::text,
     request::{Accept, Request},
     resource::{Resource, View},
@@ -41,6 +41,9 @@ pub(super) fn serve(state: &State, request: &Request) -> Result<Outcome, Status>
             found["apiVersion"] = json!("v1");
             Ok(json_outcome(&found))
         }
+        ["openapi", "v3"] => Ok(openapi::index(state)),
+        ["openapi", "v3", "api", version] => openapi::document(state, "", version),
+        ["openapi", "v3", "apis", group, version] => openapi::document(state, group, version),
         ["api", version] => resources(state, "", version),
         ["apis", group, version] => resources(state, group, version),
         _ => Err(Status::page_not_found()),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{
     delete::{DeleteOptions, FOREGROUND, ORPHAN, Propagation},
     object::{self, Object},
+    resource::CRD_GROUP,
     store::{Key, Locator, State},
 };
 
@@ -29,6 +30,7 @@ impl State {
     /// Removes an object and queues those that its end concerns.
     pub fn delete_now(&mut self, table: usize, key: &Key) {
         let Some(removed) = self.remove(table, key) else { return };
+        self.withdraw(table, &removed);
         for locator in self.dependents.get(removed.uid()).into_iter().flatten() {
             self.garbage.push_back(locator.clone());
         }
@@ -41,6 +43,22 @@ impl State {
                 self.garbage.push_back(namespace);
             }
         }
+    }
+
+    /// The end of a CustomResourceDefinition is the end of its objects.
+    fn withdraw(&mut self, table: usize, removed: &Object) {
+        if self.registry.find(CRD_GROUP, "customresourcedefinitions").is_none_or(|crds| crds.table != table) {
+            return;
+        }
+        let text = |pointer: &str| removed.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (group, plural) = (text("/spec/group"), text("/spec/names/plural"));
+        let Some(resource) = self.registry.find(group, plural) else { return };
+        let keys: Vec<Key> =
+            self.tables.get(resource.table).into_iter().flat_map(|rows| rows.objects.keys().cloned()).collect();
+        for key in keys {
+            self.delete_now(resource.table, &key);
+        }
+        self.registry.remove(group, plural);
     }
 
     /// Queues everything that an interrupted collector may have left.

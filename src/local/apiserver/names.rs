@@ -82,6 +82,20 @@ fn label_value_errors(value: &str) -> Vec<String> {
     errors
 }
 
+/// Checks the labels at `path`.
+pub(super) fn label_map_errors(labels: Option<&Value>, path: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
+        for why in qualified_name_errors(key) {
+            errors.push(FieldError::invalid(path, json!(key), why));
+        }
+        for why in label_value_errors(value.as_str().unwrap_or_default()) {
+            errors.push(FieldError::invalid(path, value.clone(), why));
+        }
+    }
+    errors
+}
+
 /// Checks `metadata` of an object that has its name.
 pub(super) fn metadata_errors(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -93,14 +107,7 @@ pub(super) fn metadata_errors(resource: &Resource, object: &Value) -> Vec<FieldE
         errors.extend(found.into_iter().map(|why| FieldError::invalid("metadata.name", json!(name), why)));
     }
     let Some(meta) = object::metadata(object) else { return errors };
-    for (key, value) in meta.get("labels").and_then(Value::as_object).into_iter().flatten() {
-        for why in qualified_name_errors(key) {
-            errors.push(FieldError::invalid("metadata.labels", json!(key), why));
-        }
-        for why in label_value_errors(value.as_str().unwrap_or_default()) {
-            errors.push(FieldError::invalid("metadata.labels", value.clone(), why));
-        }
-    }
+    errors.extend(label_map_errors(meta.get("labels"), "metadata.labels"));
     for key in meta.get("annotations").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
         for why in qualified_name_errors(&key.to_lowercase()) {
             errors.push(FieldError::invalid("metadata.annotations", json!(key), why));

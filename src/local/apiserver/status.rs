@@ -230,6 +230,7 @@ pub(super) struct FieldError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldErrorKind {
     Required,
+    NotFound,
     Duplicate,
     Invalid,
     NotSupported,
@@ -243,6 +244,7 @@ impl FieldErrorKind {
     const fn title(self) -> &'static str {
         match self {
             Self::Required => "Required value",
+            Self::NotFound => "Not found",
             Self::Duplicate => "Duplicate value",
             Self::Invalid | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
@@ -255,6 +257,7 @@ impl FieldErrorKind {
     const fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
+            Self::NotFound => "FieldValueNotFound",
             Self::Duplicate => "FieldValueDuplicate",
             Self::Invalid => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",

@@ -8,18 +8,18 @@ use serde_json::{Map, Value, json};
 use super::{
     Inner, Outcome, builtin,
     clock::rfc3339,
-    coerce,
+    coerce, custom,
     fieldset::FieldSet,
     managed, names,
     object::{self, Object},
     read,
     render::Renderer,
     request::Request,
-    resource::{Resource, View},
+    resource::{CRD_GROUP, Resource, View},
     shape::Shape,
     status::{FieldError, Status},
     store::{Key, State},
-    validate,
+    typed, validate,
 };
 
 /// One write in progress.
@@ -94,9 +94,8 @@ impl Writer<'_> {
         if resource.custom.is_some() && resource.status_subresource {
             object::as_map(&mut object).remove("status");
         }
-        builtin::prepare_create(&resource, &mut object);
         let uid = self.state.new_uid();
-        builtin::default_with_uid(&resource, &mut object, &uid);
+        builtin::prepare_create(&resource, &mut object, &uid);
         let meta = object::metadata_mut(&mut object);
         for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
             meta.remove(key);
@@ -115,6 +114,9 @@ impl Writer<'_> {
         match managed {
             Some(managed) => set_managed(&mut object, managed),
             None => self.track_create(&mut object),
+        }
+        if resource.is(CRD_GROUP, "CustomResourceDefinition") {
+            self.establish(&mut object)?;
         }
         let stored = self.state.put(resource.table, object);
         self.state.after_write(resource.table, &key);
@@ -177,6 +179,9 @@ impl Writer<'_> {
         if new == *old.value {
             return Ok(Written::Updated(old.clone()));
         }
+        if resource.is(CRD_GROUP, "CustomResourceDefinition") && self.request.info.subresource.is_empty() {
+            self.establish(&mut new)?;
+        }
         let key = Key::new(object::namespace(&new), &name);
         let stored = self.state.put(resource.table, new);
         if object::is_terminating(&stored.value)
@@ -188,6 +193,18 @@ impl Writer<'_> {
             self.state.after_write(resource.table, &key);
         }
         Ok(Written::Updated(stored))
+    }
+
+    /// Serves the kinds of a new or changed CustomResourceDefinition.
+    fn establish(&mut self, definition: &mut Value) -> Result<(), Status> {
+        custom::accept(definition, &rfc3339(self.server.now()));
+        if self.request.info.dry_run {
+            return Ok(());
+        }
+        self.state.establish(definition).map_err(|why| {
+            let error = FieldError::invalid("spec", Value::Null, why);
+            self.invalid(object::name(definition), &[error])
+        })
     }
 
     fn check_preconditions(&self, old: &Object, new: &Value) -> Result<(), Status> {
@@ -306,8 +323,10 @@ impl Writer<'_> {
 
     /// Prunes, defaults, and refuses or reports unknown fields.
     fn decode(&mut self, object: &mut Value) -> Result<(), Status> {
-        let Some(custom) = &self.resource.custom else { return Ok(()) };
-        let unknown = coerce::prune(object, &custom.schema);
+        let unknown = match &self.resource.custom {
+            Some(custom) => coerce::prune(object, &custom.schema),
+            None => typed::decode(self.resource, object)?,
+        };
         if !unknown.is_empty() {
             let sentences: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
             match self.request.options.text("fieldValidation") {
@@ -323,7 +342,9 @@ impl Writer<'_> {
                 _ => self.warnings.extend(sentences),
             }
         }
-        coerce::set_defaults(object, &custom.schema);
+        if let Some(custom) = &self.resource.custom {
+            coerce::set_defaults(object, &custom.schema);
+        }
         Ok(())
     }
 

@@ -34,6 +34,8 @@ pub struct Settings {
     pub gpus: Gpus,
     /// What to run where a pod's command begins with `automl-agent`; empty: this program, with argument `agent`.
     pub agent_command: Vec<OsString>,
+    /// Variables that every process gets, whatever its pod says: what is known only while the runner runs.
+    pub environment: Vec<(String, String)>,
     /// Where the tokens of the pods are kept; the API server answers TokenReviews from it.
     pub tokens: Tokens,
     /// Time for processes of an earlier runner between SIGTERM and SIGKILL.
@@ -56,6 +58,7 @@ impl Settings {
             memory: None,
             gpus: Gpus::Detect,
             agent_command: Vec::new(),
+            environment: Vec::new(),
             tokens: Tokens::default(),
             leftover_grace: Duration::from_secs(5),
             job_backoff: Backoff::JOB,

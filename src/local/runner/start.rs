@@ -156,6 +156,7 @@ impl Control {
         } else if matches!(self.settings.gpus, Gpus::Count(_)) && plan.request.gpus == 0 {
             env.entry(GPU_VARIABLE.to_owned()).or_default();
         }
+        env.extend(self.settings.environment.iter().cloned());
         env.insert(RUNNER_VARIABLE.to_owned(), self.state.id().to_owned());
         env.insert(POD_VARIABLE.to_owned(), pod.meta.uid.clone());
         let (lifeline, argv) = match launch.argv.split_first() {

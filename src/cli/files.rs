@@ -1,0 +1,119 @@
+//! Reads the YAML (or JSON) that a person gives.
+
+use super::exit::Failure;
+use serde_json::Value;
+use std::io::Read;
+use std::path::Path;
+
+/// Largest file that is read, in bytes: more than an API server would take.
+const MAX_BYTES: u64 = 8 << 20;
+
+/// What a file holds.
+pub struct Given {
+    /// The one Experiment.
+    pub experiment: Value,
+    /// ConfigMaps and Secrets that its trials use.
+    pub others: Vec<Value>,
+}
+
+/// Reads a file, or standard input for `-`, into its documents.
+///
+/// # Errors
+/// The file cannot be read, is no YAML (with line and column), or holds something that is no Kubernetes object.
+pub fn read(path: &Path) -> Result<Vec<Value>, Failure> {
+    let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| Failure::usage(format!("{shown} cannot be read: {error}")))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Failure::usage(format!("{shown} is larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8 text")))?;
+    documents(&text, &shown)
+}
+
+fn documents(text: &str, shown: &str) -> Result<Vec<Value>, Failure> {
+    let parsed: Vec<Value> = serde_saphyr::from_multiple(text)
+        .map_err(|error| Failure::usage(format!("{shown} is no valid YAML: {error}")))?;
+    let mut objects = Vec::new();
+    for document in parsed {
+        match document {
+            Value::Null => {}
+            Value::Object(fields) if fields.get("kind").is_some_and(|kind| kind == "List") => {
+                objects.extend(fields.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
+            }
+            other => objects.push(other),
+        }
+    }
+    for object in &objects {
+        if ["apiVersion", "kind"].iter().any(|field| !object.get(field).is_some_and(Value::is_string)) {
+            return Err(Failure::usage(format!(
+                "{shown}: a document has no apiVersion and kind; is it a Kubernetes object?"
+            )));
+        }
+    }
+    if objects.is_empty() {
+        return Err(Failure::usage(format!("{shown} is empty; it should hold an Experiment")));
+    }
+    Ok(objects)
+}
+
+/// Reads a file that holds one Experiment, and nothing but what goes with one.
+///
+/// # Errors
+/// As [`read`]; there is no Experiment, more than one, or another kind.
+pub fn experiment(path: &Path) -> Result<Given, Failure> {
+    let mut experiments = Vec::new();
+    let mut others = Vec::new();
+    for object in read(path)? {
+        let kind = (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
+        match kind {
+            ("automl.dev/v1alpha1", "Experiment") => experiments.push(object),
+            ("v1", "ConfigMap" | "Secret") => others.push(object),
+            (version, kind) => {
+                return Err(Failure::usage(format!(
+                    "{}: `automl run` takes one Experiment (automl.dev/v1alpha1) with ConfigMaps and Secrets, not {kind} ({version})",
+                    path.display()
+                )));
+            }
+        }
+    }
+    match experiments.len() {
+        1 => Ok(Given { experiment: experiments.swap_remove(0), others }),
+        0 => Err(Failure::usage(format!("{} holds no Experiment", path.display()))),
+        count => Err(Failure::usage(format!(
+            "{} holds {count} Experiments; `automl run` runs one at a time",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_wrong_with_a_file() {
+        let table = [
+            ("", "x is empty; it should hold an Experiment"),
+            ("---\n---\n", "x is empty; it should hold an Experiment"),
+            ("5", "x: a document has no apiVersion and kind; is it a Kubernetes object?"),
+            ("kind: Experiment", "x: a document has no apiVersion and kind; is it a Kubernetes object?"),
+        ];
+        for (text, message) in table {
+            assert_eq!(documents(text, "x").unwrap_err().to_string(), message, "{text}");
+        }
+        let broken = documents("a: [1, 2\nb: {", "x").unwrap_err().to_string();
+        assert!(broken.starts_with("x is no valid YAML: ") && broken.contains("line"), "{broken}");
+    }
+
+    #[test]
+    fn a_list_is_its_items() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: a, kind: b}\n";
+        assert_eq!(documents(text, "x").unwrap().len(), 1);
+    }
+}

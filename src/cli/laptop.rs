@@ -1,0 +1,106 @@
+//! This machine as a cluster: the embedded API server, the runner of Jobs as processes, and the very controllers that run
+//! on a cluster.
+
+use super::exit::Failure;
+use crate::controller::{Clock, Config, Mutation, Operator};
+use crate::engine::Settings;
+use crate::local::apiserver::ApiServer;
+use crate::local::runner::{self, Gpus, Runner};
+use crate::metrics::Observation;
+use crate::server::{INTERVAL, Intake, router};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Longest time for a trial between SIGTERM and SIGKILL when everything stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How this machine is to be used.
+pub struct Machine {
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// Where trials run.
+    pub base_dir: PathBuf,
+    /// GPUs to offer; `None`: those found.
+    pub gpus: Option<u32>,
+}
+
+/// A running laptop.
+pub struct Laptop {
+    /// The embedded API server.
+    pub server: ApiServer,
+    intake: Arc<Intake>,
+    operator: Operator,
+    runner: Runner,
+    tasks: JoinSet<()>,
+}
+
+impl Laptop {
+    /// Starts everything; what an earlier process has left running is stopped first.
+    ///
+    /// # Errors
+    /// The state folder is used by another process, damaged or newer; a port cannot be had.
+    pub async fn start(machine: &Machine) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
+        let state_dir =
+            std::path::absolute(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
+        let crds = crate::api::crds().map_err(Failure::other)?;
+        let builder =
+            crds.into_iter().fold(ApiServer::builder(), |builder, crd| builder.custom_resource_definition(crd));
+        let server = builder.state_directory(&state_dir).build().map_err(Failure::other)?;
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::other)?;
+        let report_url = format!("http://{}", listener.local_addr().map_err(Failure::other)?);
+        let base_dir = std::path::absolute(&machine.base_dir).map_err(|error| cannot_use(&machine.base_dir, &error))?;
+        let mut settings = runner::Settings::new(state_dir, base_dir);
+        settings.gpus = machine.gpus.map_or(Gpus::Detect, |count| Gpus::Count(count as usize));
+        // A Job may have been made by an earlier process, whose port was another.
+        settings.environment = vec![(crate::report::env::REPORT_URL.to_owned(), report_url.clone())];
+        let tokens = settings.tokens.clone();
+        server.set_token_reviewer(Arc::new(move |spec| tokens.answer(spec)));
+        let runner =
+            Runner::start(server.client_as("default", "automl-runner"), settings).await.map_err(Failure::other)?;
+        let config = Config {
+            namespace: None,
+            identity: "automl".into(),
+            settings: Settings { report_url, ..Settings::default() },
+            lease: None,
+            concurrency: 16,
+            clock: Clock::system(),
+            mutation: Mutation::default(),
+        };
+        let operator =
+            Operator::start(server.client_as("default", "automl-operator"), config).map_err(Failure::other)?;
+        let intake = Intake::new(operator.reports(), INTERVAL);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&intake).run());
+        let routes = router(Arc::clone(&intake));
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(listener, routes).await {
+                tracing::error!(%error, "the report endpoint has ended");
+            }
+        });
+        Ok(Laptop { server, intake, operator, runner, tasks })
+    }
+
+    /// The latest values that a trial has reported.
+    pub fn latest(&self, namespace: &str, trial: &str) -> Vec<Observation> {
+        self.intake.latest(&(namespace.to_owned(), trial.to_owned()))
+    }
+
+    /// Stops trials (SIGTERM, then SIGKILL), stores what they said, and ends everything. State is kept.
+    pub async fn stop(mut self) {
+        if let Err(error) = self.runner.stop(GRACE).await {
+            tracing::error!(%error, "trials may not have been stopped in order");
+        }
+        self.intake.flush(Duration::from_secs(5)).await;
+        self.operator.shutdown().await;
+        self.tasks.shutdown().await;
+        self.server.stop();
+    }
+}
+
+fn cannot_use(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("the folder {} cannot be used: {error}", path.display()))
+}

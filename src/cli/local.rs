@@ -1,0 +1,52 @@
+//! `automl local`: a small Kubernetes API on this machine, for kubectl.
+
+use super::LocalArguments;
+use super::exit::{ExitCode, Failure, Outcome};
+use super::laptop::{Laptop, Machine};
+use crate::local::apiserver::kubeconfig;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Keeps the embedded control plane up until interrupted.
+pub async fn local(arguments: LocalArguments) -> Outcome {
+    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await.map_err(|error| {
+        Failure::usage(format!(
+            "port {} on 127.0.0.1 cannot be had: {error}; choose another with --port",
+            arguments.port
+        ))
+    })?;
+    let address = listener.local_addr().map_err(Failure::other)?;
+    let machine = Machine {
+        state_dir: arguments.machine.state_dir.clone(),
+        base_dir: arguments.base_dir.clone(),
+        gpus: arguments.machine.gpus,
+    };
+    let laptop = Laptop::start(&machine).await?;
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    let file = arguments.kubeconfig.unwrap_or_else(|| arguments.machine.state_dir.join("kubeconfig"));
+    write_private(&file, &kubeconfig(&format!("http://{address}"), &token))
+        .map_err(|error| Failure::usage(format!("{} cannot be written: {error}", file.display())))?;
+    eprintln!("Kubernetes API on http://{address}; state in {}; Ctrl-C ends it", machine.state_dir.display());
+    println!("export KUBECONFIG={}", std::path::absolute(&file).unwrap_or(file).display());
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return Err(Failure::other("signals cannot be waited for"));
+    };
+    let outcome = tokio::select! {
+        _ = interrupt.recv() => Ok(ExitCode::Interrupted),
+        _ = terminate.recv() => Ok(ExitCode::Interrupted),
+        ended = laptop.server.serve(listener, &token) => Err(Failure::other(format!("the API server has ended: {ended:?}"))),
+    };
+    eprintln!("stopping; state is kept, the same command goes on");
+    laptop.stop().await;
+    outcome
+}
+
+/// For this user only: it holds a token.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}

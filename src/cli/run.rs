@@ -1,0 +1,200 @@
+//! `automl run`: from a file to the best parameters, on this machine.
+
+use super::exit::{ExitCode, Failure, Outcome};
+use super::files::{self, Given};
+use super::laptop::{Laptop, Machine};
+use super::progress::{Latest, Progress};
+use super::{RunArguments, print, summary};
+use crate::api::conditions::{find, is_true, types};
+use crate::api::{Experiment, Trial};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::discovery::ApiResource;
+use kube::{Api, ResourceExt};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the view is brought up to date.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// How watching an experiment ended.
+enum End {
+    Ended,
+    Rejected(String),
+    Interrupted,
+}
+
+/// Runs the experiment of a file, or goes on with it.
+pub async fn run(arguments: RunArguments) -> Outcome {
+    let mut given = files::experiment(&arguments.filename)?;
+    if let Some(parallel) = arguments.parallel {
+        given.experiment["spec"]["limits"]["parallelTrials"] = parallel.into();
+    }
+    super::validate::check(&given).await?;
+    let machine = Machine {
+        state_dir: arguments.machine.state_dir.clone(),
+        base_dir: base_dir(&arguments.filename),
+        gpus: arguments.machine.gpus,
+    };
+    let mut progress = if arguments.quiet { Progress::quiet() } else { Progress::on_stderr() };
+    let laptop = Laptop::start(&machine).await?;
+    let applied = apply(&laptop, &given).await;
+    let (namespace, name) = match applied {
+        Ok(names) => names,
+        Err(failure) => {
+            laptop.stop().await;
+            return Err(failure);
+        }
+    };
+    let end = follow(&laptop, &namespace, &name, &mut progress).await;
+    progress.finish();
+    let (experiment, trials) = state(&laptop, &namespace, &name)?;
+    let items = items(&laptop, &namespace, &name);
+    if let End::Rejected(_) = &end
+        && trials.is_empty()
+    {
+        // Nothing was measured: a corrected file, with another search space too, is to be welcome.
+        let _ = api(&laptop, &namespace).delete(&name, &DeleteParams::background()).await;
+    }
+    laptop.stop().await;
+    let file = arguments.filename.display().to_string();
+    match end {
+        End::Interrupted => {
+            progress.say(&format!(
+                "Interrupted. What was measured is kept in {}; the same command goes on where this one stopped: automl run -f {file}",
+                machine.state_dir.display()
+            ));
+            return Ok(ExitCode::Interrupted);
+        }
+        End::Rejected(why) => return Err(Failure::usage(format!("{file} cannot be run: {why}"))),
+        End::Ended => {}
+    }
+    match arguments.output {
+        Some(format) => print::list(items, format)?,
+        None => print!("{}", summary::summary(&experiment, &trials, &file, &machine.state_dir.display().to_string())),
+    }
+    let conditions = experiment.status.map(|status| status.conditions).unwrap_or_default();
+    Ok(if is_true(&conditions, types::COMPLETE) { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// Trials run in the folder of the file.
+fn base_dir(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Creates what is not there, and brings what is up to date.
+async fn apply(laptop: &Laptop, given: &Given) -> Result<(String, String), Failure> {
+    let client = laptop.server.client("default");
+    for object in given.others.iter().chain([&given.experiment]) {
+        let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(Failure::usage)?;
+        let namespace = typed.namespace().unwrap_or_else(|| "default".into());
+        let types = typed.types.clone().unwrap_or_default();
+        let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
+        let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, version, &types.kind));
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+        let name = typed.name_any();
+        // A person's own file wins over what stands there.
+        let parameters = PatchParams::apply("automl-run").force();
+        let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await;
+        if let Err(error) = applied {
+            let message = match error {
+                kube::Error::Api(status) => status.message.clone(),
+                other => other.to_string(),
+            };
+            return Err(Failure::usage(format!(
+                "{message}\n(the state of an earlier run is in the folder given by --state-dir; choose another folder, or another metadata.name, to start afresh)"
+            )));
+        }
+    }
+    let metadata = &given.experiment["metadata"];
+    let text = |field: &str| metadata[field].as_str().map(str::to_owned);
+    Ok((text("namespace").unwrap_or_else(|| "default".into()), text("name").unwrap_or_default()))
+}
+
+/// Shows progress until the experiment has ended or a person interrupts.
+async fn follow(laptop: &Laptop, namespace: &str, name: &str, progress: &mut Progress) -> End {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return End::Interrupted;
+    };
+    let mut seen = 0;
+    loop {
+        let version = laptop.server.resource_version();
+        if let Some(experiment) = laptop.server.peek("experiments", namespace, name).and_then(read::<Experiment>) {
+            if version != seen {
+                seen = version;
+                progress.experiment(&experiment);
+                for trial in trials(laptop, namespace, name) {
+                    progress.trial(&trial);
+                }
+            }
+            if let Some(end) = ended(&experiment) {
+                return end;
+            }
+        }
+        progress.latest(&latest(laptop, namespace, name));
+        tokio::select! {
+            _ = interrupt.recv() => return End::Interrupted,
+            _ = terminate.recv() => return End::Interrupted,
+            () = tokio::time::sleep(REFRESH) => {}
+        }
+    }
+}
+
+fn ended(experiment: &Experiment) -> Option<End> {
+    let status = experiment.status.as_ref()?;
+    if status.observed_generation != experiment.metadata.generation {
+        return None;
+    }
+    if is_true(&status.conditions, types::COMPLETE) || is_true(&status.conditions, types::FAILED) {
+        return Some(End::Ended);
+    }
+    let accepted = find(&status.conditions, types::ACCEPTED)?;
+    (accepted.status == "False").then(|| End::Rejected(accepted.message.clone()))
+}
+
+fn latest(laptop: &Laptop, namespace: &str, name: &str) -> Latest {
+    let running = trials(laptop, namespace, name)
+        .into_iter()
+        .filter(|trial| trial.status.as_ref().is_some_and(|status| status.completion_time.is_none()));
+    running
+        .map(|trial| {
+            let values = laptop.latest(namespace, &trial.name_any()).into_iter();
+            (trial.name_any(), values.map(|value| (value.metric, value.step, value.value)).collect())
+        })
+        .collect()
+}
+
+fn trials(laptop: &Laptop, namespace: &str, name: &str) -> Vec<Trial> {
+    let all = laptop.server.dump("trials").into_iter().filter(|trial| belongs(trial, namespace, name));
+    all.filter_map(read).collect()
+}
+
+fn belongs(trial: &Value, namespace: &str, experiment: &str) -> bool {
+    trial["metadata"]["namespace"] == namespace && trial["spec"]["experiment"] == experiment
+}
+
+fn state(laptop: &Laptop, namespace: &str, name: &str) -> Result<(Experiment, Vec<Trial>), Failure> {
+    let experiment = laptop.server.peek("experiments", namespace, name).and_then(read);
+    let experiment = experiment.ok_or_else(|| Failure::other(format!("Experiment {name} was deleted")))?;
+    Ok((experiment, trials(laptop, namespace, name)))
+}
+
+/// The Experiment and its Trials as the API server has them.
+fn items(laptop: &Laptop, namespace: &str, name: &str) -> Vec<Value> {
+    let experiment = laptop.server.peek("experiments", namespace, name);
+    let trials = laptop.server.dump("trials").into_iter().filter(|trial| belongs(trial, namespace, name));
+    experiment.into_iter().chain(trials).map(|object| (*object).clone()).collect()
+}
+
+fn read<T: serde::de::DeserializeOwned>(object: std::sync::Arc<Value>) -> Option<T> {
+    serde_json::from_value((*object).clone()).ok()
+}
+
+fn api(laptop: &Laptop, namespace: &str) -> Api<Experiment> {
+    Api::namespaced(laptop.server.client("default"), namespace)
+}

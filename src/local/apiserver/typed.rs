@@ -1,0 +1,140 @@
+//! Decoding objects of the built-in kinds, as kube-apiserver does before anything else: wrong types are refused,
+//! unknown fields are dropped and named.
+
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        coordination::v1::Lease,
+        core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, ServiceAccount},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{resource::Resource, status::Status};
+
+/// Drops what the kind does not know. Returns the paths of what was dropped.
+///
+/// # Errors
+/// A field has a value of a wrong type.
+pub(super) fn decode(resource: &Resource, object: &mut Value) -> Result<Vec<String>, Status> {
+    if matches!(resource.kind.as_str(), "Job" | "Pod" | "Node") {
+        quantities_as_text(object);
+    }
+    let known = match resource.kind.as_str() {
+        "Job" => round_trip::<Job>(object),
+        "Pod" => round_trip::<Pod>(object),
+        "Node" => round_trip::<Node>(object),
+        "Event" => round_trip::<Event>(object),
+        "ConfigMap" => round_trip::<ConfigMap>(object),
+        "Secret" => round_trip::<Secret>(object),
+        "Namespace" => round_trip::<Namespace>(object),
+        "ServiceAccount" => round_trip::<ServiceAccount>(object),
+        "Lease" => round_trip::<Lease>(object),
+        // Schemas of definitions are JSON of their own kind; a round trip would lose what k8s-openapi does not model.
+        "CustomResourceDefinition" => {
+            return CustomResourceDefinition::deserialize(&*object)
+                .map(|_| Vec::new())
+                .map_err(|error| refusal(resource, &error));
+        }
+        _ => return Ok(Vec::new()),
+    };
+    let known = known.map_err(|error| refusal(resource, &error))?;
+    let mut unknown = Vec::new();
+    keep_known(object, &known, "", &mut unknown);
+    unknown.sort();
+    Ok(unknown)
+}
+
+fn refusal(resource: &Resource, error: &serde_json::Error) -> Status {
+    let kind = &resource.kind;
+    Status::bad_request(format!("{kind} in version {:?} cannot be handled as a {kind}: {error}", resource.version))
+}
+
+fn round_trip<T: for<'de> Deserialize<'de> + Serialize>(object: &Value) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(T::deserialize(object)?)
+}
+
+fn keep_known(object: &mut Value, known: &Value, path: &str, unknown: &mut Vec<String>) {
+    match (object, known) {
+        (Value::Object(map), Value::Object(known)) => map.retain(|key, value| {
+            let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match known.get(key) {
+                Some(known) => {
+                    keep_known(value, known, &below, unknown);
+                    true
+                }
+                None => {
+                    if !value.is_null() {
+                        unknown.push(below);
+                    }
+                    false
+                }
+            }
+        }),
+        (Value::Array(items), Value::Array(known)) => {
+            for (at, (item, known)) in items.iter_mut().zip(known).enumerate() {
+                keep_known(item, known, &format!("{path}[{at}]"), unknown);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Quantities may be written as numbers; they are kept as text.
+fn quantities_as_text(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if matches!(key.as_str(), "limits" | "requests" | "capacity" | "allocatable")
+                    && let Some(quantities) = value.as_object_mut()
+                {
+                    for quantity in quantities.values_mut().filter(|quantity| quantity.is_number()) {
+                        *quantity = Value::String(quantity.to_string());
+                    }
+                } else {
+                    quantities_as_text(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(quantities_as_text),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::local::apiserver::resource::Registry;
+
+    fn decoded(mut object: Value) -> Result<(Value, Vec<String>), String> {
+        let job = Registry::builtin().get("batch", "v1", "jobs").unwrap();
+        decode(&job, &mut object).map(|unknown| (object, unknown)).map_err(|status| status.message)
+    }
+
+    #[test]
+    fn unknown_fields_are_dropped_and_named() {
+        let container = json!({"name": "c", "image": "i", "colour": "red", "resources": {"limits": {"cpu": 1, "nvidia.com/gpu": "2"}}});
+        let object = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "creationTimestamp": null},
+            "spec": {"size": 1, "template": {"spec": {"containers": [container], "volumes": [{"name": "v", "emptyDir": {}}]}}}});
+        let (kept, unknown) = decoded(object).unwrap();
+        assert_eq!(unknown, ["spec.size", "spec.template.spec.containers[0].colour"]);
+        let container =
+            json!({"name": "c", "image": "i", "resources": {"limits": {"cpu": "1", "nvidia.com/gpu": "2"}}});
+        assert_eq!(
+            kept,
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+                "spec": {"template": {"spec": {"containers": [container], "volumes": [{"name": "v", "emptyDir": {}}]}}}})
+        );
+    }
+
+    #[test]
+    fn wrong_types_are_refused() {
+        let object = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"backoffLimit": "many"}});
+        let message = decoded(object).unwrap_err();
+        assert!(message.starts_with("Job in version \"v1\" cannot be handled as a Job: "), "{message}");
+    }
+}

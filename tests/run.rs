@@ -1,0 +1,273 @@
+//! `automl run` as people use it: the built program, real processes, interrupted in every way.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// One experiment whose trials are shell scripts. Each start and each end of a trial is a line of a file.
+struct Run {
+    folder: TempDir,
+}
+
+const STARTED: &str = "started";
+const FINISHED: &str = "finished";
+
+impl Run {
+    /// `script` runs in the folder of the file, after the line that says that it has started.
+    fn new(limits: &str, script: &str) -> Self {
+        let run = Run { folder: tempfile::tempdir().unwrap() };
+        let script = format!(
+            "echo $AUTOML_TRIAL $AUTOML_ATTEMPT $$ >> {STARTED}; {script}; echo $AUTOML_TRIAL >> {FINISHED}"
+        );
+        // Kubernetes makes one dollar of two.
+        let script = script.replace("$$", "$$$$");
+        run.write(&format!(
+            r#"
+apiVersion: automl.dev/v1alpha1
+kind: Experiment
+metadata: {{name: run}}
+spec:
+  objectives: [{{metric: accuracy, direction: Maximize}}]
+  parameters:
+  - {{name: x, double: {{min: 0, max: 1}}}}
+  - {{name: c, categorical: {{choices: [u, v]}}}}
+  algorithm: {{name: Random, seed: 3}}
+  limits: {limits}
+  failurePolicy: {{retries: 50}}
+  trialTemplate:
+    primaryContainer: main
+    manifest:
+      apiVersion: batch/v1
+      kind: Job
+      spec:
+        template:
+          spec:
+            restartPolicy: Never
+            terminationGracePeriodSeconds: 1
+            containers:
+            - name: main
+              image: none
+              command: [sh, -c]
+              args: [{script:?}]
+"#
+        ));
+        run
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("experiment.yaml")
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.file(), text).unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automl"));
+        command.args(["run", "-f"]).arg(self.file()).arg("--state-dir").arg(self.folder.path().join("state"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn spawn(&self) -> Child {
+        self.command().spawn().unwrap()
+    }
+
+    fn lines(&self, file: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn wait_for_lines(&self, file: &str, count: usize) {
+        wait_for(&format!("{count} lines in {file}"), || self.lines(file).len() >= count);
+    }
+
+    /// No process of any trial is left.
+    fn nobody_is_left(&self) {
+        for line in self.lines(STARTED) {
+            let pid = line.split(' ').nth(2).unwrap().to_owned();
+            assert!(pid.parse::<u32>().is_ok(), "{line}");
+            wait_for(&format!("the end of {line}"), || !runs_in(&pid, self.folder.path()));
+        }
+    }
+
+    /// No attempt was started twice.
+    fn no_attempt_twice(&self) {
+        let started = self.lines(STARTED);
+        let attempts: BTreeSet<String> = started.iter().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
+        assert_eq!(attempts.len(), started.len(), "{started:?}");
+    }
+}
+
+fn wait_for(what: &str, ready: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !ready() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The process is alive and is the trial's, not another one that got its number.
+fn runs_in(pid: &str, folder: &Path) -> bool {
+    let at_home = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    at_home && stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap().success());
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn show(output: &Output) -> String {
+    format!("exit {:?}\n{}\n{}", output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+const QUICK: &str = "{maxTrials: 6, parallelTrials: 2}";
+
+#[test]
+fn from_a_file_to_the_best_parameters() {
+    let run = Run::new(QUICK, "for e in 1 2 3; do echo epoch=$e accuracy=$X loss=1; done");
+    let output = run.command().output().unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    assert!(out.contains("Experiment run is complete (MaxTrialsReached)"), "{out}");
+    assert!(out.contains("Trials: 6 made, 6 succeeded, 0 stopped early, 0 failed"), "{out}");
+    assert!(out.contains("Best trial: run-0000") && out.contains("\nparameters:\n  c: ") && out.contains("\nNext:\n"), "{out}");
+    assert!(err.contains("run-00000 succeeded"), "{err}");
+    assert_eq!(run.lines(FINISHED).len(), 6);
+    // Again: nothing is repeated, the result is printed once more, as kubectl would print it.
+    let again = run.command().args(["-o", "json", "--quiet"]).output().unwrap();
+    assert_eq!((again.status.code(), text(&again.stderr)), (Some(0), String::new()));
+    let list: Value = serde_json::from_slice(&again.stdout).unwrap();
+    let kinds: Vec<&str> = list["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
+    assert_eq!((list["kind"].as_str(), kinds[0], kinds.len()), (Some("List"), "Experiment", 7));
+    let best = &list["items"][0]["status"]["best"];
+    let trial = list["items"].as_array().unwrap().iter().find(|item| item["metadata"]["name"] == best["trial"]).unwrap();
+    assert_eq!(trial["status"]["metrics"][0]["curve"]["points"].as_array().unwrap().len(), 3);
+    assert_eq!(trial["spec"]["assignments"]["x"], best["value"], "the value printed is the parameter, to the last digit");
+    assert_eq!(run.lines(FINISHED).len(), 6);
+    run.no_attempt_twice();
+}
+
+#[test]
+fn how_trials_fail_is_said() {
+    let table = [
+        ("echo cannot find data >&2; exit 3", "ProgramFailed", "exit code 3; its last line: cannot find data"),
+        ("exit 1", "ProgramFailed", "exit code 1; it printed nothing"),
+        ("kill -9 $$", "ProgramFailed", "ended by signal 9"),
+        ("echo acc=0.5", "MetricNotFound", "never printed accuracy; it printed acc"),
+        ("true", "MetricNotFound", "printed no metric"),
+        ("echo accuracy=nan", "MetricNotFinite", "NaN or infinite"),
+        ("exec /no/such/program", "ProgramFailed", "exit code 127"),
+        ("head -c 3000000 /dev/urandom", "MetricNotFound", "the program ended well but"),
+    ];
+    for (script, reason, message) in table {
+        let run = Run::new("{maxTrials: 2, maxFailedTrials: 0}", script);
+        let output = run.command().output().unwrap();
+        let out = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{script}: {}", show(&output));
+        assert!(out.contains("is failed (MaxFailedTrialsExceeded)"), "{script}: {out}");
+        assert!(out.contains(reason) && out.contains(message), "{script}: {out}");
+        run.nobody_is_left();
+    }
+}
+
+#[test]
+fn bad_files_and_bad_usage() {
+    let run = Run::new(QUICK, "true");
+    let good = std::fs::read_to_string(run.file()).unwrap();
+    let table = [
+        ("a: [".to_owned(), "is no valid YAML"),
+        (String::new(), "is empty; it should hold an Experiment"),
+        ("apiVersion: v1\nkind: Pod\n".into(), "takes one Experiment"),
+        (good.replace("maxTrials: 6", "maxTrials: 0"), "should be greater than or equal to 1"),
+        (good.replace("limits:", "limit:"), "unknown field \"spec.limit\""),
+        (good.replace("maxTrials: 6", "maxTrials: many"), "must be of type integer"),
+        (good.replace("name: Random", "name: Rando"), "Unsupported value: \"Rando\""),
+        (good.replace("primaryContainer: main", "primaryContainer: mein"), "there is no container \"mein\""),
+        (good.replace("image: none", "image: none\n              ports: [{containerPort: x}]"), ""),
+        (format!("{good}\n---\n{good}"), "holds 2 Experiments"),
+    ];
+    for (text_given, message) in table {
+        run.write(&text_given);
+        let output = run.command().output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}: {}", show(&output));
+        assert!(text(&output.stderr).contains(message), "{message}: {}", show(&output));
+        assert!(run.lines(STARTED).is_empty());
+    }
+    let mut missing = Command::new(env!("CARGO_BIN_EXE_automl"));
+    let output = missing.args(["run", "-f", "no-such-file.yaml"]).output().unwrap();
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("no-such-file.yaml cannot be read"), "{}", show(&output));
+}
+
+#[test]
+fn interrupted_and_gone_on_with() {
+    let run = Run::new("{maxTrials: 4, parallelTrials: 2}", "echo accuracy=0.5; while [ ! -e go ]; do sleep 0.05; done");
+    let child = run.spawn();
+    run.wait_for_lines(STARTED, 2);
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", show(&output));
+    assert!(text(&output.stderr).contains("the same command goes on where this one stopped"), "{}", show(&output));
+    run.nobody_is_left();
+    std::fs::write(run.folder.path().join("go"), "").unwrap();
+    let output = run.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    assert_eq!(run.lines(FINISHED).len(), 4, "{}", show(&output));
+    run.no_attempt_twice();
+}
+
+#[test]
+fn one_state_folder_serves_one_run_at_a_time() {
+    let run = Run::new(QUICK, "echo accuracy=1; while [ ! -e go ]; do sleep 0.05; done");
+    let first = run.spawn();
+    run.wait_for_lines(STARTED, 2);
+    let second = run.command().output().unwrap();
+    assert!(second.status.code().is_some_and(|code| code == 1 || code == 2), "{}", show(&second));
+    assert!(text(&second.stderr).contains("another process"), "{}", show(&second));
+    std::fs::write(run.folder.path().join("go"), "").unwrap();
+    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+/// Killed ten times in one run, at moments spread over what a run does: nothing is lost, repeated or left running.
+#[test]
+fn killed_ten_times_in_one_run() {
+    let run = Run::new("{maxTrials: 12, parallelTrials: 3}", "for e in 1 2 3 4; do echo epoch=$e accuracy=$X; sleep 0.1; done");
+    for kill in 0..10 {
+        let mut child = run.spawn();
+        std::thread::sleep(Duration::from_millis(80 + kill * 97 % 700));
+        let _ = child.kill();
+        child.wait().unwrap();
+        // Before the next run begins, or while it does: whoever was left is ended.
+    }
+    let output = run.command().args(["-o", "json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    run.nobody_is_left();
+    run.no_attempt_twice();
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(items.len(), 13);
+    for trial in &items[1..] {
+        let status = &trial["status"];
+        assert_eq!(status["objective"], trial["spec"]["assignments"]["x"], "{trial}");
+        assert_eq!(status["metrics"][0]["count"], 4, "{trial}");
+    }
+}
+
+#[test]
+fn gpus_are_slots() {
+    let run = Run::new("{maxTrials: 4, parallelTrials: 4}", "echo $CUDA_VISIBLE_DEVICES >> gpus; echo accuracy=1; sleep 0.3");
+    let good = std::fs::read_to_string(run.file()).unwrap();
+    run.write(&good.replace("image: none", "image: none\n              resources: {limits: {nvidia.com/gpu: 1}}"));
+    let output = run.command().args(["--gpus", "2"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    let used: BTreeSet<String> = run.lines("gpus").into_iter().collect();
+    assert_eq!(used, BTreeSet::from(["0".to_owned(), "1".to_owned()]));
+}
