@@ -38,11 +38,11 @@ impl Writer<'_> {
             let why = format!("the name of the object ({given}) does not match the name on the URL ({name})");
             return Err(Status::bad_request(why));
         }
+        self.refuse_undeclared(&applied)?;
         object::metadata_mut(&mut applied).insert("name".to_owned(), json!(name));
         if resource.namespaced && object::namespace(&applied).is_empty() {
             object::metadata_mut(&mut applied).insert("namespace".to_owned(), json!(self.request.info.namespace));
         }
-        self.refuse_undeclared(&applied)?;
         match super::read::find(self.state, self.request, self.resource).cloned() {
             Ok(live) => self.apply_to(&live, &applied),
             Err(missing) if !self.request.info.subresource.is_empty() => Err(missing),
@@ -179,30 +179,48 @@ fn merge(live: &mut Value, applied: &Value, shape: Shape<'_>) {
     }
 }
 
-/// Items keep the order of `applied`; those that only `live` has stay where they are between them.
+/// Items that both have keep the order of `applied`; those that only `live` has stay in front of what follows them.
 fn merge_lists(live: &mut Vec<Value>, applied: &[Value], shape: Shape<'_>) {
-    let mut left: Vec<(Option<String>, Value)> = live.drain(..).map(|item| (shape.element(&item), item)).collect();
-    let wanted: Vec<Option<String>> = applied.iter().map(|item| shape.element(item)).collect();
-    for (item, element) in applied.iter().zip(&wanted) {
-        match left.iter().position(|(found, _)| found == element) {
-            Some(at) => {
-                let before: Vec<_> = left.drain(..=at).collect();
-                for (found, mut old) in before {
-                    if found == *element {
-                        merge(&mut old, item, shape.items());
-                        live.push(old);
-                    } else if wanted.contains(&found) {
-                        // A later applied item meets it; it must not be lost meanwhile.
-                        left.push((found, old));
-                    } else {
-                        live.push(old);
-                    }
-                }
+    let left: Vec<(Option<String>, Value)> = live.drain(..).map(|item| (shape.element(&item), item)).collect();
+    let right: Vec<(Option<String>, &Value)> = applied.iter().map(|item| (shape.element(item), item)).collect();
+    let find = |element: &Option<String>| left.iter().find(|(found, _)| found == element).map(|(_, item)| item);
+    let wanted = |element: &Option<String>| right.iter().any(|(found, _)| found == element);
+    let mut shared = right.iter().map(|(element, _)| element).filter(|element| find(element).is_some());
+    let mut next_shared = shared.next();
+    let (mut at_left, mut at_right) = (left.iter().peekable(), right.iter().peekable());
+    loop {
+        match (at_left.peek(), at_right.peek()) {
+            (Some((element, item)), _) if !wanted(element) => {
+                live.push(item.clone());
+                at_left.next();
             }
-            None => live.push(item.clone()),
+            // A shared item out of turn: it comes where `applied` has it.
+            (Some((element, _)), Some((other, _))) if element != other && next_shared != Some(element) => {
+                at_left.next();
+            }
+            (_, Some((element, item))) => {
+                match find(element) {
+                    Some(old) => {
+                        let mut merged = old.clone();
+                        merge(&mut merged, item, shape.items());
+                        live.push(merged);
+                    }
+                    None => live.push((*item).clone()),
+                }
+                if at_left.peek().is_some_and(|(found, _)| found == element) {
+                    at_left.next();
+                }
+                if next_shared == Some(element) {
+                    next_shared = shared.next();
+                }
+                at_right.next();
+            }
+            (Some(_), None) => {
+                at_left.next();
+            }
+            (None, None) => return,
         }
     }
-    live.extend(left.into_iter().map(|(_, item)| item));
 }
 
 /// Removes what the last apply owned and nobody owns any more.
@@ -251,9 +269,10 @@ mod tests {
         let list = |names: &[&str]| -> Vec<Value> { names.iter().map(|name| json!({"name": name})).collect() };
         let table: &[(&[&str], &[&str], &[&str])] = &[
             (&["a", "b"], &["b"], &["a", "b"]),
-            (&["a", "b"], &["c"], &["c", "a", "b"]),
+            (&["a", "b"], &["c"], &["a", "b", "c"]),
             (&["a", "b"], &["b", "a"], &["b", "a"]),
-            (&["x", "a", "y", "b", "z"], &["b", "a"], &["x", "y", "b", "z", "a"]),
+            (&["a", "b", "c"], &["x", "c"], &["a", "b", "x", "c"]),
+            (&["x", "a", "y", "b", "z"], &["a", "b"], &["x", "a", "y", "b", "z"]),
             (&[], &["a"], &["a"]),
             (&["a"], &[], &["a"]),
         ];
@@ -261,14 +280,7 @@ mod tests {
             let mut merged = list(live);
             merge_lists(&mut merged, &list(applied), shape);
             let names: Vec<&str> = merged.iter().filter_map(|item| item["name"].as_str()).collect();
-            let mut sorted = names.clone();
-            sorted.sort_unstable();
-            let mut all: Vec<&str> = live.iter().chain(*applied).copied().collect();
-            all.sort_unstable();
-            all.dedup();
-            assert_eq!(sorted, all, "nothing is lost or doubled");
-            let order: Vec<&str> = names.iter().copied().filter(|name| applied.contains(name)).collect();
-            assert_eq!(order, applied.to_vec(), "applied order of {expected:?}");
+            assert_eq!(names, expected.to_vec());
         }
     }
 }

@@ -88,8 +88,7 @@ impl DeleteOptions {
 
     fn check(&self, writer: &Writer<'_>, object: &Object) -> Result<(), Status> {
         let resource = writer.resource;
-        let conflict =
-            |why: &str| Status::conflict(&resource.plural, &resource.group, object::name(&object.value), why);
+        let conflict = |why: &str| Status::conflict(&resource.kind, &resource.group, object::name(&object.value), why);
         if let Some(uid) = self.uid.as_deref().filter(|&uid| uid != object.uid()) {
             return Err(conflict(&format!(
                 "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",

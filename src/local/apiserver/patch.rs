@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     object::{self, Object},
     read,
-    status::{FieldError, Status},
+    status::Status,
     strategic,
     write::{Writer, Written},
 };
@@ -56,12 +56,8 @@ impl Writer<'_> {
         if self.request.content_type == "application/json-patch+json" {
             let patch: json_patch::Patch = serde_json::from_slice(body)
                 .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-            json_patch::patch(&mut object, &patch).map_err(|error| {
-                Status::new(
-                    422,
-                    "Invalid",
-                    format!("the server rejected our request due to an error in our request: {error}"),
-                )
+            json_patch::patch(&mut object, &patch).map_err(|_| {
+                Status::new(422, "Invalid", "the server rejected our request due to an error in our request")
             })?;
             return Ok(object);
         }
@@ -81,10 +77,10 @@ impl Writer<'_> {
     /// A patch may name the kind and the object, but not another one.
     fn check_identity_kept(&self, new: &Value) -> Result<(), Status> {
         self.check_identity(new)?;
-        let name = object::name(new);
-        if name != self.request.info.name {
-            let error = FieldError::invalid("metadata.name", Value::from(name), "field is immutable");
-            return Err(self.invalid(&self.request.info.name, &[error]));
+        let (name, wanted) = (object::name(new), &self.request.info.name);
+        if name != wanted {
+            let why = format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
+            return Err(Status::bad_request(why));
         }
         Ok(())
     }

@@ -11,9 +11,10 @@ use super::{
     status::{FieldError, FieldErrorKind},
 };
 
-/// Everything that is wrong with an object. `old` is the object that it replaces.
-pub(super) fn errors(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut checker = Checker { errors: Vec::new() };
+/// Everything that is wrong with an object, after the `errors` that are already known. `old` is the object that it
+/// replaces.
+pub(super) fn errors(schema: &Schema, object: &Value, old: Option<&Value>, errors: Vec<FieldError>) -> Vec<FieldError> {
+    let mut checker = Checker { errors };
     checker.check(schema, object, old, "");
     embedded(schema, object, "", &mut checker.errors);
     let old_was_fine = old.is_none_or(|old| {
@@ -55,7 +56,8 @@ impl Checker {
         if old == Some(value) {
             return;
         }
-        if !self.check_type(schema, value, path) || value.is_null() {
+        self.check_type(schema, value, path);
+        if value.is_null() {
             self.check_enum(schema, value, path);
             return;
         }
@@ -72,41 +74,28 @@ impl Checker {
         }
     }
 
-    fn check_type(&mut self, schema: &Schema, value: &Value, path: &str) -> bool {
-        if schema.int_or_string {
-            let fits = value.is_i64() || value.is_u64() || value.is_string() || (value.is_null() && schema.nullable);
-            if !fits {
-                let found = type_name(value);
-                let detail = format!("{path} in body must be of type integer,string: {found:?}");
-                self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
+    fn check_type(&mut self, schema: &Schema, value: &Value, path: &str) {
+        let (fits, wanted) = match schema.kind {
+            _ if schema.int_or_string => {
+                let fits =
+                    value.is_i64() || value.is_u64() || value.is_string() || (value.is_null() && schema.nullable);
+                (fits, "integer,string")
             }
-            return fits;
-        }
-        let Some(kind) = schema.kind else { return true };
-        let fits = match value {
-            Value::Null => schema.nullable,
-            Value::Bool(_) => kind == Type::Boolean,
-            Value::String(_) => kind == Type::String,
-            Value::Array(_) => kind == Type::Array,
-            Value::Object(_) => kind == Type::Object,
-            Value::Number(number) => {
-                let whole = number.as_f64().is_some_and(|number| number.fract() == 0.0);
-                kind == Type::Number || (kind == Type::Integer && whole)
-            }
+            None => return,
+            Some(kind) => (has_type(value, kind) || (value.is_null() && schema.nullable), kind.name()),
         };
         if !fits {
-            self.refuse_type(schema, kind, value, path);
+            self.refuse_type(schema, wanted, value, path);
         }
-        fits
     }
 
-    fn refuse_type(&mut self, schema: &Schema, kind: Type, value: &Value, path: &str) {
-        let fraction = kind == Type::Integer && value.is_number();
+    fn refuse_type(&mut self, schema: &Schema, wanted: &str, value: &Value, path: &str) {
+        let fraction = schema.kind == Some(Type::Integer) && value.is_number();
         // kube-apiserver speaks of a fraction in Go's words where the field has a format, and says it twice.
         let (wanted, found, format) = match (fraction, schema.format.as_str()) {
             (true, "") => ("integer", "number", Some("(default format)".to_owned())),
             (true, format) => (format, "float64", Some(format!("with format {format}"))),
-            (false, _) => (kind.name(), type_name(value), None),
+            (false, _) => (wanted, type_name(value), None),
         };
         let detail = format!("{path} in body must be of type {wanted}: {found:?}");
         self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
@@ -147,11 +136,12 @@ impl Checker {
 
     fn check_number(&mut self, schema: &Schema, value: &Value, path: &str) {
         let number = value.as_f64().unwrap_or_default();
-        if schema.kind == Some(Type::Integer)
-            && schema.format == "int32"
-            && !(-2_147_483_648.0..=2_147_483_647.0).contains(&number)
-        {
-            let detail = format!("Checked value must be of type integer with format int32 in {path}");
+        if schema.kind == Some(Type::Integer) && !fits_integer(number, &schema.format) {
+            let format = match schema.format.as_str() {
+                known @ ("int32" | "int64") => format!("with format {known}"),
+                _ => "(default format)".to_owned(),
+            };
+            let detail = format!("Checked value must be of type integer {format} in {path}");
             self.errors.push(FieldError::invalid("<nil>", json!(""), detail));
         }
         if let Some(factor) = schema.multiple_of
@@ -271,6 +261,29 @@ impl Checker {
             self.errors.push(FieldError::invalid(path, json!(""), detail));
         }
     }
+}
+
+fn has_type(value: &Value, kind: Type) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(_) => kind == Type::Boolean,
+        Value::String(_) => kind == Type::String,
+        Value::Array(_) => kind == Type::Array,
+        Value::Object(_) => kind == Type::Object,
+        Value::Number(number) => {
+            let whole = number.as_f64().is_some_and(|number| number.fract() == 0.0);
+            kind == Type::Number || (kind == Type::Integer && whole)
+        }
+    }
+}
+
+fn fits_integer(number: f64, format: &str) -> bool {
+    #[allow(clippy::cast_precision_loss)]
+    let (least, most) = match format {
+        "int32" => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        _ => (i64::MIN as f64, i64::MAX as f64),
+    };
+    number.fract() == 0.0 && (least..=most).contains(&number)
 }
 
 /// The name that kube-apiserver has for the type of a value.

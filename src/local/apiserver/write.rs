@@ -9,6 +9,7 @@ use super::{
     Inner, Outcome, builtin,
     clock::rfc3339,
     coerce, custom,
+    fault::Verb,
     fieldset::FieldSet,
     managed, names,
     object::{self, Object},
@@ -136,7 +137,8 @@ impl Writer<'_> {
         let old = read::find(self.state, self.request, self.resource)?.clone();
         if object::meta_text(&new, "resourceVersion").is_empty() && !self.resource.unconditional_update {
             let error = FieldError::invalid("metadata.resourceVersion", json!(0), "must be specified for an update");
-            return Err(self.invalid(&self.request.info.name, &[error]));
+            // The one refusal that names the resource where the others name the kind.
+            return Err(Status::invalid(&self.resource.plural, &self.resource.group, name, &[error]));
         }
         self.replace(&old, new, None)
     }
@@ -212,7 +214,13 @@ impl Writer<'_> {
         let name = object::name(&old.value);
         let (old_uid, new_uid) = (old.uid(), object::uid(new));
         if !new_uid.is_empty() && new_uid != old_uid {
-            let why = format!("Precondition failed: UID in precondition: {new_uid}, UID in object meta: {old_uid}");
+            let group = if resource.custom.is_some() { format!("{}/", resource.group) } else { String::new() };
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{}/{name}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: UID in precondition: {new_uid}, UID in object meta: {old_uid}",
+                resource.plural,
+                object::namespace(&old.value)
+            );
             return Err(Status::conflict(&resource.plural, &resource.group, name, &why));
         }
         let version = object::meta_text(new, "resourceVersion");
@@ -269,9 +277,9 @@ impl Writer<'_> {
         if given.is_empty() {
             object::metadata_mut(object).insert("namespace".to_owned(), json!(wanted));
         } else if given != wanted {
-            return Err(Status::bad_request(format!(
-                "the namespace of the provided object does not match the namespace sent on the request ({given} is not {wanted})"
-            )));
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
         }
         Ok(())
     }
@@ -323,20 +331,18 @@ impl Writer<'_> {
 
     /// Prunes, defaults, and refuses or reports unknown fields.
     fn decode(&mut self, object: &mut Value) -> Result<(), Status> {
+        let strict = self.request.options.text("fieldValidation") == "Strict";
+        let given = if strict { object.clone() } else { Value::Null };
         let unknown = match &self.resource.custom {
             Some(custom) => coerce::prune(object, &custom.schema),
-            None => typed::decode(self.resource, object)?,
+            None => typed::decode(self.resource, object).map_err(|why| self.undecodable(object, &why))?,
         };
         if !unknown.is_empty() {
             let sentences: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
             match self.request.options.text("fieldValidation") {
                 "Strict" => {
-                    let kind = &self.resource.kind;
-                    return Err(Status::bad_request(format!(
-                        "{kind} in version {:?} cannot be handled as a {kind}: strict decoding error: {}",
-                        self.resource.version,
-                        sentences.join(", ")
-                    )));
+                    let why = format!("strict decoding error: {}", sentences.join(", "));
+                    return Err(self.undecodable(&given, &why));
                 }
                 "Ignore" => {}
                 _ => self.warnings.extend(sentences),
@@ -348,10 +354,21 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// The refusal of an object that is not of its kind: a patch is told apart from a whole object.
+    fn undecodable(&self, object: &Value, why: &str) -> Status {
+        if self.request.info.verb == Verb::Patch {
+            let error = FieldError::invalid("patch", Value::String(object.to_string()), why);
+            return Status::invalid("", "", "", &[error]);
+        }
+        let kind = &self.resource.kind;
+        let version = &self.resource.version;
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    }
+
     fn validate(&self, object: &Value, old: Option<&Value>) -> Result<(), Status> {
         let mut errors = names::metadata_errors(self.resource, object);
         match &self.resource.custom {
-            Some(custom) => errors.extend(validate::errors(&custom.schema, object, old)),
+            Some(custom) => errors = validate::errors(&custom.schema, object, old, errors),
             None => errors.extend(builtin::errors(self.resource, object, old)),
         }
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(object::name(object), &errors)) }

@@ -1,0 +1,151 @@
+//! list: selectors, pages, versions.
+
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, ListParams, PostParams},
+};
+use serde_json::json;
+
+use super::{Behaviour, made, object, objects, sentence, widget, widgets};
+use crate::behaviours;
+
+pub fn list() -> Vec<Behaviour> {
+    behaviours! {
+        Nothing: "label selectors choose by equality and by set",
+            "concepts/overview/working-with-objects/labels/#label-selectors", labels;
+        Nothing: "a field selector chooses by name",
+            "concepts/overview/working-with-objects/field-selectors/", by_name;
+        Nothing: "a field that a kind does not offer is refused",
+            "concepts/overview/working-with-objects/field-selectors/#supported-fields", unknown_field;
+        Nothing: "pods are chosen by node and phase",
+            "concepts/overview/working-with-objects/field-selectors/", pods_by_field;
+        Nothing: "pages show one moment, whatever changes meanwhile",
+            "reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks", pages;
+        Nothing: "a list carries the version that a watch goes on from",
+            "reference/using-api/api-concepts/#efficient-detection-of-changes", list_version;
+        Nothing: "any version will do with resourceVersion 0",
+            "reference/using-api/api-concepts/#resource-versions", any_version;
+        Nothing: "a version of the future is waited for in vain",
+            "reference/using-api/api-concepts/#unavailable-resource-versions", future_version;
+        Nothing: "deletecollection deletes what the selector chooses",
+            "reference/using-api/api-concepts/", delete_collection;
+    }
+}
+
+async fn names(api: &Api<DynamicObject>, params: &ListParams) -> Vec<String> {
+    api.list(params).await.unwrap().items.into_iter().map(|item| item.metadata.name.unwrap()).collect()
+}
+
+async fn labelled(api: &Api<DynamicObject>, name: &str, labels: &[(&str, &str)]) {
+    let mut widget = widget(name, json!({}));
+    widget.metadata.labels = Some(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect());
+    api.create(&PostParams::default(), &widget).await.unwrap();
+}
+
+async fn labels(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    labelled(&api, "a", &[("tier", "web"), ("env", "prod")]).await;
+    labelled(&api, "b", &[("tier", "db")]).await;
+    labelled(&api, "c", &[]).await;
+    let table: &[(&str, &[&str])] = &[
+        ("tier=web", &["a"]),
+        ("tier!=web", &["b", "c"]),
+        ("tier", &["a", "b"]),
+        ("!tier", &["c"]),
+        ("tier in (web, db)", &["a", "b"]),
+        ("tier notin (web)", &["b", "c"]),
+        ("tier=web,env=prod", &["a"]),
+        ("tier=web,env=test", &[]),
+    ];
+    for (selector, expected) in table {
+        assert_eq!(names(&api, &ListParams::default().labels(selector)).await, *expected, "{selector}");
+    }
+}
+
+async fn by_name(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    for name in ["a", "b"] {
+        made(&api, name, json!({})).await;
+    }
+    assert_eq!(names(&api, &ListParams::default().fields("metadata.name=b")).await, ["b"]);
+    assert_eq!(names(&api, &ListParams::default().fields("metadata.name!=b")).await, ["a"]);
+}
+
+async fn unknown_field(client: Client, namespace: String) {
+    let result = widgets(&client, &namespace).list(&ListParams::default().fields("spec.size=1")).await;
+    assert_eq!(sentence(result, 400, "BadRequest"), "field label not supported: spec.size");
+}
+
+async fn pods_by_field(client: Client, namespace: String) {
+    let api = objects(&client, &namespace, "", "Pod");
+    for (name, node) in [("a", Some("n1")), ("b", None)] {
+        let mut spec = json!({"containers": [{"name": "c", "image": "i"}], "automountServiceAccountToken": false});
+        if let Some(node) = node {
+            spec["nodeName"] = json!(node);
+        }
+        let pod = object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}));
+        api.create(&PostParams::default(), &pod).await.unwrap();
+    }
+    assert_eq!(names(&api, &ListParams::default().fields("spec.nodeName=n1")).await, ["a"]);
+    assert_eq!(names(&api, &ListParams::default().fields("spec.nodeName=,status.phase=Pending")).await, ["b"]);
+}
+
+async fn pages(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    for name in ["a", "b", "c", "d", "e"] {
+        made(&api, name, json!({})).await;
+    }
+    let first = api.list(&ListParams::default().limit(2)).await.unwrap();
+    assert_eq!(first.metadata.remaining_item_count, Some(3));
+    let token = first.metadata.continue_.clone().unwrap();
+    api.delete("c", &DeleteParams::default()).await.unwrap();
+    made(&api, "bb", json!({})).await;
+    let second = api.list(&ListParams::default().limit(2).continue_token(&token)).await.unwrap();
+    let third = api
+        .list(&ListParams::default().limit(2).continue_token(second.metadata.continue_.as_deref().unwrap()))
+        .await
+        .unwrap();
+    let all: Vec<_> = [&first, &second, &third]
+        .iter()
+        .flat_map(|page| &page.items)
+        .map(|item| item.metadata.name.clone().unwrap())
+        .collect();
+    assert_eq!(all, ["a", "b", "c", "d", "e"]);
+    assert_eq!(third.metadata.continue_.as_deref().unwrap_or_default(), "");
+    assert_eq!(third.metadata.resource_version, first.metadata.resource_version);
+    assert_eq!(names(&api, &ListParams::default()).await, ["a", "b", "bb", "d", "e"]);
+}
+
+async fn list_version(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let number = |text: Option<String>| text.unwrap().parse::<u64>().unwrap();
+    let before = number(api.list(&ListParams::default()).await.unwrap().metadata.resource_version);
+    let created = number(made(&api, "a", json!({})).await.metadata.resource_version);
+    let after = number(api.list(&ListParams::default()).await.unwrap().metadata.resource_version);
+    assert!(before < created && created <= after, "{before} {created} {after}");
+}
+
+async fn any_version(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    made(&api, "a", json!({})).await;
+    super::eventually("the cache has it", || async { names(&api, &ListParams::default().at("0")).await == ["a"] })
+        .await;
+}
+
+async fn future_version(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let result = api.list(&ListParams::default().at("999999999999")).await;
+    let message = sentence(result, 504, "Timeout");
+    assert!(message.contains("Too large resource version: 999999999999, current: "), "{message}");
+}
+
+async fn delete_collection(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    labelled(&api, "a", &[("x", "1")]).await;
+    labelled(&api, "b", &[("x", "2")]).await;
+    let chosen = ListParams::default().labels("x=1");
+    let gone = api.delete_collection(&DeleteParams::default(), &chosen).await.unwrap();
+    let gone = gone.left().expect("the deleted objects");
+    assert_eq!(gone.items.len(), 1);
+    assert_eq!(names(&api, &ListParams::default()).await, ["b"]);
+}

@@ -1,0 +1,215 @@
+//! What the schema of a custom kind does: refusals, defaults, pruning, rules in CEL.
+
+use kube::{
+    Client,
+    api::{Patch, PatchParams, PostParams, ValidationDirective},
+};
+use serde_json::{Value, json};
+
+use super::{Behaviour, made, object, sentence, widget, widgets};
+use crate::behaviours;
+
+pub fn list() -> Vec<Behaviour> {
+    behaviours! {
+        Nothing: "each refusal names the field, the value and the rule",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", refusals;
+        Nothing: "several refusals come together",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", together;
+        Nothing: "a required field is required",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", required;
+        Nothing: "rules are not checked on what the schema refuses",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules", rules_wait;
+        Nothing: "defaults fill in, in items of lists, too",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting", defaults;
+        Nothing: "nulls where none may be are dropped or replaced",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting-and-nullable", nulls;
+        Nothing: "unknown fields are dropped, but not where all are preserved",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning", pruning;
+        Nothing: "strict validation refuses unknown fields by name",
+            "reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields", strict;
+        Nothing: "a map list holds no key twice, a set no value",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema", twice;
+        Nothing: "a rule's messageExpression and fieldPath make the sentence",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#the-messageexpression-field", expression;
+        Nothing: "a transition rule compares with the old value",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#transition-rules", transition;
+        Nothing: "the rules of the spec hold on a patch, too",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules", rule_on_patch;
+        Nothing: "a whole number may stand where a number is wanted, and as 1.0 where an integer is",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", numbers;
+    }
+}
+
+async fn refusal(client: &Client, namespace: &str, spec: Value) -> String {
+    let result = widgets(client, namespace).create(&PostParams::default(), &widget("a", spec)).await;
+    let message = sentence(result, 422, "Invalid");
+    message.strip_prefix("Widget.behaviours.test \"a\" is invalid: ").expect(&message).to_owned()
+}
+
+const UNCHECKED: &str = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+
+async fn refusals(client: Client, namespace: String) {
+    let table = [
+        (
+            json!({"size": -1}),
+            "spec.size: Invalid value: -1: spec.size in body should be greater than or equal to 0",
+            false,
+        ),
+        (
+            json!({"size": 101}),
+            "spec.size: Invalid value: 101: spec.size in body should be less than or equal to 100",
+            false,
+        ),
+        (
+            json!({"size": "x"}),
+            "spec.size: Invalid value: \"string\": spec.size in body must be of type integer: \"string\"",
+            true,
+        ),
+        (
+            json!({"size": 1.5}),
+            "spec.size: Invalid value: \"number\": spec.size in body must be of type integer: \"number\", <nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.size",
+            true,
+        ),
+        (
+            json!({"color": "blue"}),
+            "spec.color: Unsupported value: \"blue\": supported values: \"red\", \"green\"",
+            true,
+        ),
+        (json!({"title": "abcdefghijk"}), "spec.title: Too long: may not be more than 10 bytes", true),
+        (
+            json!({"title": "ABC"}),
+            "spec.title: Invalid value: \"ABC\": spec.title in body should match '^[a-z]*$'",
+            false,
+        ),
+        (
+            json!({"parts": [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "d"}]}),
+            "spec.parts: Too many: 4: must have at most 3 items",
+            true,
+        ),
+        (json!({"parts": [{"name": "a"}, {"count": 2}]}), "spec.parts[1].name: Required value", true),
+        (
+            json!({"parts": {"name": "a"}}),
+            "spec.parts: Invalid value: \"object\": spec.parts in body must be of type array: \"object\"",
+            true,
+        ),
+        (
+            json!({"notes": {"k": 1}}),
+            "spec.notes.k: Invalid value: \"integer\": spec.notes.k in body must be of type string: \"integer\"",
+            true,
+        ),
+        (
+            json!({"tags": [true]}),
+            "spec.tags[0]: Invalid value: \"boolean\": spec.tags[0] in body must be of type string: \"boolean\"",
+            true,
+        ),
+    ];
+    for (spec, expected, blocking) in table {
+        let expected = if blocking { format!("[{expected}, {UNCHECKED}]") } else { expected.to_owned() };
+        assert_eq!(refusal(&client, &namespace, spec.clone()).await, expected, "{spec}");
+    }
+}
+
+async fn together(client: Client, namespace: String) {
+    let message = refusal(&client, &namespace, json!({"size": -1, "title": "A"})).await;
+    assert!(message.starts_with('[') && message.ends_with(']'), "{message}");
+    for part in [
+        "spec.size: Invalid value: -1: spec.size in body should be greater than or equal to 0",
+        "spec.title: Invalid value: \"A\": spec.title in body should match '^[a-z]*$'",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+async fn required(client: Client, namespace: String) {
+    let bare = object(json!({"apiVersion": "behaviours.test/v1", "kind": "Widget", "metadata": {"name": "a"}}));
+    let result = widgets(&client, &namespace).create(&PostParams::default(), &bare).await;
+    let message = sentence(result, 422, "Invalid");
+    assert_eq!(message, format!("Widget.behaviours.test \"a\" is invalid: [spec: Required value, {UNCHECKED}]"));
+}
+
+async fn rules_wait(client: Client, namespace: String) {
+    let message = refusal(&client, &namespace, json!({"color": "blue", "min": 5, "max": 1})).await;
+    assert!(message.contains(UNCHECKED), "{message}");
+    assert!(!message.contains("is above max"), "{message}");
+}
+
+async fn defaults(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let created = made(&api, "a", json!({"parts": [{"name": "x"}, {"name": "y", "count": 4}]})).await;
+    let parts = json!([{"name": "x", "count": 1}, {"name": "y", "count": 4}]);
+    assert_eq!(created.data["spec"], json!({"size": 3, "parts": parts}));
+}
+
+async fn nulls(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let created = made(&api, "a", json!({"size": null, "color": null, "raw": {"kept": null}})).await;
+    assert_eq!(created.data["spec"], json!({"size": 3, "raw": {"kept": null}}));
+}
+
+async fn pruning(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let spec = json!({"size": 1, "wheels": 4, "parts": [{"name": "x", "count": 1, "colour": "red"}], "raw": {"any": {"thing": 1}}});
+    let created = made(&api, "a", spec).await;
+    let kept = json!({"size": 1, "parts": [{"name": "x", "count": 1}], "raw": {"any": {"thing": 1}}});
+    assert_eq!(created.data["spec"], kept);
+}
+
+async fn strict(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let path = format!("{}?fieldValidation=Strict", super::widgets_path(&namespace));
+    let mut body =
+        serde_json::to_value(widget("a", json!({"wheels": 4, "parts": [{"name": "x", "colour": "red"}]}))).unwrap();
+    body["metadata"]["nick"] = json!("n");
+    let result = super::request::<Value>(&client, "POST", &path, &[], Some(&body)).await;
+    assert_eq!(
+        sentence(result, 400, "BadRequest"),
+        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"metadata.nick\", \
+         unknown field \"spec.parts[0].colour\", unknown field \"spec.wheels\""
+    );
+    made(&api, "a", json!({})).await;
+    let params = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::default() };
+    let result = api.patch("a", &params, &Patch::Merge(json!({"spec": {"wheels": 4}}))).await;
+    let message = sentence(result, 422, "Invalid");
+    assert!(message.starts_with(" \"\" is invalid: patch: Invalid value: \"{"), "{message}");
+    assert!(message.ends_with("}\": strict decoding error: unknown field \"spec.wheels\""), "{message}");
+}
+
+async fn twice(client: Client, namespace: String) {
+    let found = refusal(&client, &namespace, json!({"parts": [{"name": "x"}, {"name": "x"}]})).await;
+    assert_eq!(found, "spec.parts[1]: Duplicate value: {\"name\":\"x\"}");
+    let found = refusal(&client, &namespace, json!({"tags": ["x", "y", "x"]})).await;
+    assert_eq!(found, "spec.tags[2]: Duplicate value: \"x\"");
+}
+
+async fn expression(client: Client, namespace: String) {
+    let found = refusal(&client, &namespace, json!({"min": 5, "max": 1})).await;
+    assert_eq!(found, "spec.min: Invalid value: min is above max");
+}
+
+async fn transition(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    made(&api, "a", json!({"fixed": "once"})).await;
+    let patch = |text: &str| Patch::Merge(json!({"spec": {"fixed": text, "size": 4}}));
+    api.patch("a", &PatchParams::default(), &patch("once")).await.unwrap();
+    assert_eq!(
+        sentence(api.patch("a", &PatchParams::default(), &patch("twice")).await, 422, "Invalid"),
+        "Widget.behaviours.test \"a\" is invalid: spec.fixed: Invalid value: \"twice\": fixed is immutable"
+    );
+}
+
+async fn rule_on_patch(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    made(&api, "a", json!({"color": "red", "min": 1, "max": 5})).await;
+    let result = api.patch("a", &PatchParams::default(), &Patch::Merge(json!({"spec": {"max": 0}}))).await;
+    assert_eq!(
+        sentence(result, 422, "Invalid"),
+        "Widget.behaviours.test \"a\" is invalid: spec.min: Invalid value: a coloured min is above max"
+    );
+}
+
+async fn numbers(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let created = made(&api, "a", json!({"ratio": 1, "size": 2.0})).await;
+    assert_eq!(created.data["spec"]["ratio"].as_f64(), Some(1.0));
+    assert_eq!(created.data["spec"]["size"].as_f64(), Some(2.0));
+}
