@@ -91,18 +91,14 @@ impl Checker {
 
     fn refuse_type(&mut self, schema: &Schema, wanted: &str, value: &Value, path: &str) {
         let fraction = schema.kind == Some(Type::Integer) && value.is_number();
-        // kube-apiserver speaks of a fraction in Go's words where the field has a format, and says it twice.
-        let (wanted, found, format) = match (fraction, schema.format.as_str()) {
-            (true, "") => ("integer", "number", Some("(default format)".to_owned())),
-            (true, format) => (format, "float64", Some(format!("with format {format}"))),
-            (false, _) => (wanted, type_name(value), None),
+        // kube-apiserver speaks of a fraction in Go's words where the field has a format.
+        let (wanted, found) = match (fraction, schema.format.as_str()) {
+            (true, "") => ("integer", "number"),
+            (true, format) => (format, "float64"),
+            (false, _) => (wanted, type_name(value)),
         };
         let detail = format!("{path} in body must be of type {wanted}: {found:?}");
         self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
-        if let Some(format) = format {
-            let detail = format!("Checked value must be of type integer {format} in {path}");
-            self.errors.push(FieldError::invalid("<nil>", json!(""), detail));
-        }
     }
 
     fn check_enum(&mut self, schema: &Schema, value: &Value, path: &str) {
