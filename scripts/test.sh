@@ -19,4 +19,5 @@ else
   exit 1
 fi
 
-exec cargo test --locked "$@"
+# All that fails is shown, not only what fails first.
+exec cargo test --locked --no-fail-fast "$@"

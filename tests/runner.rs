@@ -207,7 +207,8 @@ async fn a_pod_without_a_job_runs_too() {
     bench.create("pods", json!({"metadata": {"name": "bare"}, "spec": spec})).await;
     bench.until("pods", "bare", |pod| pod["status"]["phase"] == "Succeeded").await;
     assert_eq!(bench.log("bare"), "hello\n");
-    let probed = json!({"name": "main", "command": ["true"], "livenessProbe": {"exec": {"command": ["true"]}}});
+    let mut probed = json!({"name": "main", "image": "any", "command": ["true"]});
+    probed["livenessProbe"] = json!({"exec": {"command": ["true"]}});
     bench.create("pods", json!({"metadata": {"name": "probed"}, "spec": {"containers": [probed]}})).await;
     let pod = bench.until("pods", "probed", |pod| pod["status"]["phase"] == "Failed").await;
     assert_eq!(pod["status"]["reason"], "NotSupportedLocally");
