@@ -63,6 +63,7 @@ use std::collections::BTreeMap;
 pub struct ExperimentSpec {
     /// What is optimised.
     #[schemars(length(min = 1, max = 1))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub objectives: Vec<Objective>,
     /// Other metrics to keep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -68,15 +68,15 @@ async fn admit(server: &ApiServer, object: &Value) -> Result<Value, String> {
     })
 }
 
-/// The message as kubectl shows it: one problem a line.
+/// The message as kubectl shows it: one problem a line when there are several.
 fn sentences(status: &kube::core::Status) -> String {
-    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
-    match (causes, status.details.as_ref()) {
-        ([_, ..], Some(details)) => {
-            let lines = causes.iter().map(|cause| format!("\n* {}: {}", cause.field, cause.message));
-            format!("The {} {:?} is invalid: {}", details.kind, details.name, lines.collect::<String>())
-        }
-        _ => status.message.clone(),
+    let Some(details) = &status.details else { return status.message.clone() };
+    let lines: Vec<String> = details.causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    let invalid = format!("The {} {:?} is invalid: ", details.kind, details.name);
+    match lines.as_slice() {
+        [] => status.message.clone(),
+        [line] => invalid + line,
+        lines => invalid + "\n* " + &lines.join("\n* "),
     }
 }
 
