@@ -1,0 +1,88 @@
+//! Every example runs: `automl run` on the file as it lies there, with its own program on its own data.
+//!
+//! With CI set the examples run whole; otherwise with fewer trials, so that a plain test run stays short.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The `List` that `automl run -o json` prints, and how many trials of how many epochs it was to have.
+fn digits() -> (Value, usize, usize) {
+    let example = Path::new(ROOT).join("examples/digits");
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::env::var_os("CI").is_some();
+    let text = std::fs::read_to_string(example.join("experiment.yaml")).unwrap();
+    let (text, trials, epochs) = match whole {
+        true => (text, 30, 40),
+        false => {
+            (text.replace("maxTrials: 30", "maxTrials: 14").replace("train.py]", "train.py, --epochs=12]"), 14, 12)
+        }
+    };
+    // Trials run in the folder of the file, so a changed one lies where its program is.
+    let mut run = Command::new(env!("CARGO_BIN_EXE_automl"))
+        .args(["run", "-f", "-", "-o", "json", "--state-dir"])
+        .arg(folder.path().join("state"))
+        .current_dir(&example)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut run.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    (serde_json::from_slice(&output.stdout).unwrap(), trials, epochs)
+}
+
+#[test]
+fn digits_ends_with_good_parameters() {
+    let (list, wanted, epochs) = digits();
+    let items = list["items"].as_array().unwrap();
+    let (experiment, trials) = (&items[0], &items[1..]);
+    assert_eq!(trials.len(), wanted);
+    let mut spans = Vec::new();
+    for trial in trials {
+        let (assignments, status) = (&trial["spec"]["assignments"], &trial["status"]);
+        assert!(status["objective"].is_f64(), "{trial}");
+        for metric in ["accuracy", "loss"] {
+            let summaries = status["metrics"].as_array().unwrap();
+            let summary = summaries.iter().find(|summary| summary["name"] == metric).unwrap();
+            let steps: Vec<u64> = summary["curve"]["points"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|point| point["step"].as_u64().unwrap())
+                .collect();
+            assert_eq!(steps, (1..=epochs as u64).collect::<Vec<_>>(), "each epoch's line was read: {trial}");
+        }
+        let number = |name: &str| assignments[name].as_f64().unwrap();
+        assert!(number("layers") * number("width") <= 256.0, "the constraint holds: {assignments}");
+        assert!((1e-4..=0.1).contains(&number("lr")), "{assignments}");
+        assert_eq!(assignments["momentum"].is_number(), assignments["optimizer"] == "sgd", "{assignments}");
+        let time = |field: &str| status[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        spans.push((time("startTime"), time("completionTime")));
+    }
+    for (start, _) in &spans {
+        // Times are whole seconds for Jobs, so one that ended in this very second may still be counted.
+        let running = spans.iter().filter(|(from, to)| from <= start && start.duration_until(*to).as_secs() >= 1);
+        assert!(running.count() <= 2, "two at a time: {spans:?}");
+    }
+    let status = &experiment["status"];
+    assert_eq!(status["trials"]["succeeded"].as_u64(), Some(wanted as u64), "{status}");
+    let best = status["best"]["value"].as_f64().unwrap();
+    let highest = trials.iter().map(|trial| trial["status"]["objective"].as_f64().unwrap()).fold(f64::MIN, f64::max);
+    assert_eq!(best, highest);
+    assert!(best > 0.95, "a good network was found: {status}");
+}
+
+/// Whoever adds an example adds its test here.
+#[test]
+fn every_example_has_a_test() {
+    let folders = std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
+    let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["digits"]);
+}
