@@ -13,6 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Name of the Lease.
 const LEASE: &str = "automl-operator";
 
+const USER_AGENT: &str = concat!("automl-operator/", env!("CARGO_PKG_VERSION"));
+
 /// Runs until told to stop, or until another replica has taken over.
 pub async fn operator(arguments: OperatorArguments) -> Outcome {
     let mut config = kube::Config::infer()
@@ -20,6 +22,13 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         .map_err(|error| Failure::usage(format!("there is no cluster to work with: {error}; set KUBECONFIG")))?;
     // The default layer repeats POST; what may be repeated is known where the call is made.
     config.default_retry = false;
+    // By this name the API server's audit log knows us.
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+    // From here on, so that whoever can reach the port can also end this process in order.
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt()).map_err(Failure::other)?,
+        signal(SignalKind::terminate()).map_err(Failure::other)?,
+    );
     let client = kube::Client::try_from(config).map_err(Failure::other)?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
         Failure::usage(format!("{} cannot be listened on: {error}; choose another with --listen", arguments.listen))
@@ -45,10 +54,6 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
     let storing = tokio::spawn(Arc::clone(&intake).run());
     let serving = tokio::spawn(axum::serve(listener, router(Arc::clone(&intake))).into_future());
     tracing::info!(%address, "operator started");
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt()).map_err(Failure::other)?,
-        signal(SignalKind::terminate()).map_err(Failure::other)?,
-    );
     let outcome = tokio::select! {
         _ = interrupt.recv() => Ok(ExitCode::Done),
         _ = terminate.recv() => Ok(ExitCode::Done),
