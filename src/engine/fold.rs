@@ -18,6 +18,9 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[String]>) 
     let mut status = status.clone();
     let mut progress = status.reports.take().unwrap_or_default();
     for batch in batches {
+        if batch.session > progress.session && !progress.session.is_empty() {
+            status.metrics.iter_mut().for_each(MetricSummary::restart);
+        }
         for record in progress.news(batch) {
             match &record.body {
                 Body::Observation(observation) => observe(&mut status.metrics, observation, wanted),
@@ -115,6 +118,40 @@ mod tests {
         let older = batch("r", vec![(9, observation("acc", 1, 9.0))]);
         assert_eq!(fold(&once, &[older], None), once, "an older session");
         assert_eq!(fold(&once, &[batch("s", Vec::new())], None), once, "no records");
+    }
+
+    #[test]
+    fn a_later_session_says_anew_what_an_earlier_one_said() {
+        let bare = |value: f64| {
+            Body::Observation(Observation { metric: "acc".into(), step: None, value, time: Timestamp::UNIX_EPOCH })
+        };
+        let died = batch("1", vec![(1, bare(0.9)), (2, bare(0.8)), (3, observation("loss", 1, 5.0))]);
+        // Another metric may be the first that the second session says anything of.
+        let begun = batch("2", vec![(1, observation("loss", 1, 4.0))]);
+        let ended = batch("2", vec![(1, observation("loss", 1, 4.0)), (2, bare(0.1)), (3, bare(0.2))]);
+        let stored =
+            fold(&fold(&TrialStatus::default(), std::slice::from_ref(&died), None), std::slice::from_ref(&begun), None);
+        assert_eq!(
+            (stored.metrics[0].count, stored.metrics[0].restarted),
+            (2, true),
+            "what was measured is kept so far"
+        );
+        for status in [
+            fold(&stored, std::slice::from_ref(&ended), None),
+            fold(&TrialStatus::default(), &[died, begun, ended], None),
+        ] {
+            let (accuracy, loss) = (&status.metrics[0], &status.metrics[1]);
+            assert_eq!((accuracy.count, accuracy.min, accuracy.max), (2, Some(0.1), Some(0.2)));
+            assert_eq!((loss.count, loss.max), (1, Some(4.0)));
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_no_later_restarts_nothing() {
+        let first = batch("1", vec![(1, observation("acc", 3, 0.9))]);
+        let again = batch("1", vec![(2, observation("acc", 1, 0.5)), (3, observation("acc", 2, 0.4))]);
+        let summary = fold(&TrialStatus::default(), &[first.clone(), again, first], None).metrics.remove(0);
+        assert_eq!((summary.count, summary.max, summary.latest), (3, Some(0.9), Some(0.4)));
     }
 
     proptest! {

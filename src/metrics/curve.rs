@@ -1,4 +1,4 @@
-//! A bounded curve: evenly thinned, first, last and extreme points exact.
+//! A bounded curve: evenly thinned, first and last point exact.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// Most points of a curve.
 pub const MAX_POINTS: usize = 256;
 
-/// Points thinned on a grid: the rest of [`MAX_POINTS`] is for the last point and the two extremes.
-const GRID_POINTS: usize = MAX_POINTS - 4;
+/// Integers that every JSON reader keeps exactly.
+const MAX_STRIDE: u64 = 1 << 53;
 
 /// One point of a curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,13 +69,13 @@ impl Point {
     }
 }
 
-/// A bounded curve. Every `stride`-th arrival is kept; when the room is used up, every other of those is dropped and the
-/// stride doubles. The last, the lowest and the highest point are kept besides. Memory is constant for any number of
-/// points.
+/// A bounded curve. Every `stride`-th arrival is kept, from the first on; when the room is used up, every other of those
+/// is dropped and the stride doubles. The last arrival is kept besides. Memory is constant for any number of points.
+/// Extremes have their place in [`super::MetricSummary`]: kept here, those of a rising metric would crowd out the rest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Curve {
-    /// In the order of arrival, which is the order of steps.
+    /// In the order of arrival.
     #[schemars(length(max = 256))]
     pub points: Vec<Point>,
     /// Every how many arrivals are kept.
@@ -93,53 +93,41 @@ fn one() -> u64 {
 impl Curve {
     /// Adds the next point.
     pub fn push(&mut self, point: Point) {
-        self.stride = self.stride.max(1);
-        // The last point was kept only for being the last, unless it lies on the grid or is an extreme.
-        if self.arrived > 0 && !self.on_grid(self.arrived - 1) && !self.last_is_extreme() {
+        self.stride = self.stride.clamp(1, MAX_STRIDE);
+        // The last point was kept only for being the last, unless it lies on the grid.
+        if self.arrived > 0 && !(self.arrived - 1).is_multiple_of(self.stride) {
             self.points.pop();
         }
         self.points.push(point);
-        self.arrived += 1;
-        if self.points.len() >= MAX_POINTS {
+        self.arrived = self.arrived.saturating_add(1);
+        if self.points.len() > MAX_POINTS {
             self.thin();
         }
     }
 
-    /// Drops the points from this step on: a program that starts again at an earlier step says them anew.
+    /// Drops the first point of this step or a later one, and all that came after it: a program that starts again there
+    /// says them anew.
     pub fn truncate(&mut self, step: u64) {
-        self.points.retain(|point| point.step < step);
-        self.arrived = self.arrived.min(self.points.len() as u64 * self.stride.max(1));
+        let Some(kept) = self.points.iter().position(|point| point.step >= step) else { return };
+        self.points.truncate(kept);
+        // What is left lies on the grid, so the last of it is taken for the last that arrived.
+        let strides = (kept as u64).saturating_sub(1).saturating_mul(self.stride.clamp(1, MAX_STRIDE));
+        self.arrived = if kept == 0 { 0 } else { strides.saturating_add(1) };
+        if kept == 0 {
+            self.stride = 1;
+        }
     }
 
-    fn on_grid(&self, arrival: u64) -> bool {
-        arrival.is_multiple_of(self.stride)
-    }
-
-    fn last_is_extreme(&self) -> bool {
-        let last = self.points.len().wrapping_sub(1);
-        let (low, high) = self.extremes();
-        low == Some(last) || high == Some(last)
-    }
-
-    fn extremes(&self) -> (Option<usize>, Option<usize>) {
-        let finite = || self.points.iter().enumerate().filter_map(|(at, point)| point.value.map(|value| (at, value)));
-        let low = finite().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at);
-        let high = finite().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map(|(at, _)| at);
-        (low, high)
-    }
-
-    /// Keeps every other point, the last and the extremes.
+    /// Keeps every other point of the grid, and the last.
     fn thin(&mut self) {
-        self.stride = self.stride.saturating_mul(2);
-        let (low, high) = self.extremes();
+        self.stride = self.stride.saturating_mul(2).min(MAX_STRIDE);
         let last = self.points.len() - 1;
         let mut at = 0;
         self.points.retain(|_| {
-            let keep = at % 2 == 0 || at == last || Some(at) == low || Some(at) == high;
+            let keep = at % 2 == 0 || at == last;
             at += 1;
             keep
         });
-        debug_assert!(self.points.len() <= GRID_POINTS);
     }
 }
 
@@ -148,32 +136,71 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn check(curve: &Curve, arrived: u64) {
+        assert!(curve.points.len() <= MAX_POINTS, "{}", curve.points.len());
+        assert_eq!((curve.arrived, curve.points[0].step, curve.points.last().unwrap().step), (arrived, 0, arrived - 1));
+        let widest = curve.points.windows(2).map(|pair| pair[1].step - pair[0].step).max().unwrap_or(0);
+        assert!(widest <= curve.stride, "a gap of {widest} at a stride of {}", curve.stride);
+        let most = (arrived / (MAX_POINTS as u64 / 2 - 1)).max(1);
+        assert!(curve.stride <= most, "a stride of {} after {arrived} points", curve.stride);
+    }
+
     #[test]
-    fn ten_million_points_stay_bounded_and_even() {
-        let mut curve = Curve::default();
-        for step in 0..2_000_000_u64 {
-            curve.push(Point::new(step, (step as f64).sin()));
+    fn millions_of_points_stay_bounded_and_even() {
+        let shapes: [fn(u64) -> f64; 4] =
+            [|step| (step as f64).sin(), |step| step as f64, |step| -(step as f64), |_| f64::NAN];
+        for shape in shapes {
+            let mut curve = Curve::default();
+            for step in 0..500_000 {
+                curve.push(Point::new(step, shape(step)));
+            }
+            check(&curve, 500_000);
+            assert!(curve.points.len() > MAX_POINTS / 3);
         }
-        assert!(curve.points.len() <= MAX_POINTS && curve.points.len() > MAX_POINTS / 3);
-        assert_eq!(curve.points[0].step, 0);
-        assert_eq!(curve.points.last().unwrap().step, 1_999_999);
-        let widest = curve.points.windows(2).map(|pair| pair[1].step - pair[0].step).max().unwrap();
-        assert!(widest <= 2 * curve.stride, "{widest} {}", curve.stride);
+    }
+
+    #[test]
+    fn a_curve_that_was_damaged_is_no_reason_to_panic() {
+        for (stride, arrived) in [(0, 0), (u64::MAX, u64::MAX), (u64::MAX, 5), (0, u64::MAX)] {
+            let mut curve = Curve { points: vec![Point::new(7, 1.0); 400], stride, arrived };
+            for step in 0..1000 {
+                curve.push(Point::new(step, 0.0));
+            }
+            curve.truncate(3);
+            assert!(curve.points.len() <= MAX_POINTS && curve.stride <= MAX_STRIDE);
+        }
     }
 
     proptest! {
         #[test]
-        fn first_last_and_extremes_are_exact(values in prop::collection::vec(-1e6_f64..1e6, 1..3000)) {
+        fn any_curve_is_even_and_bounded(values in prop::collection::vec(-1e6_f64..1e6, 1..3000), rising in any::<bool>()) {
+            let mut values = values;
+            if rising {
+                values.sort_by(f64::total_cmp);
+            }
             let mut curve = Curve::default();
             for (step, value) in values.iter().enumerate() {
                 curve.push(Point::new(step as u64, *value));
             }
-            prop_assert!(curve.points.len() <= MAX_POINTS);
-            prop_assert!(curve.points.windows(2).all(|pair| pair[0].step < pair[1].step));
-            let kept = |value: f64| curve.points.iter().any(|point| point.value == Some(value));
-            prop_assert!(kept(values[0]) && kept(*values.last().unwrap()));
-            prop_assert!(kept(values.iter().copied().fold(f64::MAX, f64::min)));
-            prop_assert!(kept(values.iter().copied().fold(f64::MIN, f64::max)));
+            check(&curve, values.len() as u64);
+        }
+
+        #[test]
+        fn a_curve_goes_on_evenly_where_it_was_cut(before in 1_u64..3000, cut in 0_u64..3000, after in 1_u64..3000) {
+            let mut curve = Curve::default();
+            for step in 0..before {
+                curve.push(Point::new(step, 0.0));
+            }
+            curve.truncate(cut);
+            let from = cut.min(before);
+            prop_assert!(curve.points.iter().all(|point| point.step < cut));
+            prop_assert!(curve.arrived <= from && from - curve.arrived < curve.stride);
+            for step in from..from + after {
+                curve.push(Point::new(step, 0.0));
+            }
+            let widest = curve.points.windows(2).map(|pair| pair[1].step - pair[0].step).max().unwrap_or(0);
+            // Where it was cut, up to a stride of what came last is missing.
+            prop_assert!(widest <= 2 * curve.stride, "{} {}", widest, curve.stride);
         }
     }
 }

@@ -23,15 +23,28 @@ pub struct MetricSummary {
     /// The lowest finite value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
+    /// Step of the lowest value; the first, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_step: Option<u64>,
     /// The highest finite value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+    /// Step of the highest value; the first, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_step: Option<u64>,
     /// How many values were NaN or infinite.
     #[serde(default)]
     pub non_finite: u64,
+    /// All values are those of a program that has been started again since, and has not yet said one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restarted: bool,
     /// The values over the steps, thinned.
     #[serde(default)]
     pub curve: Curve,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl MetricSummary {
@@ -40,35 +53,60 @@ impl MetricSummary {
         MetricSummary { name: name.into(), ..MetricSummary::default() }
     }
 
-    /// Takes the next value. A step that is not greater than the last one means that the program has started again:
-    /// what was known from that step on is replaced.
+    /// The program has been started again: its next value says from which step on the known ones are replaced.
+    pub fn restart(&mut self) {
+        self.restarted = self.count > 0;
+    }
+
+    /// Takes the next value. Within one run of the program each value counts, whatever its step: a program may print
+    /// several values an epoch, or begin a second fold. The first value of a program that was started again replaces what
+    /// was known from its step on; one without a step replaces all, since such a program begins at the beginning.
     pub fn observe(&mut self, observation: &Observation) {
-        let step = observation.step.unwrap_or_else(|| self.latest_step.map_or(1, |step| step + 1));
-        if self.latest_step.is_some_and(|latest| step <= latest) {
-            self.rewind(step);
+        if std::mem::take(&mut self.restarted) {
+            self.rewind(observation.step.unwrap_or(0));
         }
-        self.count += 1;
+        let step = observation.step.unwrap_or_else(|| self.latest_step.map_or(1, |step| step.saturating_add(1)));
+        self.count = self.count.saturating_add(1);
         self.latest_step = Some(step);
         let value = observation.value;
         if value.is_finite() {
             self.latest = Some(value);
-            self.min = Some(self.min.map_or(value, |min| min.min(value)));
-            self.max = Some(self.max.map_or(value, |max| max.max(value)));
+            self.see(step, value);
         } else {
-            self.non_finite += 1;
+            self.non_finite = self.non_finite.saturating_add(1);
         }
         self.curve.push(Point::new(step, value));
     }
 
-    /// Forgets what was seen from this step on, as far as the kept points tell.
+    fn see(&mut self, step: u64, value: f64) {
+        if self.min.is_none_or(|min| value < min) {
+            (self.min, self.min_step) = (Some(value), Some(step));
+        }
+        if self.max.is_none_or(|max| value > max) {
+            (self.max, self.max_step) = (Some(value), Some(step));
+        }
+    }
+
+    /// Forgets what was seen from this step on, as far as the kept points tell. The extremes are known exactly when they
+    /// lie before it.
     fn rewind(&mut self, step: u64) {
+        let before = |value: Option<f64>, at: Option<u64>| value.zip(at.filter(|at| *at < step));
+        let (min, max) = (before(self.min, self.min_step), before(self.max, self.max_step));
+        let was = self.curve.points.len();
         self.curve.truncate(step);
-        let finite: Vec<f64> = self.curve.points.iter().filter_map(|point| point.value).collect();
-        self.latest = finite.last().copied();
-        self.min = finite.iter().copied().reduce(f64::min);
-        self.max = finite.iter().copied().reduce(f64::max);
+        if self.curve.points.len() == was {
+            return;
+        }
+        let (name, curve) = (std::mem::take(&mut self.name), std::mem::take(&mut self.curve));
+        *self = MetricSummary { curve, ..MetricSummary::new(name) };
         self.count = self.curve.arrived;
-        self.non_finite = self.curve.points.iter().filter(|point| point.value.is_none()).count() as u64;
+        let points: Vec<(u64, Option<f64>)> = self.curve.points.iter().map(|point| (point.step, point.value)).collect();
+        self.latest_step = points.last().map(|(step, _)| *step);
+        self.latest = points.iter().rev().find_map(|(_, value)| *value);
+        self.non_finite = points.iter().filter(|(_, value)| value.is_none()).count() as u64;
+        let finite = points.into_iter().filter_map(|(step, value)| Some((step, value?)));
+        let extremes = [min, max].into_iter().flatten().map(|(value, step)| (step, value));
+        extremes.chain(finite).for_each(|(step, value)| self.see(step, value));
     }
 
     /// The value that counts; `None` when none was finite.
@@ -88,6 +126,11 @@ mod tests {
 
     fn seen(values: &[(Option<u64>, f64)]) -> MetricSummary {
         let mut summary = MetricSummary::new("m");
+        observe(&mut summary, values);
+        summary
+    }
+
+    fn observe(summary: &mut MetricSummary, values: &[(Option<u64>, f64)]) {
         for (step, value) in values {
             summary.observe(&Observation {
                 metric: "m".into(),
@@ -96,7 +139,6 @@ mod tests {
                 time: Timestamp::UNIX_EPOCH,
             });
         }
-        summary
     }
 
     #[test]
@@ -117,11 +159,59 @@ mod tests {
     }
 
     #[test]
+    fn within_one_run_every_value_counts() {
+        let several_an_epoch = seen(&[(Some(1), 0.9), (Some(1), 0.5)]);
+        assert_eq!(
+            (several_an_epoch.max, several_an_epoch.max_step, several_an_epoch.latest, several_an_epoch.count),
+            (Some(0.9), Some(1), Some(0.5), 2)
+        );
+        let second_fold = seen(&[(Some(1), 0.1), (Some(2), 0.9), (Some(1), 0.2), (Some(2), 0.3)]);
+        assert_eq!((second_fold.min, second_fold.max, second_fold.count), (Some(0.1), Some(0.9), 4));
+        assert_eq!(second_fold.curve.points.len(), 4);
+    }
+
+    #[test]
     fn a_program_that_starts_again_replaces_what_it_says_anew() {
-        let summary = seen(&[(Some(1), 0.1), (Some(2), 0.9), (Some(3), 0.3), (Some(2), 0.2)]);
-        assert_eq!((summary.max, summary.latest, summary.count), (Some(0.2), Some(0.2), 2));
-        let afresh = seen(&[(Some(1), 0.9), (Some(1), 0.1)]);
-        assert_eq!((afresh.max, afresh.count), (Some(0.1), 1));
+        let first = [(Some(1), 0.1), (Some(2), 0.9), (Some(3), 0.3)];
+        let bare = [(None, 0.1), (None, 0.9), (None, 0.3)];
+        // What the first run said, what the second says; then: lowest, highest, latest, its step, count.
+        type Values<'a> = &'a [(Option<u64>, f64)];
+        type Outcome = (Option<f64>, Option<f64>, Option<f64>, Option<u64>, u64);
+        let table: [(&str, Values, Values, Outcome); 6] = [
+            ("from a step", &first, &[(Some(2), 0.2)], (Some(0.1), Some(0.2), Some(0.2), Some(2), 2)),
+            ("from the start", &first, &[(Some(1), 0.4)], (Some(0.4), Some(0.4), Some(0.4), Some(1), 1)),
+            ("going on", &first, &[(Some(4), 0.2)], (Some(0.1), Some(0.9), Some(0.2), Some(4), 4)),
+            ("without steps", &bare, &[(None, 0.5), (None, 0.6)], (Some(0.5), Some(0.6), Some(0.6), Some(2), 2)),
+            ("steps no more", &first, &[(None, 0.5)], (Some(0.5), Some(0.5), Some(0.5), Some(1), 1)),
+            ("saying nothing", &first, &[], (Some(0.1), Some(0.9), Some(0.3), Some(3), 3)),
+        ];
+        for (what, before, after, outcome) in table {
+            let mut summary = seen(before);
+            // Any number of starts that say nothing are as one.
+            summary.restart();
+            summary.restart();
+            observe(&mut summary, after);
+            let found = (summary.min, summary.max, summary.latest, summary.latest_step, summary.count);
+            assert_eq!(found, outcome, "{what}");
+            assert_eq!(summary.restarted, after.is_empty(), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_extreme_before_the_restart_is_kept_though_its_point_is_not() {
+        let mut summary = MetricSummary::new("m");
+        let best = 1001;
+        observe(
+            &mut summary,
+            &(0..4000).map(|step| (Some(step), if step == best { 9.0 } else { 1.0 })).collect::<Vec<_>>(),
+        );
+        assert!(summary.curve.points.iter().all(|point| point.step != best), "else this shows nothing");
+        summary.restart();
+        observe(&mut summary, &[(Some(2000), 2.0)]);
+        assert_eq!((summary.max, summary.max_step), (Some(9.0), Some(best)));
+        summary.restart();
+        observe(&mut summary, &[(Some(1000), 2.0)]);
+        assert_eq!((summary.max, summary.max_step), (Some(2.0), Some(1000)));
     }
 
     #[test]
