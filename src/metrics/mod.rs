@@ -4,6 +4,7 @@
 
 mod curve;
 mod line;
+mod object;
 mod statistic;
 mod summary;
 
