@@ -71,7 +71,10 @@ pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, compiled: &Compiled) -
             message: format!("{} = {value}", compiled.objective.metric),
             objective: Some(value),
         },
-        (JobEnd::Complete, None) => missing_metric(status, compiled),
+        (JobEnd::Complete, None) => {
+            let (reason, why) = without_value(status, compiled);
+            Verdict::failed(reason, format!("the program ended well but {why}"), None)
+        }
         (JobEnd::DeadlineExceeded, Some(value)) => Verdict {
             ending: Ending::EarlyStopped,
             reason: reasons::MAX_TRIAL_DURATION_REACHED,
@@ -80,7 +83,7 @@ pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, compiled: &Compiled) -
         },
         (JobEnd::DeadlineExceeded, None) => Verdict::failed(
             reasons::MAX_TRIAL_DURATION_REACHED,
-            format!("stopped at its time limit before it reported {}", compiled.objective.metric),
+            format!("stopped at its time limit; {}", without_value(status, compiled).1),
             None,
         ),
         (JobEnd::Failed(message), value) => {
@@ -95,29 +98,23 @@ pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, com
     Verdict { ending: Ending::EarlyStopped, reason, message: format!("stopped: {why}"), objective }
 }
 
-fn missing_metric(status: &TrialStatus, compiled: &Compiled) -> Verdict {
+/// Why a trial has no objective value, as a reason and half a sentence: what was seen instead, and what to do.
+fn without_value(status: &TrialStatus, compiled: &Compiled) -> (&'static str, String) {
     let wanted = &compiled.objective.metric;
     if status.metrics.iter().any(|summary| &summary.name == wanted) {
-        let message = format!("{wanted} was NaN or infinite each time it was reported");
-        return Verdict::failed(reasons::METRIC_NOT_FINITE, message, None);
+        return (reasons::METRIC_NOT_FINITE, format!("{wanted} was NaN or infinite each time it was reported"));
     }
-    let seen: Vec<&str> = status
-        .metrics
-        .iter()
-        .map(|summary| summary.name.as_str())
-        .chain(status.other_metrics.iter().map(String::as_str))
-        .collect();
-    let message = if seen.is_empty() {
-        format!(
-            "the program ended well but printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output"
-        )
+    let others = status.other_metrics.iter().map(String::as_str);
+    let seen: Vec<&str> = status.metrics.iter().map(|summary| summary.name.as_str()).chain(others).collect();
+    let why = if seen.is_empty() {
+        format!("it printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output")
     } else {
         format!(
-            "the program ended well but never printed {wanted}; it printed {}; name one of them in spec.objectives[0].metric",
+            "it never printed {wanted}; it printed {}; name one of them in spec.objectives[0].metric",
             seen.join(", ")
         )
     };
-    Verdict::failed(reasons::METRIC_NOT_FOUND, message, None)
+    (reasons::METRIC_NOT_FOUND, why)
 }
 
 /// What the agent saw of the program's end; what the Job says where the agent saw nothing.
@@ -133,5 +130,65 @@ fn how_the_program_ended(status: &TrialStatus, job_message: &str) -> String {
     match exit.tail.trim().lines().last() {
         Some(line) => format!("{how}; its last line: {}", line.trim()),
         None => format!("{how}; it printed nothing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::compile;
+    use crate::metrics::{MetricSummary, Observation};
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    fn compiled() -> Compiled {
+        let experiment = json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "metadata": {"name": "e"},
+            "spec": {
+                "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+                "parameters": [{"name": "x", "double": {"min": 0, "max": 1}}],
+                "limits": {"maxTrials": 1},
+                "trialTemplate": {"primaryContainer": "c", "manifest": {"spec": {"template": {"spec": {
+                    "restartPolicy": "Never", "containers": [{"name": "c", "command": ["x"]}],
+                }}}}},
+            },
+        });
+        compile(&serde_json::from_value(experiment).unwrap()).map_err(|problem| problem.message).unwrap()
+    }
+
+    #[test]
+    fn a_trial_without_a_value_says_what_was_seen_instead() {
+        let compiled = compiled();
+        let status = |metric: Option<&str>, others: &[&str]| {
+            let summary = metric.map(|name| {
+                let mut summary = MetricSummary::new(name);
+                let time = Timestamp::UNIX_EPOCH;
+                summary.observe(&Observation { metric: name.into(), step: None, value: f64::NAN, time });
+                summary
+            });
+            let other_metrics = others.iter().map(|name| (*name).to_owned()).collect();
+            TrialStatus { metrics: summary.into_iter().collect(), other_metrics, ..TrialStatus::default() }
+        };
+        let table = [
+            (status(None, &[]), "MetricNotFound", "it printed no metric; print a line such as `epoch=1 accuracy=0.5`"),
+            (
+                status(Some("loss"), &["acc"]),
+                "MetricNotFound",
+                "it never printed accuracy; it printed loss, acc; name one",
+            ),
+            (status(Some("accuracy"), &["acc"]), "MetricNotFinite", "accuracy was NaN or infinite each time"),
+        ];
+        for (status, reason, says) in table {
+            let complete = verdict(&status, &JobEnd::Complete, &compiled).unwrap();
+            assert_eq!((complete.ending, complete.reason, complete.objective), (Ending::Failed, reason, None));
+            assert!(
+                complete.message.starts_with(&format!("the program ended well but {says}")),
+                "{}",
+                complete.message
+            );
+            let late = verdict(&status, &JobEnd::DeadlineExceeded, &compiled).unwrap();
+            assert_eq!((late.ending, late.reason), (Ending::Failed, "MaxTrialDurationReached"));
+            assert!(late.message.starts_with(&format!("stopped at its time limit; {says}")), "{}", late.message);
+        }
     }
 }
