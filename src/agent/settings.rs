@@ -4,6 +4,9 @@ use crate::report::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Longer than any pod lives.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What the operator wants.
 pub(super) struct Settings {
     /// Where to report; `None`: nowhere.
@@ -35,7 +38,9 @@ impl Settings {
     pub fn from_environment() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let seconds = |name: &str, default: u64| {
-            Duration::from_secs(text(name).and_then(|value| value.parse().ok()).unwrap_or(default))
+            let given = text(name).and_then(|value| Duration::try_from_secs_f64(value.parse().ok()?).ok());
+            // No clock goes as far as the longest duration does.
+            given.unwrap_or(Duration::from_secs(default)).min(LONGEST)
         };
         let report = text(env::REPORT_URL).map(|url| Report {
             url: format!("{}{}", url.trim_end_matches('/'), crate::report::PATH),

@@ -26,6 +26,11 @@ impl Default for Settings {
 const TOKEN_FOLDER: &str = "/var/run/secrets/automl.dev";
 const TOKEN_VOLUME: &str = "automl-report";
 
+/// A pod's grace period where it names none, in seconds.
+const POD_GRACE: f64 = 30.0;
+/// Most of it that is kept back for the agent's last reports, in seconds.
+const REPORT_TIME: f64 = 5.0;
+
 /// Whose Job it is.
 pub(super) struct Owner<'a> {
     pub namespace: &'a str,
@@ -67,6 +72,7 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
     let template = entry(spec, "template");
     merge_labels(entry(template, "metadata"), &labels);
     let pod = entry(template, "spec");
+    let grace = grace_seconds(pod);
     array(pod, "volumes").push(json!({
         "name": TOKEN_VOLUME,
         "projected": {"sources": [{"serviceAccountToken": {
@@ -75,7 +81,7 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
     }));
     for container in array(pod, "containers").iter_mut().filter_map(Value::as_object_mut) {
         if container.get("name").and_then(Value::as_str) == Some(injection.primary_container) {
-            wrap(container, owner, assignment, injection);
+            wrap(container, owner, assignment, injection, grace);
         }
     }
     job
@@ -117,7 +123,20 @@ fn fail_on_disruption(spec: &mut Map<String, Value>) {
     }
 }
 
-fn wrap(container: &mut Map<String, Value>, owner: &Owner<'_>, assignment: &Assignment, injection: &Injection<'_>) {
+/// How long the program has between SIGTERM and SIGKILL, in seconds: what the pod has, less what the agent needs to kill
+/// it and report what it has said.
+fn grace_seconds(pod: &Map<String, Value>) -> f64 {
+    let own = pod.get("terminationGracePeriodSeconds").and_then(Value::as_f64).unwrap_or(POD_GRACE).max(0.0);
+    own - (own / 2.0).min(REPORT_TIME)
+}
+
+fn wrap(
+    container: &mut Map<String, Value>,
+    owner: &Owner<'_>,
+    assignment: &Assignment,
+    injection: &Injection<'_>,
+    grace: f64,
+) {
     let command = array(container, "command");
     command.splice(0..0, ["automl-agent", "exec", "--"].map(Value::from));
     array(container, "volumeMounts").push(json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true}));
@@ -132,6 +151,7 @@ fn wrap(container: &mut Map<String, Value>, owner: &Owner<'_>, assignment: &Assi
         (env::METRICS, escaped(&json!(injection.metrics).to_string())),
         (env::PARAMETERS, escaped(&json!(assignment).to_string())),
         (env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")),
+        (env::GRACE_SECONDS, grace.to_string()),
     ];
     let variables: Vec<Value> =
         agent.into_iter().map(|(name, value)| variable(name, value)).chain(parameters).collect();
@@ -270,6 +290,27 @@ mod tests {
         assert_eq!(env.last().unwrap()["name"], "MINE");
         assert!(env.contains(&json!({"name": "LR", "value": "0.01"})));
         assert!(env.contains(&json!({"name": "AUTOML_PARAMETERS", "value": "{\"lr\":0.01}"})));
+    }
+
+    #[test]
+    fn the_program_gets_less_grace_than_its_agent() {
+        let table = [
+            (json!(null), "25"),
+            (json!(120), "115"),
+            (json!(10), "5"),
+            (json!(5), "2.5"),
+            (json!(1), "0.5"),
+            (json!(0), "0"),
+            (json!(-1), "0"),
+            (json!("x"), "25"),
+        ];
+        for (given, expected) in table {
+            let job = injected(&json!({"spec": {"template": {"spec": {
+                "terminationGracePeriodSeconds": given, "containers": [{"name": "train", "command": ["x"]}],
+            }}}}));
+            let env = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+            assert!(env.contains(&json!({"name": "AUTOML_GRACE_SECONDS", "value": expected})), "{given}: {env:?}");
+        }
     }
 
     #[test]

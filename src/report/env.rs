@@ -20,7 +20,8 @@ pub const PARAMETERS: &str = "AUTOML_PARAMETERS";
 pub const PARAMETERS_FILE: &str = "AUTOML_PARAMETERS_FILE";
 /// `0`: end of file on standard input means that whoever started the agent is gone; the program is stopped then.
 pub const LIFELINE: &str = "AUTOML_LIFELINE";
-/// Seconds between SIGTERM and SIGKILL when a program is stopped.
+/// Seconds between SIGTERM and SIGKILL when a program is stopped; fractions allowed. Shorter than the pod's own grace
+/// period, so that the agent outlives the program and reports its end.
 pub const GRACE_SECONDS: &str = "AUTOML_GRACE_SECONDS";
 /// Seconds that the agent waits, after the program's end, until all is stored.
 pub const FLUSH_SECONDS: &str = "AUTOML_FLUSH_SECONDS";
