@@ -3,6 +3,7 @@
 //! The kernel can be asked to signal a process when its parent dies. The process has to ask for itself, so the agent
 //! starts itself once more (`child`), which asks and then becomes the program: the request outlives `execve`.
 
+use super::say::say;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -38,9 +39,9 @@ pub(super) fn become_program(parent: &OsStr, program: &OsStr, arguments: &[OsStr
     let error = Command::new(program).args(arguments).exec();
     let shown = program.to_string_lossy();
     if error.kind() == std::io::ErrorKind::NotFound {
-        eprintln!("automl-agent: {shown}: command not found; is it in the image, or on PATH?");
+        say(format_args!("{shown}: command not found; is it in the image, or on PATH?"));
         return NOT_FOUND;
     }
-    eprintln!("automl-agent: {shown} cannot be started: {error}");
+    say(format_args!("{shown} cannot be started: {error}"));
     NOT_EXECUTABLE
 }

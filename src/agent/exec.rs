@@ -1,19 +1,22 @@
 //! Runs the program, from its start to its report.
 
 use super::child;
-use super::descendants::{adopt_orphans, end_all, signal_group};
-use super::output::{Reader, pass_on};
+use super::descendants::{adopt_orphans, end_all};
+use super::output::{Lost, Reader, pass_on};
+use super::parameters::ParametersFile;
 use super::reporter::Reporter;
+use super::say::say;
 use super::settings::Settings;
+use super::stopper::Stopper;
 use crate::report::{Body, env};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -29,11 +32,11 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     let child = match start(program, arguments, prefix, &settings, parameters.as_ref()) {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("automl-agent: {} cannot be started: {error}", program.to_string_lossy());
+            say(format_args!("{} cannot be started: {error}", program.to_string_lossy()));
             return CANNOT_RUN;
         }
     };
-    let stopper = Arc::new(Stopper::new(child.id(), settings.grace));
+    let stopper = Stopper::new(&child, settings.grace);
     forward_signals(&stopper);
     if settings.lifeline {
         watch_lifeline(&stopper);
@@ -41,14 +44,14 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     let reporter = settings.report.clone().map(|report| {
         let stopper = Arc::clone(&stopper);
         Reporter::start(report, move |stop| {
-            eprintln!("automl-agent: stopping: {}", stop.message);
+            say(format_args!("stopping: {}", stop.message));
             stopper.stop();
         })
     });
     let reader = Arc::new(Mutex::new(Reader::new(settings.metrics.clone())));
-    let status = run(child, &reader, reporter.as_ref(), &settings);
+    let status = run(child, &stopper, &reader, reporter.as_ref(), &settings);
     // Whoever started the agent on a laptop is the operator as well: gone, it stores nothing.
-    let patience = if stopper.orphaned.load(Ordering::SeqCst) { Duration::ZERO } else { settings.flush };
+    let patience = if stopper.is_orphaned() { Duration::ZERO } else { settings.flush };
     report_end(&status, &reader, reporter.as_ref(), patience);
     match (&status, status.as_ref().ok().and_then(ExitStatus::code)) {
         (_, Some(code)) => code,
@@ -71,46 +74,66 @@ fn start(
     }
     command.env_remove(env::LIFELINE);
     if let Some(file) = parameters {
-        command.env(env::PARAMETERS_FILE, &file.path);
+        command.env(env::PARAMETERS_FILE, file.path());
     }
     command.spawn()
 }
 
-/// Waits for the program, then for its output and whatever it has left behind.
+/// Waits for the program, then for whatever it has left behind, and for the output of both.
+///
+/// The trial is the process that was started: with its end the trial has ended, and with its exit code. What it has left
+/// behind, daemons in sessions of their own included, is stopped. What these print until then is passed on and counts
+/// like the program's own; a line says that they were stopped, since a program that was meant to run on in the
+/// background loses by it.
 fn run(
     mut child: Child,
+    stopper: &Stopper,
     reader: &Arc<Mutex<Reader>>,
     reporter: Option<&Arc<Reporter>>,
     settings: &Settings,
 ) -> std::io::Result<ExitStatus> {
     let streams = [
-        child.stdout.take().map(|stream| pump(stream, std::io::stdout(), reader, reporter)),
-        child.stderr.take().map(|stream| pump(stream, std::io::stderr(), reader, reporter)),
+        child.stdout.take().map(|from| pump(from, unbuffered(&std::io::stdout()), "output", reader, reporter)),
+        child.stderr.take().map(|from| pump(from, unbuffered(&std::io::stderr()), "error output", reader, reporter)),
     ];
-    let status = child.wait();
-    // What it has started and left behind holds its output open; it ends with the trial.
-    end_all(settings.grace);
+    let status = stopper.wait();
+    end_all(stopper.kill_at(), settings.grace);
     for stream in streams.into_iter().flatten() {
         let _ = stream.join();
     }
     status
 }
 
+/// The stream itself, without the buffer that the standard library has for it.
+fn unbuffered(stream: &impl AsFd) -> Box<dyn Write + Send> {
+    match stream.as_fd().try_clone_to_owned() {
+        Ok(stream) => Box::new(File::from(stream)),
+        Err(error) => {
+            say(format_args!("the program's output cannot be passed on: {error}"));
+            Box::new(std::io::sink())
+        }
+    }
+}
+
 fn pump(
     from: impl Read + Send + 'static,
-    to: impl std::io::Write + Send + 'static,
+    to: impl Write + Send + 'static,
+    what: &'static str,
     reader: &Arc<Mutex<Reader>>,
     reporter: Option<&Arc<Reporter>>,
 ) -> thread::JoinHandle<()> {
     let (reader, reporter) = (Arc::clone(reader), reporter.cloned());
     thread::spawn(move || {
-        pass_on(from, to, &reader, |observations, seen| {
+        let lost = pass_on(from, to, &reader, |observations, seen| {
             let Some(reporter) = &reporter else { return };
             observations.into_iter().for_each(|observation| reporter.say(Body::Observation(observation)));
             if let Some(names) = seen {
                 reporter.say(Body::Seen(names));
             }
         });
+        if let Some(Lost { bytes, why }) = lost {
+            say(format_args!("{bytes} bytes of the program's {what} could not be passed on: {why}"));
+        }
     })
 }
 
@@ -128,32 +151,8 @@ fn report_end(
         signal: status.and_then(ExitStatusExt::signal),
         tail,
     };
-    if !reporter.finish(ended, patience) {
-        eprintln!("automl-agent: the operator did not store all that was measured");
-    }
-}
-
-/// Ends the program: SIGTERM to its group, the grace period, SIGKILL. Once.
-struct Stopper {
-    group: u32,
-    grace: Duration,
-    stopping: AtomicBool,
-    /// Whoever started the agent is gone.
-    orphaned: AtomicBool,
-}
-
-impl Stopper {
-    fn new(group: u32, grace: Duration) -> Self {
-        Stopper { group, grace, stopping: AtomicBool::new(false), orphaned: AtomicBool::new(false) }
-    }
-
-    fn stop(&self) {
-        if self.stopping.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        signal_group(self.group, Signal::TERM);
-        thread::sleep(self.grace);
-        signal_group(self.group, Signal::KILL);
+    if let Err(why) = reporter.finish(ended, patience) {
+        say(format_args!("the operator did not store all that was measured: {why}"));
     }
 }
 
@@ -165,10 +164,9 @@ fn forward_signals(stopper: &Arc<Stopper>) {
     thread::spawn(move || {
         for signal in signals.forever() {
             if signal == SIGTERM {
-                let stopper = Arc::clone(&stopper);
-                thread::spawn(move || stopper.stop());
+                stopper.stop();
             } else if let Some(signal) = Signal::from_named_raw(signal) {
-                signal_group(stopper.group, signal);
+                stopper.signal(signal);
             }
         }
     });
@@ -181,31 +179,6 @@ fn watch_lifeline(stopper: &Arc<Stopper>) {
         let mut buffer = [0; 64];
         let mut input = std::io::stdin();
         while matches!(input.read(&mut buffer), Ok(count) if count > 0) {}
-        stopper.orphaned.store(true, Ordering::SeqCst);
-        stopper.stop();
+        stopper.orphan();
     });
-}
-
-/// The trial's parameters in a file of their own, removed at the end.
-struct ParametersFile {
-    folder: PathBuf,
-    path: PathBuf,
-}
-
-impl ParametersFile {
-    fn write(parameters: &str) -> Option<Self> {
-        let folder = std::env::temp_dir().join(format!("automl-{}", std::process::id()));
-        let path = folder.join("parameters.json");
-        let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, parameters));
-        if let Err(error) = &written {
-            eprintln!("automl-agent: {} cannot be written: {error}", path.display());
-        }
-        written.ok().map(|()| ParametersFile { folder, path })
-    }
-}
-
-impl Drop for ParametersFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
 }

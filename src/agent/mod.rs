@@ -8,8 +8,11 @@ mod child;
 mod descendants;
 mod exec;
 mod output;
+mod parameters;
 mod reporter;
+mod say;
 mod settings;
+mod stopper;
 mod tail;
 
 use std::ffi::OsString;

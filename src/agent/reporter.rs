@@ -1,7 +1,8 @@
 //! Says what was measured until the operator has stored it, and hears when to stop.
 
+use super::say::say;
 use super::settings::Report;
-use crate::report::{Answer, Batch, Body, Outbox, Stop};
+use crate::report::{Answer, Batch, Body, Outbox, Session, Stop};
 use jiff::Timestamp;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,35 +29,54 @@ struct State {
     refused: bool,
     /// Nobody waits any more.
     given_up: bool,
+    /// It was said that values are dropped.
+    told: bool,
+    /// Why the last post was not answered.
+    failure: Option<String>,
 }
 
 /// How a post ended.
 enum Posted {
     Answer(Answer),
+    /// The operator takes nothing from this agent, now or later.
     Refused(String),
-    Failed,
+    Failed(String),
+    /// Answered by something that does not speak the operator's language, perhaps a proxy in between.
+    Strange(String),
 }
 
 impl Reporter {
-    /// Starts reporting; `stop` is called once when the operator says so.
+    /// Starts reporting; `stop` is called once when the operator says so, and comes back at once.
     pub fn start(report: Report, stop: impl FnOnce(Stop) + Send + 'static) -> Arc<Self> {
         let reporter = Arc::new(Reporter { state: Mutex::default(), changed: Condvar::new() });
         let shared = Arc::clone(&reporter);
-        // Later sessions are greater: the time of the start, then the process.
-        let session = format!("{:020}-{:010}", Timestamp::now().as_microsecond(), std::process::id());
-        std::thread::spawn(move || shared.run(&report, &session, stop));
+        let time = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
+        let session = Session::new(report.attempt, time, std::process::id());
+        std::thread::spawn(move || shared.run(&report, session, stop));
         reporter
     }
 
     /// Takes something to say.
     pub fn say(&self, body: Body) {
-        self.lock().outbox.push(body);
+        let mut state = self.lock();
+        state.outbox.push(body);
+        let dropping = !state.told && state.outbox.thinned() > 0;
+        state.told |= dropping;
+        drop(state);
         self.changed.notify_all();
+        if dropping {
+            say(
+                "metrics are printed faster than the operator stores them: not every value is reported, but always the \
+                 lowest, the highest and the last of each metric",
+            );
+        }
     }
 
-    /// Says the last, and waits until all is stored, the operator wants nothing, or the time is up. True when all is
-    /// stored.
-    pub fn finish(&self, body: Body, patience: Duration) -> bool {
+    /// Says the last, and waits until all is stored, the operator wants nothing, or the time is up.
+    ///
+    /// # Errors
+    /// Why not all is stored.
+    pub fn finish(&self, body: Body, patience: Duration) -> Result<(), String> {
         let mut state = self.lock();
         state.outbox.push(body);
         state.end = true;
@@ -71,33 +91,57 @@ impl Reporter {
         }
         state.given_up = true;
         self.changed.notify_all();
-        state.outbox.is_empty()
+        if state.outbox.thinned() > 0 {
+            say(format_args!("{} values were not reported", state.outbox.thinned()));
+        }
+        if state.outbox.is_empty() {
+            return Ok(());
+        }
+        Err(state.failure.take().unwrap_or_else(|| "it has not said that they are stored".into()))
     }
 
-    fn run(&self, report: &Report, session: &str, stop: impl FnOnce(Stop)) {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into();
+    fn run(&self, report: &Report, mut session: Session, stop: impl FnOnce(Stop)) {
+        let agent = agent();
         let mut stop = Some(stop);
-        let mut failures = 0_u32;
+        let (mut failures, mut heard, mut wondered) = (0_u32, false, false);
         loop {
-            let Some(batch) = self.next_batch(report, session, failures) else { return };
-            match post(&agent, report, &batch) {
+            let Some(batch) = self.next_batch(report, &session.to_string(), failures) else { return };
+            let failure = match post(&agent, report, &batch) {
                 Posted::Answer(answer) => {
                     failures = 0;
+                    self.lock().failure = None;
+                    // An earlier agent of the same attempt, whose clock was ahead. Once this agent has been heard, a
+                    // later session is that of an agent which has replaced it.
+                    if let Some(next) = answer.later.as_ref().filter(|_| !heard).and_then(|later| session.follow(later))
+                    {
+                        session = next;
+                        continue;
+                    }
+                    heard = true;
                     self.lock().outbox.acknowledge(answer.stored);
                     self.changed.notify_all();
-                    if let (Some(reason), Some(stop)) = (answer.stop, stop.take_if(|_| true)) {
+                    if let Some((reason, stop)) = answer.stop.and_then(|reason| Some((reason, stop.take()?))) {
                         stop(reason);
                     }
+                    continue;
                 }
                 Posted::Refused(why) => {
-                    eprintln!("automl-agent: the operator takes no reports of this trial: {why}");
-                    self.lock().refused = true;
+                    say(format_args!("the operator takes no reports of this trial: {why}"));
+                    let mut state = self.lock();
+                    (state.refused, state.failure) = (true, Some(why));
                     self.changed.notify_all();
                     return;
                 }
-                Posted::Failed => failures += 1,
-            }
+                Posted::Failed(why) => why,
+                Posted::Strange(why) => {
+                    if !std::mem::replace(&mut wondered, true) {
+                        say(format_args!("no report reaches the operator: {why}; going on trying"));
+                    }
+                    why
+                }
+            };
+            failures += 1;
+            self.lock().failure = Some(failure);
         }
     }
 
@@ -143,21 +187,46 @@ impl Reporter {
     }
 }
 
+/// Straight to the operator: a proxy for the program's own downloads cannot reach it, and is not to have the token; nor
+/// is whoever a redirect names.
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+    config.proxy(None).max_redirects(0).build().into()
+}
+
 fn post(agent: &ureq::Agent, report: &Report, batch: &Batch) -> Posted {
-    let Ok(body) = serde_json::to_vec(batch) else { return Posted::Failed };
+    let body = match serde_json::to_vec(batch) {
+        Ok(body) => body,
+        Err(error) => return Posted::Failed(error.to_string()),
+    };
     let mut request = agent.post(&report.url).header("content-type", "application/json");
     // Read anew each time, because it rotates.
     if let Some(token) = report.token_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()) {
         request = request.header("authorization", format!("Bearer {}", token.trim()));
     }
-    let Ok(mut response) = request.send(&body) else { return Posted::Failed };
+    let mut response = match request.send(&body) {
+        Ok(response) => response,
+        Err(error) => return Posted::Failed(format!("{}: {error}", report.url)),
+    };
     let status = response.status().as_u16();
     let text = response.body_mut().read_to_string().unwrap_or_default();
-    match status {
-        200 => serde_json::from_str(&text).map_or(Posted::Failed, Posted::Answer),
+    let answered = || format!("{} answered {status}: {}", report.url, text.chars().take(300).collect::<String>());
+    match (status, serde_json::from_str::<Refusal>(&text)) {
+        (200, _) => match serde_json::from_str(&text) {
+            Ok(answer) => Posted::Answer(answer),
+            Err(_) => Posted::Strange(answered()),
+        },
+        // Only the operator itself can refuse for good, and it says so in its own words: another's token, a batch that
+        // cannot be read. Whatever else is in between may be mended while the trial runs.
+        (400 | 403, Ok(refusal)) => Posted::Refused(refusal.error),
         // The token may be about to rotate, and a busy operator is no refusal.
-        401 | 408 | 429 => Posted::Failed,
-        400..500 => Posted::Refused(text.chars().take(300).collect()),
-        _ => Posted::Failed,
+        (401 | 408 | 429 | 500.., _) => Posted::Failed(answered()),
+        _ => Posted::Strange(answered()),
     }
+}
+
+/// The operator's own words.
+#[derive(serde::Deserialize)]
+struct Refusal {
+    error: String,
 }

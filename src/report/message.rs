@@ -15,7 +15,7 @@ pub struct Batch {
     pub trial_uid: String,
     /// How many attempts came before this one.
     pub attempt: u32,
-    /// One agent process; later ones are greater.
+    /// One agent process; later ones are greater: see [`super::Session`].
     pub session: String,
     /// In the order of their numbers, which may have gaps.
     pub records: Vec<Record>,
@@ -59,6 +59,9 @@ pub enum Body {
 pub struct Answer {
     /// All numbers of the session up to this one are stored in the Trial's status.
     pub stored: u64,
+    /// The latest session that was heard, where it is greater than the caller's: nothing of the caller's is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<String>,
     /// The program is to be stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,

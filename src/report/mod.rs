@@ -8,12 +8,16 @@ pub mod env;
 mod message;
 mod outbox;
 mod progress;
+mod session;
 
 pub use message::{Answer, Batch, Body, Record, Stop};
 pub use outbox::Outbox;
 pub use progress::Progress;
+pub use session::Session;
 
 /// Audience of the tokens that trials present.
 pub const AUDIENCE: &str = "automl.dev/report";
 /// Path of the endpoint that takes a [`Batch`] and gives an [`Answer`].
 pub const PATH: &str = "/v1/report";
+/// Most bytes of one [`Batch`] as JSON; the endpoint takes no more.
+pub const MAX_BATCH_BYTES: usize = 256 * 1024;

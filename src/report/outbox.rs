@@ -1,13 +1,16 @@
 //! The agent's side of the numbering: what is not yet acknowledged.
 
-use super::{Body, Record};
-use std::collections::VecDeque;
+use super::{Body, MAX_BATCH_BYTES, Record};
+use crate::metrics::Observation;
+use std::collections::{HashMap, VecDeque};
 
-/// Most records kept. When there are more, every other observation is dropped: memory stays bounded however long the
-/// operator is away.
+/// Most records kept. When there are more, every other observation of each metric is dropped: memory stays bounded
+/// however long the operator is away.
 const MAX_RECORDS: usize = 4096;
-/// Most records of one batch: about 64 KiB.
+/// Most records of one batch: about 64 KiB with names of a usual length.
 const MAX_BATCH: usize = 512;
+/// Most bytes of a batch's records; the rest of the batch is small.
+const MAX_BYTES: usize = MAX_BATCH_BYTES / 2;
 
 /// Numbered records that are not yet acknowledged.
 #[derive(Debug, Default)]
@@ -27,9 +30,16 @@ impl Outbox {
         }
     }
 
-    /// The next records to send.
+    /// The next records to send: at least one when there is any, and as many as one request takes.
     pub fn batch(&self) -> Vec<Record> {
-        self.records.iter().take(MAX_BATCH).cloned().collect()
+        let mut bytes = 0;
+        let fits = |record: &&Record| {
+            let first = bytes == 0;
+            // A record that cannot be written has no place in a sum either; sending it fails, and says so.
+            bytes += serde_json::to_vec(record).map_or(0, |text| text.len()) + 1;
+            first || bytes <= MAX_BYTES
+        };
+        self.records.iter().take(MAX_BATCH).take_while(fits).cloned().collect()
     }
 
     /// All up to this number are stored.
@@ -54,35 +64,68 @@ impl Outbox {
         self.thinned
     }
 
+    /// Drops every other observation of each metric, so that all curves stay even. The lowest, the highest and the last
+    /// value of each metric stay: a trial's result is one of them.
     fn thin(&mut self) {
-        let (before, newest) = (self.records.len(), self.last);
-        let mut keep = true;
+        let before = self.records.len();
+        let mut metrics: HashMap<String, Kept> = HashMap::new();
+        for (sequence, observation) in observations(&self.records) {
+            metrics.entry(observation.metric.clone()).or_default().see(sequence, observation.value);
+        }
         self.records.retain(|record| {
-            if !matches!(record.body, Body::Observation(_)) || record.sequence == newest {
-                return true;
-            }
-            keep = !keep;
-            keep
+            let Body::Observation(observation) = &record.body else { return true };
+            metrics.get_mut(&observation.metric).is_none_or(|kept| kept.keep(record.sequence))
         });
         self.thinned += (before - self.records.len()) as u64;
+    }
+}
+
+fn observations(records: &VecDeque<Record>) -> impl Iterator<Item = (u64, &Observation)> {
+    records.iter().filter_map(|record| match &record.body {
+        Body::Observation(observation) => Some((record.sequence, observation)),
+        _ => None,
+    })
+}
+
+/// Which observations of one metric stay, by number.
+#[derive(Default)]
+struct Kept {
+    lowest: Option<(u64, f64)>,
+    highest: Option<(u64, f64)>,
+    last: u64,
+    /// Every other one stays.
+    other: bool,
+}
+
+impl Kept {
+    fn see(&mut self, sequence: u64, value: f64) {
+        self.last = sequence;
+        if value.is_finite() {
+            self.lowest = self.lowest.filter(|(_, lowest)| *lowest <= value).or(Some((sequence, value)));
+            self.highest = self.highest.filter(|(_, highest)| *highest >= value).or(Some((sequence, value)));
+        }
+    }
+
+    fn keep(&mut self, sequence: u64) -> bool {
+        self.other = !self.other;
+        let extreme = [self.lowest, self.highest].into_iter().flatten().any(|(number, _)| number == sequence);
+        self.other || extreme || sequence == self.last
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Observation;
     use crate::report::{Batch, Progress};
     use jiff::Timestamp;
     use proptest::prelude::*;
 
     fn observation(value: u32) -> Body {
-        Body::Observation(Observation {
-            metric: "m".into(),
-            step: None,
-            value: f64::from(value),
-            time: Timestamp::UNIX_EPOCH,
-        })
+        value_of("m", f64::from(value))
+    }
+
+    fn value_of(metric: &str, value: f64) -> Body {
+        Body::Observation(Observation { metric: metric.into(), step: None, value, time: Timestamp::UNIX_EPOCH })
     }
 
     fn batch(outbox: &Outbox, session: &str) -> Batch {
@@ -106,6 +149,49 @@ mod tests {
         assert!(outbox.len() <= MAX_RECORDS);
         assert_eq!(outbox.len() as u64 + outbox.thinned(), 100_000);
         assert_eq!(outbox.records.back().unwrap().sequence, 100_000);
+    }
+
+    #[test]
+    fn each_metric_keeps_its_share_and_its_extremes() {
+        let mut outbox = Outbox::default();
+        outbox.push(value_of("rare", f64::NAN));
+        for at in 0..50_001_u32 {
+            let accuracy = if at == 12_345 { 0.99 } else { 0.5 + f64::from(at % 7) / 100.0 };
+            let loss = if at == 33_333 { -1.0 } else { f64::from(at % 11) };
+            outbox.push(value_of("accuracy", accuracy));
+            outbox.push(value_of("loss", loss));
+        }
+        let of = |metric: &str| -> Vec<f64> {
+            let all = observations(&outbox.records).filter(|(_, observation)| observation.metric == metric);
+            all.map(|(_, observation)| observation.value).collect()
+        };
+        let (accuracy, loss) = (of("accuracy"), of("loss"));
+        assert!(accuracy.len().abs_diff(loss.len()) <= 8, "{} {}", accuracy.len(), loss.len());
+        assert!(accuracy.len() > MAX_RECORDS / 5, "{}", accuracy.len());
+        assert_eq!(accuracy.iter().copied().fold(0.0, f64::max), 0.99);
+        assert_eq!(loss.iter().copied().fold(0.0, f64::min), -1.0);
+        assert_eq!((accuracy.last(), loss.last()), (Some(&(0.5 + 6.0 / 100.0)), Some(&5.0)));
+        assert_eq!(of("rare").len(), 1, "what was said once is not dropped");
+    }
+
+    #[test]
+    fn a_batch_fits_into_one_request() {
+        let mut outbox = Outbox::default();
+        // The longest name that is stored, each character as long in JSON as one can be.
+        let name = "\u{1}".repeat(128);
+        for value in 0..1000 {
+            outbox.push(value_of(&name, f64::from(value)));
+        }
+        let mut sent = 0;
+        while !outbox.is_empty() {
+            let batch = batch(&outbox, "1");
+            assert!(serde_json::to_vec(&batch).unwrap().len() < MAX_BATCH_BYTES);
+            sent += batch.records.len();
+            outbox.acknowledge(batch.records.last().unwrap().sequence);
+        }
+        assert_eq!(sent, 1000);
+        outbox.push(value_of(&"x".repeat(MAX_BATCH_BYTES), 1.0));
+        assert_eq!(outbox.batch().len(), 1, "one always goes, or nothing would ever go");
     }
 
     #[derive(Clone, Debug)]

@@ -38,6 +38,11 @@ impl Progress {
         Progress { session: batch.session.clone(), sequence: known.max(last) }
     }
 
+    /// The latest session, where it is greater than this one.
+    pub fn later(&self, session: &str) -> Option<String> {
+        (session < self.session.as_str()).then(|| self.session.clone())
+    }
+
     /// What an agent of this session is told. One of an older session is told that all is stored: nobody waits for it.
     pub fn stored(&self, session: &str) -> u64 {
         match session.cmp(&self.session) {

@@ -8,9 +8,11 @@ use crate::api::Trial;
 use crate::controller::{Mutation, Name, Queue, Reports, Standing, Unstored};
 use crate::metrics::Observation;
 use crate::report::{Answer, Batch, Stop};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
@@ -121,7 +123,7 @@ impl Intake {
                 name = self.queue.next(), if running.len() < CONCURRENCY => {
                     let intake = self.clone();
                     running.spawn(async move {
-                        intake.store(&name).await;
+                        guarded(&intake.queue, &name, intake.store(&name)).await;
                         name
                     });
                 }
@@ -201,11 +203,12 @@ impl Intake {
             reason: crate::api::conditions::reasons::RETRYING.into(),
             message: format!("attempt {} of the trial has begun", attempt + 1),
         });
+        let progress = Reports::progress(&trial);
         let stored = match self.reports.mutation() {
             Mutation::AcknowledgeEarly => u64::MAX,
-            _ => Reports::progress(&trial).stored(&batch.session),
+            _ => progress.stored(&batch.session),
         };
-        Ok(Answer { stored, stop })
+        Ok(Answer { stored, later: progress.later(&batch.session), stop })
     }
 
     async fn store(&self, name: &Name) {
@@ -265,10 +268,19 @@ impl Slot {
     }
 }
 
+/// Does the work on a key. A panic, which is a bug, must not take the key along: it comes up again later.
+async fn guarded(queue: &Queue<Name>, name: &Name, work: impl Future<Output = ()>) {
+    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+        let trial = format!("{}/{}", name.0, name.1);
+        tracing::error!(trial, wait = ?LONGEST_RETRY, "storing reports panicked, which is a bug; it is done again");
+        queue.add_at(name.clone(), Instant::now() + LONGEST_RETRY);
+    }
+}
+
 /// The trial has ended or is gone: nothing more is stored, so nothing needs to be said again.
 fn closed() -> Answer {
     let reason = crate::api::conditions::reasons::EARLY_STOPPED.to_owned();
-    Answer { stored: u64::MAX, stop: Some(Stop { reason, message: "the trial has ended".into() }) }
+    Answer { stored: u64::MAX, later: None, stop: Some(Stop { reason, message: "the trial has ended".into() }) }
 }
 
 fn check(batch: &Batch) -> Result<(), Refused> {
@@ -284,4 +296,25 @@ fn check(batch: &Batch) -> Result<(), Refused> {
         last = record.sequence;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_costs_time_and_no_trial() {
+        let (queue, name) = (Queue::default(), ("ns".to_owned(), "t".to_owned()));
+        queue.add(name.clone());
+        for _ in 0..3 {
+            let taken = timeout(2 * LONGEST_RETRY, queue.next()).await.expect("the key comes up");
+            guarded(&queue, &taken, async { panic!("a bug") }).await;
+            queue.done(&taken);
+            assert_eq!(taken, name);
+        }
+        let taken = queue.next().await;
+        guarded(&queue, &taken, async {}).await;
+        queue.done(&taken);
+        assert!(timeout(2 * LONGEST_RETRY, queue.next()).await.is_err(), "done is done");
+    }
 }

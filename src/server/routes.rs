@@ -12,9 +12,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
 
-/// Most bytes of one batch: 512 records with long names, and the program's last lines.
-const MAX_BATCH: usize = 256 * 1024;
-
 /// The server's routes, to be served on a listener or called as a tower service.
 pub fn router(intake: Arc<Intake>) -> Router {
     Router::new()
@@ -22,7 +19,7 @@ pub fn router(intake: Arc<Intake>) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .layer(DefaultBodyLimit::max(MAX_BATCH))
+        .layer(DefaultBodyLimit::max(report::MAX_BATCH_BYTES))
         .with_state(intake)
 }
 
