@@ -29,8 +29,10 @@ fn main() {
         return;
     }
     println!("{:<58} {:>16}", "figure", "value");
-    for ended in [100, 1_000, 10_000, 100_000] {
-        step(ended);
+    for algorithm in ["Random", "TPE"] {
+        for ended in [100, 1_000, 10_000, 100_000] {
+            step(algorithm, ended);
+        }
     }
     memory_and_restart(10_000);
     whole_trials(2_000);
@@ -43,14 +45,14 @@ fn row(figure: impl AsRef<str>, value: impl AsRef<str>) {
     let _ = std::io::stdout().flush();
 }
 
-fn experiment(max_trials: u32, parallel: u32) -> Experiment {
+fn experiment(algorithm: &str, max_trials: u32, parallel: u32) -> Experiment {
     serde_json::from_value(json!({
         "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
         "metadata": {"name": "bench", "namespace": "default", "uid": "e", "generation": 1, "resourceVersion": "1"},
         "spec": {
             "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
             "parameters": [{"name": "x", "double": {"min": 0.0, "max": 1.0}}, {"name": "n", "int": {"min": 1, "max": 9}}],
-            "algorithm": {"name": "Random"},
+            "algorithm": {"name": algorithm},
             "limits": {"maxTrials": max_trials, "parallelTrials": parallel},
             "trialTemplate": {"primaryContainer": "c", "manifest": {
                 "apiVersion": "batch/v1", "kind": "Job",
@@ -95,8 +97,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(ended: u32) -> Self {
-        let experiment = experiment(100_000_000.min(ended + 100_000), 1);
+    fn new(algorithm: &str, ended: u32) -> Self {
+        let experiment = experiment(algorithm, 100_000_000.min(ended + 100_000), 1);
         let compiled = compile(&experiment);
         let mut ledger = Ledger::default();
         if let Ok(compiled) = &compiled {
@@ -123,8 +125,8 @@ impl Bench {
 }
 
 /// "A trial has ended" -> the next Trial -> its Job.
-fn step(ended: u32) {
-    let mut bench = Bench::new(ended);
+fn step(algorithm: &str, ended: u32) {
+    let mut bench = Bench::new(algorithm, ended);
     bench.ledger.upsert_trial(trial(ended, 1, false));
     let rounds = 500_u32;
     let region = Region::new(ALLOCATOR);
@@ -140,7 +142,7 @@ fn step(ended: u32) {
     let time = start.elapsed() / rounds;
     let allocations = region.change().allocations / rounds as usize;
     row(
-        format!("trial ended -> next Job, {ended} ended trials"),
+        format!("trial ended -> next Job, {algorithm}, {ended} ended trials"),
         format!("{:.0} us, {allocations} allocs", time.as_secs_f64() * 1e6),
     );
 }
@@ -155,7 +157,7 @@ fn resident_mb() -> f64 {
 fn memory_and_restart(ended: u32) {
     let before = resident_mb();
     let region = Region::new(ALLOCATOR);
-    let bench = Bench::new(ended);
+    let bench = Bench::new("Random", ended);
     let change = region.change();
     let kept = change.bytes_allocated.saturating_sub(change.bytes_deallocated) as f64 / 1e6;
     row(format!("operator's memory of {ended} ended trials"), format!("{kept:.1} MB"));
@@ -165,7 +167,7 @@ fn memory_and_restart(ended: u32) {
     runtime.block_on(async {
         let server = server();
         let client = server.client("default");
-        let created = create(&client, &experiment(ended + 10, 1)).await;
+        let created = create(&client, &experiment("Random", ended + 10, 1)).await;
         let trials: Api<Trial> = Api::namespaced(client.clone(), "default");
         for index in 0..ended {
             let mut trial = (*trial(index, 1, true)).clone();
@@ -231,7 +233,7 @@ fn whole_trials(count: u32) {
         let storing = tokio::spawn(Arc::clone(&intake).run());
         let kubelet = tokio::spawn(kubelet(server.client_as("default", "kubelet"), Arc::clone(&intake)));
         let start = Instant::now();
-        create(&server.client("default"), &experiment(count, 32)).await;
+        create(&server.client("default"), &experiment("Random", count, 32)).await;
         loop {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let done = server.peek("experiments", "default", "bench").is_some_and(|experiment| {

@@ -95,7 +95,7 @@ reasons! {
     MAX_FAILED_TRIALS_EXCEEDED = "MaxFailedTrialsExceeded";
     /// All trials have ended and none gave an objective value.
     NO_SUCCESSFUL_TRIAL = "NoSuccessfulTrial";
-    /// No assignment that satisfies parameterConstraints was found.
+    /// No assignment, or no further one, that satisfies parameterConstraints was found.
     CONSTRAINTS_UNSATISFIABLE = "ConstraintsUnsatisfiable";
     /// The tuner failed; this is a bug of ours.
     TUNER_FAILED = "TunerFailed";

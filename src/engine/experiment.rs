@@ -100,6 +100,10 @@ pub(super) fn drained(snapshot: &Snapshot<'_>, created: u32, nothing_more: Optio
             reasons::SEARCH_SPACE_EXHAUSTED,
             format!("every configuration of the search space has been tried ({created} trials)"),
         )),
+        // A best trial that was found stays found.
+        Stop::None(other) if snapshot.ledger.best().is_some() => {
+            Some(End::complete(reasons::CONSTRAINTS_UNSATISFIABLE, other.to_string()))
+        }
         Stop::None(other) => Some(End::failed(reasons::CONSTRAINTS_UNSATISFIABLE, other.to_string())),
         Stop::Broken(_) => None,
     }

@@ -307,7 +307,7 @@ fn finished(ended: &Ended, direction: Direction) -> Finished {
         Ending::EarlyStopped => Outcome::EarlyStopped { losses: losses() },
         Ending::Failed => Outcome::Failed,
     };
-    Finished { index: ended.order, assignment: ended.assignment.clone(), outcome }
+    Finished::new(ended.order, ended.assignment.clone(), outcome)
 }
 
 /// Position in the history: the index, or for a Trial made by hand a number of its UID above all indices.

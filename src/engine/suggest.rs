@@ -3,7 +3,7 @@
 use super::compile::Compiled;
 use super::ledger::{Ledger, order};
 use crate::space::Assignment;
-use crate::tuner::{NoSuggestion, Request};
+use crate::tuner::{NoSuggestion, Pending, Request};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,9 +26,8 @@ pub(super) fn assignments(
     count: usize,
 ) -> (Vec<(u32, Assignment)>, Option<Stop>) {
     let Some(history) = ledger.history() else { return (Vec::new(), None) };
-    let mut active: Vec<_> = ledger.active().map(|trial| (order(trial), trial.spec.assignments.clone())).collect();
-    active.sort_by_key(|(order, _)| *order);
-    let mut pending: Vec<Assignment> = active.into_iter().map(|(_, assignment)| assignment).collect();
+    let mut pending: Vec<Pending> =
+        ledger.active().map(|trial| Pending::new(order(trial), trial.spec.assignments.clone())).collect();
     let mut made = Vec::new();
     for index in (first..).take(count) {
         let given = compiled.initial.get(index as usize).and_then(|given| complete(compiled, given, seed, index));
@@ -38,13 +37,13 @@ pub(super) fn assignments(
                 let request =
                     Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
                 match catch_unwind(AssertUnwindSafe(|| compiled.tuner.suggest(&request))) {
-                    Ok(Ok(assignment)) => assignment,
+                    Ok(Ok(suggestion)) => suggestion.assignment,
                     Ok(Err(none)) => return (made, Some(Stop::None(none))),
                     Err(panic) => return (made, Some(Stop::Broken(said(&*panic)))),
                 }
             }
         };
-        pending.push(assignment.clone());
+        pending.push(Pending::new(u64::from(index), assignment.clone()));
         made.push((index, assignment));
     }
     (made, None)

@@ -27,8 +27,11 @@ impl std::error::Error for SpaceError {}
 
 /// No configuration that satisfies the constraints was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("none of {tries} configurations drawn at random satisfies parameterConstraints; loosen them")]
-pub struct Unsatisfiable {
-    /// How many were drawn.
-    pub tries: u32,
+pub enum Unsatisfiable {
+    /// There is none.
+    #[error("none of the {0} configurations of the search space satisfies parameterConstraints; loosen them")]
+    Never(u64),
+    /// None was found among so many.
+    #[error("none of {0} configurations that were looked at satisfies parameterConstraints; loosen them")]
+    NotFound(u64),
 }

@@ -16,7 +16,7 @@ impl Domain {
             }
             Domain::Int { min, max, step, .. } => {
                 let width = max.abs_diff(*min);
-                Some(width / step.unwrap_or(1).unsigned_abs().max(1) + 1)
+                Some((width / step.unwrap_or(1).unsigned_abs().max(1)).saturating_add(1))
             }
             Domain::Categorical { choices } => Some(choices.len() as u64),
             Domain::Discrete { values } => Some(values.len() as u64),
@@ -28,9 +28,7 @@ impl Domain {
         let last = self.levels().unwrap_or(1).saturating_sub(1);
         let level = level.min(last);
         match self {
-            Domain::Double { min, max, step, .. } => {
-                Value::Double((min + level as f64 * step.unwrap_or(0.0)).min(*max))
-            }
+            Domain::Double { min, max, step, .. } => Value::Double(stepped(*min, step.unwrap_or(0.0), level).min(*max)),
             Domain::Int { min, step, .. } => {
                 let offset = i128::from(level) * i128::from(step.unwrap_or(1));
                 Value::Int(i64::try_from(i128::from(*min) + offset).unwrap_or(i64::MAX))
@@ -65,6 +63,15 @@ impl Domain {
                 Some(((value.as_f64()? - min) / step).round().max(0.0) as u64)
             }
         }
+    }
+
+    /// The level that a person means with this text; `None` when there is no such value.
+    pub(super) fn level_of_text(&self, text: &str) -> Option<u64> {
+        let value = match self {
+            Domain::Categorical { .. } => Value::Text(text.to_owned()),
+            _ => Value::Double(text.trim().parse().ok()?),
+        };
+        self.level(&self.admit(&value).ok()?)
     }
 
     /// The value's place in `[0, 1]`: the middle of its share. `None` when the value is of another kind.
@@ -187,6 +194,19 @@ impl Domain {
             None => value.as_f64().map_or(u64::MAX - 1, |number| (number + 0.0).to_bits()),
         }
     }
+}
+
+/// `min + level * step` as a person would write it: 0.3 for the third step of 0.1, not 0.30000000000000004.
+fn stepped(min: f64, step: f64, level: u64) -> f64 {
+    let plain = min + level as f64 * step;
+    let decimal = |scale: f64| {
+        let (min_units, step_units) = ((min * scale).round(), (step * scale).round());
+        let units = min_units + level as f64 * step_units;
+        // Numbers of up to 2^53 units are exact, and so is the nearest double to their quotient.
+        let exact = min_units / scale == min && step_units / scale == step && units.abs() < 9e15;
+        exact.then_some(units / scale)
+    };
+    (0..=15).find_map(|decimals| decimal(10_f64.powi(decimals))).unwrap_or(plain)
 }
 
 /// A whole number is written as one, so that a program that wants an integer gets it.

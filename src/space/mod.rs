@@ -6,7 +6,9 @@ mod constraint;
 mod count;
 mod domain;
 mod error;
+mod evaluate;
 mod levels;
+mod sample;
 mod validate;
 mod value;
 
@@ -15,9 +17,10 @@ pub use error::{SpaceError, Unsatisfiable};
 pub use value::{Assignment, Value};
 
 use constraint::Constraint;
-use rand::{Rng, RngExt};
+use count::Component;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// A configuration in short: equal configurations of one space have equal keys.
 pub type Key = u128;
@@ -26,7 +29,13 @@ pub type Key = u128;
 pub struct SearchSpace {
     parameters: Vec<Parameter>,
     by_name: HashMap<String, usize>,
+    /// For each parameter its conditions: index of the parent, and levels of it, ascending.
+    conditions: Vec<Vec<(usize, Vec<u64>)>>,
     constraints: Vec<Constraint>,
+    /// The cardinality and what it is made of, once it was asked for; `None` inside: infinite.
+    counted: OnceLock<Option<(u128, Vec<Component>)>>,
+    /// Ranks of the configurations that satisfy the constraints, once they were asked for; `None` inside: too many.
+    satisfying: OnceLock<Option<Vec<u32>>>,
 }
 
 impl SearchSpace {
@@ -40,22 +49,34 @@ impl SearchSpace {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let mut space = SearchSpace::unconstrained(parameters);
         let (mut compiled, mut errors) = (Vec::new(), Vec::new());
         for (at, text) in constraints.iter().enumerate() {
-            match Constraint::new(text, &space) {
+            match Constraint::new(text, &parameters) {
                 Ok(constraint) => compiled.push(constraint),
                 Err(what) => errors.push(SpaceError::new(format!("parameterConstraints[{at}]"), what)),
             }
         }
-        space.constraints = compiled;
-        if errors.is_empty() { Ok(space) } else { Err(errors) }
+        if errors.is_empty() { Ok(SearchSpace::of(parameters, compiled)) } else { Err(errors) }
     }
 
     /// A space of parameters that another space has checked.
     pub(crate) fn unconstrained(parameters: Vec<Parameter>) -> Self {
-        let by_name = parameters.iter().enumerate().map(|(at, parameter)| (parameter.name.clone(), at)).collect();
-        SearchSpace { parameters, by_name, constraints: Vec::new() }
+        SearchSpace::of(parameters, Vec::new())
+    }
+
+    fn of(parameters: Vec<Parameter>, constraints: Vec<Constraint>) -> Self {
+        let by_name: HashMap<String, usize> =
+            parameters.iter().enumerate().map(|(at, parameter)| (parameter.name.clone(), at)).collect();
+        let levels = |condition: &Condition| {
+            let parent = by_name.get(&condition.parameter).copied()?;
+            let domain = &parameters.get(parent)?.domain;
+            let mut levels: Vec<u64> = condition.values.iter().filter_map(|text| domain.level_of_text(text)).collect();
+            levels.sort_unstable();
+            Some((parent, levels))
+        };
+        let conditions = parameters.iter().map(|p| p.when.iter().filter_map(levels).collect()).collect();
+        let (counted, satisfying) = (OnceLock::new(), OnceLock::new());
+        SearchSpace { parameters, by_name, conditions, constraints, counted, satisfying }
     }
 
     /// The parameters, in the order given.
@@ -70,30 +91,18 @@ impl SearchSpace {
 
     /// Whether the parameter is active, given the values of those before it.
     pub fn active(&self, parameter: &Parameter, assignment: &Assignment) -> bool {
-        parameter.when.iter().all(|condition| {
-            assignment.get(&condition.parameter).is_some_and(|value| condition.values.iter().any(|text| value.is(text)))
+        let conditions = self.by_name.get(&parameter.name).and_then(|at| self.conditions.get(*at));
+        // Levels are compared, not numbers: 0.1 + 0.2 is the level that a person calls 0.3.
+        conditions.into_iter().flatten().all(|(parent, levels)| {
+            let parent = &self.parameters[*parent];
+            let level = assignment.get(&parent.name).and_then(|value| parent.domain.level(value));
+            level.is_some_and(|level| levels.binary_search(&level).is_ok())
         })
     }
 
     /// Whether all constraints hold.
     pub fn satisfies(&self, assignment: &Assignment) -> bool {
         self.constraints.iter().all(|constraint| constraint.holds(assignment) == Ok(true))
-    }
-
-    /// Draws uniformly (on each parameter's scale) among the configurations that satisfy the constraints.
-    ///
-    /// # Errors
-    /// None was found in a bounded number of tries.
-    pub fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> Result<Assignment, Unsatisfiable> {
-        const TRIES: u32 = 10_000;
-        for _ in 0..TRIES {
-            let point: Vec<f64> = self.parameters.iter().map(|_| rng.random::<f64>()).collect();
-            let assignment = self.decode(&point);
-            if self.satisfies(&assignment) {
-                return Ok(assignment);
-            }
-        }
-        Err(Unsatisfiable { tries: TRIES })
     }
 
     /// One coordinate of `[0, 1]` a parameter, in the middle of the value's share of it; 0.5 where inactive.
@@ -201,5 +210,7 @@ impl fmt::Debug for SearchSpace {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 #[cfg(test)]
 mod tests;

@@ -22,8 +22,16 @@ pub(super) fn parameters(parameters: &[Parameter]) -> Vec<SpaceError> {
                 errors.push(SpaceError::new(format!("{path}.parameter"), what));
                 continue;
             };
+            if parent.domain.levels().is_none() {
+                let what = format!(
+                    "{:?} has no values to compare with, it is continuous; give it a step, or make it discrete",
+                    parent.name
+                );
+                errors.push(SpaceError::new(format!("{path}.parameter"), what));
+                continue;
+            }
             for text in &condition.values {
-                if !possible(&parent.domain, text) {
+                if parent.domain.level_of_text(text).is_none() {
                     let what = format!("{text:?} is no value of {:?}", parent.name);
                     errors.push(SpaceError::new(format!("{path}.in"), what));
                 }
@@ -34,17 +42,6 @@ pub(super) fn parameters(parameters: &[Parameter]) -> Vec<SpaceError> {
         }
     }
     errors
-}
-
-fn possible(domain: &Domain, text: &str) -> bool {
-    let value = match domain {
-        Domain::Categorical { .. } => super::Value::Text(text.to_owned()),
-        _ => match text.trim().parse::<f64>() {
-            Ok(number) => super::Value::Double(number),
-            Err(_) => return false,
-        },
-    };
-    domain.admit(&value).is_ok()
 }
 
 fn domain(domain: &Domain) -> Result<(), (&'static str, String)> {

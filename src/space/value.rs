@@ -42,13 +42,3 @@ impl fmt::Display for Value {
 
 /// A value for each *active* parameter, by name.
 pub type Assignment = BTreeMap<String, Value>;
-
-impl Value {
-    /// Whether the value is the one that this text names: as a number where it is one.
-    pub(super) fn is(&self, text: &str) -> bool {
-        match self {
-            Value::Text(value) => value == text,
-            number => text.trim().parse::<f64>().is_ok_and(|wanted| number.as_f64() == Some(wanted)),
-        }
-    }
-}

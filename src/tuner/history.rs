@@ -1,9 +1,10 @@
 //! Trials that have ended, as tuners see them.
 
 use crate::space::{Assignment, Key, Parameter, SearchSpace};
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A trial that has ended.
+/// A trial that has ended. Made with [`Finished::new`], so that a field more does not change who makes one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// Position in the experiment's sequence.
@@ -12,6 +13,13 @@ pub struct Finished {
     pub assignment: Assignment,
     /// What came out.
     pub outcome: Outcome,
+}
+
+impl Finished {
+    /// The trial of this index.
+    pub fn new(index: u64, assignment: Assignment, outcome: Outcome) -> Self {
+        Finished { index, assignment, outcome }
+    }
 }
 
 /// What came out of a trial. Lower losses are better; one that is not finite is worse than all that are.
@@ -46,7 +54,9 @@ impl Outcome {
 /// Trials that have ended, ordered by index. Kept up to date trial by trial: each change takes logarithmic time.
 pub struct History {
     finished: BTreeMap<u64, Finished>,
-    /// How often each configuration was tried.
+    /// Those with a finite loss, the best first.
+    ranked: BTreeSet<(Loss, u64)>,
+    /// How often each configuration of the space was tried.
     tried: HashMap<Key, u32>,
     space: SearchSpace,
 }
@@ -57,20 +67,26 @@ impl History {
         let parameters: Vec<Parameter> = space.parameters().to_vec();
         // Constraints do not matter for telling configurations apart, and the parameters have been checked before.
         let space = SearchSpace::unconstrained(parameters);
-        History { finished: BTreeMap::new(), tried: HashMap::new(), space }
+        History { finished: BTreeMap::new(), ranked: BTreeSet::new(), tried: HashMap::new(), space }
     }
 
     /// Adds a trial, in place of the one of the same index.
     pub fn insert(&mut self, finished: Finished) {
         self.remove(finished.index);
-        *self.tried.entry(self.space.key(&finished.assignment)).or_default() += 1;
+        if let Some(key) = self.key(&finished) {
+            *self.tried.entry(key).or_default() += 1;
+        }
+        self.ranked.extend(rank(&finished));
         self.finished.insert(finished.index, finished);
     }
 
     /// Forgets a trial.
     pub fn remove(&mut self, index: u64) {
         let Some(finished) = self.finished.remove(&index) else { return };
-        let key = self.space.key(&finished.assignment);
+        if let Some(rank) = rank(&finished) {
+            self.ranked.remove(&rank);
+        }
+        let Some(key) = self.key(&finished) else { return };
         if let Some(count) = self.tried.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
@@ -84,6 +100,17 @@ impl History {
         self.finished.values()
     }
 
+    /// Those of an index below this one, in the order of their indices.
+    pub fn before(&self, index: u64) -> impl DoubleEndedIterator<Item = &Finished> {
+        self.finished.range(..index).map(|(_, finished)| finished)
+    }
+
+    /// Those with a finite loss, the best first; of equals the earlier one.
+    pub fn ranked(&self) -> impl ExactSizeIterator<Item = &Finished> {
+        // Both hold the same trials, so nothing is left out here.
+        self.ranked.iter().map(|(_, index)| &self.finished[index])
+    }
+
     /// How many trials have ended.
     pub fn len(&self) -> usize {
         self.finished.len()
@@ -94,13 +121,47 @@ impl History {
         self.finished.is_empty()
     }
 
-    /// Whether a configuration has been tried, by [`SearchSpace::key`].
+    /// Whether a configuration of the space has been tried, by [`SearchSpace::key`].
     pub fn contains(&self, key: Key) -> bool {
         self.tried.contains_key(&key)
     }
 
-    /// How many different configurations have been tried.
+    /// How many different configurations of the space have been tried, constraints aside.
     pub fn distinct(&self) -> usize {
         self.tried.len()
     }
+
+    /// `None` for what a person tried outside of the space: it must not stand for a configuration nearby.
+    fn key(&self, finished: &Finished) -> Option<Key> {
+        self.space.check(&finished.assignment).ok().map(|checked| self.space.key(&checked))
+    }
+}
+
+/// A finite loss, in the order of numbers.
+#[derive(Clone, Copy, Debug)]
+struct Loss(f64);
+
+impl Ord for Loss {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // -0 and 0 are one loss.
+        (self.0 + 0.0).total_cmp(&(other.0 + 0.0))
+    }
+}
+
+impl PartialOrd for Loss {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Loss {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Loss {}
+
+fn rank(finished: &Finished) -> Option<(Loss, u64)> {
+    Some(finished.outcome.loss()).filter(|loss| loss.is_finite()).map(|loss| (Loss(loss), finished.index))
 }

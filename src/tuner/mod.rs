@@ -27,32 +27,68 @@ pub struct Request<'a> {
     pub space: &'a SearchSpace,
     /// Trials that have ended, ordered by index, failed ones included.
     pub history: &'a History,
-    /// Assignments of trials that are running or waiting, ordered by index.
-    pub pending: &'a [Assignment],
+    /// Trials that are running or waiting. Their order is of no account.
+    pub pending: &'a [Pending],
     /// `spec.algorithm.seed`.
     pub seed: u64,
     /// Index of the trial to propose for.
     pub index: u64,
 }
 
+/// A trial that has not ended. Made with [`Pending::new`], so that a field more does not change who makes one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    /// Position in the experiment's sequence.
+    pub index: u64,
+    /// Its parameters.
+    pub assignment: Assignment,
+}
+
+impl Pending {
+    /// The trial of this index.
+    pub fn new(index: u64, assignment: Assignment) -> Self {
+        Pending { index, assignment }
+    }
+}
+
+/// A trial to make: what a tuner has to say about it. Made with [`Suggestion::new`], as [`Pending`] is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suggestion {
+    /// Its parameters: valid in the space, all constraints hold.
+    pub assignment: Assignment,
+}
+
+impl Suggestion {
+    /// A trial of these parameters.
+    pub fn new(assignment: Assignment) -> Self {
+        Suggestion { assignment }
+    }
+}
+
 /// A search algorithm.
 pub trait Tuner: Send + Sync {
-    /// The assignment of trial `request.index`: valid in the space, all constraints hold.
+    /// The trial `request.index`.
+    ///
+    /// The work is bounded, whatever the space and however long the history. The answer is a function of the request
+    /// alone: what an implementation remembers between calls may make it faster, never different.
     ///
     /// # Errors
-    /// There is none to propose.
-    fn suggest(&self, request: &Request<'_>) -> Result<Assignment, NoSuggestion>;
+    /// There is none to propose. It is asked again when a trial has ended.
+    fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion>;
 }
 
 /// Why there is nothing to propose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSuggestion {
-    /// Every configuration of a finite space has been tried.
+    /// Every configuration of a finite space that satisfies the constraints has been tried.
     #[error("every configuration of the search space has been tried")]
     Exhausted,
     /// The constraints leave no room that could be found.
     #[error(transparent)]
     Unsatisfiable(#[from] Unsatisfiable),
+    /// The space is too large to be looked through whole.
+    #[error("none of the {0} configurations that were looked at is untried and satisfies parameterConstraints")]
+    NotFound(u64),
 }
 
 /// Names of the algorithms and what each is, for messages and documentation.
@@ -87,7 +123,7 @@ pub fn build(
         "TPE" => Box::new(tpe::Tpe {
             allow_repeats,
             startup_trials: settings.whole("startupTrials", 10, 0..=10_000) as usize,
-            candidates: settings.whole("candidates", 24, 1..=10_000) as usize,
+            candidates: settings.whole("candidates", 24, 1..=1_000) as usize,
             prior_weight: settings.real("priorWeight", 1.0, 0.0..=1e6),
         }),
         other => {

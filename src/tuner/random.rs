@@ -1,9 +1,9 @@
 //! Random search (Bergstra and Bengio, 2012, <https://jmlr.org/papers/v13/bergstra12a.html>).
 
 use super::unrepeated::unrepeated;
-use super::{NoSuggestion, Request, Tuner, generator};
-use crate::space::Assignment;
-use rand::RngExt;
+use super::{NoSuggestion, Request, Suggestion, Tuner, generator};
+use crate::space::{Assignment, SearchSpace};
+use rand::{Rng, RngExt};
 
 /// Draws uniformly, on each parameter's scale.
 pub(super) struct Random {
@@ -11,9 +11,15 @@ pub(super) struct Random {
 }
 
 impl Tuner for Random {
-    fn suggest(&self, request: &Request<'_>) -> Result<Assignment, NoSuggestion> {
+    fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
         let mut rng = generator(request);
         let start = rng.random();
-        unrepeated(request, self.allow_repeats, start, || Ok(request.space.sample(&mut rng)?))
+        unrepeated(request, self.allow_repeats, start, || uniform(request.space, &mut rng))
     }
+}
+
+/// A uniform draw; constraints need not hold.
+pub(super) fn uniform(space: &SearchSpace, rng: &mut impl Rng) -> Assignment {
+    let point: Vec<f64> = space.parameters().iter().map(|_| rng.random::<f64>()).collect();
+    space.decode(&point)
 }

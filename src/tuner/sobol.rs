@@ -1,8 +1,7 @@
 //! A Sobol sequence with Owen scrambling (Burley, 2020, <https://jcgt.org/published/0009/04/01/>).
 
 use super::unrepeated::unrepeated;
-use super::{NoSuggestion, Request, Tuner};
-use crate::space::{Assignment, Unsatisfiable};
+use super::{NoSuggestion, Request, Suggestion, Tuner};
 
 /// Points in one sequence, and dimensions in one, of the library's direction numbers.
 const SEQUENCE: u64 = 1 << 16;
@@ -14,26 +13,17 @@ pub(super) struct Sobol {
 }
 
 impl Tuner for Sobol {
-    fn suggest(&self, request: &Request<'_>) -> Result<Assignment, NoSuggestion> {
-        let mut tries = 0;
-        let start = coordinate(request, 0, u32::MAX);
-        unrepeated(request, self.allow_repeats, start, || valid(request, &mut tries))
+    fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
+        // The sequence's point, or where that is not allowed the same point of further scramblings.
+        let mut scrambling = 0;
+        let draw = || {
+            let dimensions = 0..request.space.parameters().len();
+            let point: Vec<f64> = dimensions.map(|dimension| coordinate(request, dimension, scrambling)).collect();
+            scrambling += 1;
+            request.space.decode(&point)
+        };
+        unrepeated(request, self.allow_repeats, coordinate(request, 0, u32::MAX), draw)
     }
-}
-
-/// The sequence's point, or where that violates a constraint or has been tried the same point of further scramblings.
-fn valid(request: &Request<'_>, tries: &mut u32) -> Result<Assignment, NoSuggestion> {
-    const TRIES: u32 = 10_000;
-    for _ in 0..TRIES {
-        let point: Vec<f64> =
-            (0..request.space.parameters().len()).map(|dimension| coordinate(request, dimension, *tries)).collect();
-        *tries += 1;
-        let assignment = request.space.decode(&point);
-        if request.space.satisfies(&assignment) {
-            return Ok(assignment);
-        }
-    }
-    Err(Unsatisfiable { tries: TRIES }.into())
 }
 
 /// One coordinate of the sequence's point, in the middle of its 2^-24 cell so that it is never 0.

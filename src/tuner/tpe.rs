@@ -10,14 +10,20 @@
 //! Running trials count among the others (constant liar), so that parallel trials spread. A parameter that was not active
 //! in a trial is uniform in that trial's component, which makes one mixture serve conditional spaces.
 
+use super::random::uniform;
 use super::unrepeated::{Tried, unrepeated};
-use super::{NoSuggestion, Request, Tuner, generator};
+use super::{Finished, NoSuggestion, Pending, Request, Suggestion, Tuner, generator};
 use crate::space::{Assignment, Domain, SearchSpace};
 use rand::{Rng, RngExt};
 use statrs::distribution::{ContinuousCDF, Normal};
+use std::collections::HashSet;
 
-/// Only so many trials, the latest, are modelled: bounded work however long the history.
+/// Only so many trials are modelled, the best and the latest, and so many values of parameters in them: bounded work
+/// however long the history.
 const MAX_TRIALS: usize = 2000;
+const MAX_VALUES: usize = 1 << 16;
+/// Most trials that count as good ones.
+const MAX_GOOD: usize = 25;
 
 /// The estimator.
 pub(super) struct Tpe {
@@ -31,15 +37,15 @@ pub(super) struct Tpe {
 }
 
 impl Tuner for Tpe {
-    fn suggest(&self, request: &Request<'_>) -> Result<Assignment, NoSuggestion> {
+    fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
         let mut rng = generator(request);
         if request.history.len() >= self.startup_trials
             && let Some(assignment) = self.model(request, &mut rng)
         {
-            return Ok(assignment);
+            return Ok(Suggestion::new(assignment));
         }
         let start = rng.random();
-        unrepeated(request, self.allow_repeats, start, || Ok(request.space.sample(&mut rng)?))
+        unrepeated(request, self.allow_repeats, start, || uniform(request.space, &mut rng))
     }
 }
 
@@ -47,22 +53,23 @@ impl Tpe {
     /// The best candidate; `None` when there is nothing to model or no candidate is allowed.
     fn model(&self, request: &Request<'_>, rng: &mut impl Rng) -> Option<Assignment> {
         let space = request.space;
-        let skip = request.history.len().saturating_sub(MAX_TRIALS);
-        let mut trials: Vec<(f64, Point)> = request
-            .history
-            .iter()
-            .skip(skip)
-            .map(|finished| (finished.outcome.loss(), Point::new(space, &finished.assignment)))
-            .collect();
-        if !trials.iter().any(|(loss, _)| loss.is_finite()) {
+        let ranked = request.history.ranked();
+        // Of ten trials one is good. One without a finite loss never is.
+        let good = request.history.len().div_ceil(10).min(MAX_GOOD).min(ranked.len());
+        if good == 0 {
             return None;
         }
-        // A stable sort: of equal losses the earlier trial is the better one.
-        trials.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let good = trials.len().div_ceil(10).min(25);
-        let mut points: Vec<Point> = trials.into_iter().map(|(_, point)| point).collect();
-        let mut others = points.split_off(good);
-        others.extend(request.pending.iter().map(|assignment| Point::new(space, assignment)));
+        let good: Vec<&Finished> = ranked.take(good).collect();
+        let indices: HashSet<u64> = good.iter().map(|finished| finished.index).collect();
+        let most = (MAX_VALUES / space.parameters().len().max(1)).clamp(MAX_GOOD, MAX_TRIALS);
+        let latest = request.history.iter().rev().filter(|finished| !indices.contains(&finished.index)).take(most);
+        let point = |assignment: &Assignment| Point::new(space, assignment);
+        let points: Vec<Point> = good.iter().map(|finished| point(&finished.assignment)).collect();
+        let mut others: Vec<Point> = latest.map(|finished| point(&finished.assignment)).collect();
+        // Sums of real numbers depend on their order; the answer must not.
+        let mut pending: Vec<&Pending> = request.pending.iter().collect();
+        pending.sort_unstable_by_key(|pending| pending.index);
+        others.extend(pending.into_iter().map(|pending| point(&pending.assignment)));
         let good = Mixture::new(space, points, self.prior_weight);
         let others = Mixture::new(space, others, self.prior_weight);
         let finite = !self.allow_repeats && space.cardinality().is_some();
@@ -70,7 +77,7 @@ impl Tpe {
         let mut best: Option<(f64, Assignment)> = None;
         let mut left = self.candidates;
         // Candidates that are not allowed cost a draw each, up to ten times as many as are wanted.
-        for _ in 0..self.candidates * 10 {
+        for _ in 0..(self.candidates as u64 * 10).min(space.effort()) {
             if left == 0 {
                 break;
             }

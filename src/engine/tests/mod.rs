@@ -113,6 +113,23 @@ fn how_an_experiment_ends() {
             good,
             ("Complete", "SearchSpaceExhausted"),
         ),
+        (
+            "the constraints leave nothing",
+            json!({"parameterConstraints": ["x > 2.0"]}),
+            good,
+            ("Failed", "ConstraintsUnsatisfiable"),
+        ),
+        // The grid's first configuration, and none that can be found after it.
+        (
+            "the constraints leave nothing more",
+            json!({
+                "parameters": [{"name": "x", "int": {"min": 1, "max": 200}}, {"name": "y", "int": {"min": 1, "max": 200}}],
+                "parameterConstraints": (vec![["x + y < 3"; 40].join(" && ")]),
+                "algorithm": {"name": "Grid", "seed": 0},
+            }),
+            good,
+            ("Complete", "ConstraintsUnsatisfiable"),
+        ),
         ("nodes are lost", json!({}), |t| Play::Lost(2, x(t)), ("Complete", "MaxTrialsReached")),
         (
             "nodes are lost for ever",
