@@ -2,7 +2,7 @@
 
 use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
-use crate::controller::{Clock, Config, LeaseName, Mutation, Operator};
+use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator};
 use crate::engine::Settings;
 use crate::server::{INTERVAL, Intake, router};
 use std::sync::Arc;
@@ -15,21 +15,26 @@ const LEASE: &str = "automl-operator";
 
 const USER_AGENT: &str = concat!("automl-operator/", env!("CARGO_PKG_VERSION"));
 
-/// Runs until told to stop, or until another replica has taken over.
-pub async fn operator(arguments: OperatorArguments) -> Outcome {
-    let mut config = kube::Config::infer()
-        .await
-        .map_err(|error| Failure::usage(format!("there is no cluster to work with: {error}; set KUBECONFIG")))?;
-    // The default layer repeats POST; what may be repeated is known where the call is made.
+/// A client that says each thing once: kube's own layer repeats a POST, too, and what may be repeated is known where the
+/// call is made.
+fn client(mut config: kube::Config) -> Result<kube::Client, Failure> {
     config.default_retry = false;
     // By this name the API server's audit log knows us.
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+    kube::Client::try_from(config).map_err(Failure::other)
+}
+
+/// Runs until told to stop, or until another replica has taken over.
+pub async fn operator(arguments: OperatorArguments) -> Outcome {
+    let config = kube::Config::infer()
+        .await
+        .map_err(|error| Failure::usage(format!("there is no cluster to work with: {error}; set KUBECONFIG")))?;
     // From here on, so that whoever can reach the port can also end this process in order.
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt()).map_err(Failure::other)?,
         signal(SignalKind::terminate()).map_err(Failure::other)?,
     );
-    let client = kube::Client::try_from(config).map_err(Failure::other)?;
+    let client = client(config)?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
         Failure::usage(format!("{} cannot be listened on: {error}; choose another with --listen", arguments.listen))
     })?;
@@ -51,17 +56,50 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
     )
     .map_err(Failure::other)?;
     let intake = Intake::new(operator.reports(), INTERVAL);
-    let storing = tokio::spawn(Arc::clone(&intake).run());
-    let serving = tokio::spawn(axum::serve(listener, router(Arc::clone(&intake))).into_future());
+    let mut storing = tokio::spawn(Arc::clone(&intake).run());
+    let mut serving = tokio::spawn(axum::serve(listener, router(Arc::clone(&intake))).into_future());
     tracing::info!(%address, "operator started");
     let outcome = tokio::select! {
         _ = interrupt.recv() => Ok(ExitCode::Done),
         _ = terminate.recv() => Ok(ExitCode::Done),
-        () = operator.lost() => Err(Failure::other("another replica leads now; this one ends and starts afresh")),
+        ended = operator.lost() => Err(Failure::other(ended)),
+        _ = &mut storing => Err(Failure::other(Ended::Part("storing of reports"))),
+        _ = &mut serving => Err(Failure::other(Ended::Part("report endpoint"))),
     };
     serving.abort();
     intake.flush(Duration::from_secs(10)).await;
     operator.shutdown().await;
     storing.abort();
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::client;
+    use axum::http::{Method, StatusCode};
+    use k8s_openapi::api::batch::v1::Job;
+    use kube::api::{Api, PostParams};
+    use std::sync::{Arc, Mutex};
+
+    #[tokio::test]
+    async fn a_post_is_sent_once_whatever_the_answer() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        // What goes wrong once goes well the second time, so a client that repeats would not even notice.
+        let server = axum::Router::new().fallback(move |method: Method| async move {
+            let mut log = log.lock().unwrap();
+            log.push(method);
+            let status = if log.len() == 1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::CREATED };
+            (status, [("retry-after", "0")], r#"{"metadata": {"name": "a"}}"#)
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(axum::serve(listener, server).into_future());
+        let client = client(kube::Config::new(url.parse().unwrap())).unwrap_or_else(|_| panic!("a client"));
+        let jobs: Api<Job> = Api::namespaced(client, "default");
+        let answer = jobs.create(&PostParams::default(), &Job::default()).await;
+        assert!(answer.is_err(), "{answer:?}");
+        assert_eq!(*seen.lock().unwrap(), [Method::POST]);
+        serving.abort();
+    }
 }

@@ -4,7 +4,7 @@ use super::backoff::hash;
 use super::clock::Clock;
 use super::failure::Class;
 use super::wire::Pen;
-use crate::api::{Experiment, GROUP, VERSION, labels};
+use crate::api::{GROUP, labels};
 use crate::engine;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -37,22 +37,22 @@ impl Events {
         (Events { queue, pen, clock, identity: identity.to_owned() }, publisher)
     }
 
-    /// Puts an Event on an Experiment into the queue.
-    pub fn tell(&self, experiment: &Experiment, event: &engine::Event) {
-        let event = self.made(experiment, event);
+    /// Puts an Event on an object into the queue.
+    pub fn tell(&self, regarding: ObjectReference, event: &engine::Event) {
+        let event = self.made(regarding, event);
         if self.queue.try_send(event).is_err() {
             self.pen.telemetry.events_dropped.inc();
         }
     }
 
-    fn made(&self, experiment: &Experiment, event: &engine::Event) -> Event {
+    fn made(&self, regarding: ObjectReference, event: &engine::Event) -> Event {
         let now = self.clock.now();
-        let (name, namespace) = (experiment.name_any(), experiment.namespace());
-        let told = (experiment.uid(), event.reason, &event.note, now.as_nanosecond());
+        let name = regarding.name.clone().unwrap_or_default();
+        let told = (&regarding.uid, event.reason, &event.note, now.as_nanosecond());
         Event {
             metadata: ObjectMeta {
                 name: Some(format!("{name}.{:016x}", hash(&told))),
-                namespace: namespace.clone(),
+                namespace: regarding.namespace.clone(),
                 ..ObjectMeta::default()
             },
             event_time: Some(MicroTime(now)),
@@ -62,15 +62,7 @@ impl Events {
             reason: Some(event.reason.into()),
             note: Some(shortened(&event.note)),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.into()),
-            regarding: Some(ObjectReference {
-                api_version: Some(format!("{GROUP}/{VERSION}")),
-                kind: Some("Experiment".into()),
-                name: Some(name),
-                namespace,
-                uid: experiment.uid(),
-                resource_version: experiment.resource_version(),
-                field_path: None,
-            }),
+            regarding: Some(regarding),
             ..Event::default()
         }
     }

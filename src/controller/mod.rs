@@ -26,7 +26,7 @@ mod workers;
 pub use clock::Clock;
 pub use failure::{Class, Failure};
 pub use mutation::Mutation;
-pub use operator::{Config, LeaseName, Operator, OperatorError};
+pub use operator::{Config, Ended, LeaseName, Operator, OperatorError};
 pub use queue::Queue;
 pub use reports::{Reports, Standing};
 pub use shared::Unstored;

@@ -16,10 +16,13 @@ use super::wire::Pen;
 use super::workers::work;
 use crate::api::{Experiment, Trial};
 use crate::engine::Settings;
+use futures::FutureExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -56,12 +59,23 @@ pub struct LeaseName {
     pub name: String,
 }
 
-/// Why an operator could not start, or stopped.
+/// Why an operator could not start.
 #[derive(Debug, Error)]
 pub enum OperatorError {
     /// A bug: two of our own metrics share a name.
     #[error("cannot set up the operator's own metrics: {0}")]
     Telemetry(#[from] prometheus::Error),
+}
+
+/// Why an operator has ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Ended {
+    /// It led, and does not any more.
+    #[error("another replica leads now; this one ends and starts afresh")]
+    Lease,
+    /// A task that never ends has ended.
+    #[error("a part of the operator has ended, which is a bug ({0}); the whole ends, so that it is started afresh")]
+    Part(&'static str),
 }
 
 /// A running operator. Dropping it stops it at once, as a crash would; [`Operator::shutdown`] stops it in order.
@@ -71,10 +85,19 @@ pub struct Operator {
     telemetry: Telemetry,
     reports: Arc<Reports>,
     stop: watch::Sender<bool>,
-    workers: JoinSet<()>,
+    /// To be told once nothing is written any more.
+    hand_over: watch::Sender<bool>,
+    workers: Parts,
     /// The watches; they end with the operator.
-    _background: JoinSet<()>,
-    election: JoinSet<()>,
+    background: Parts,
+    election: Parts,
+}
+
+/// Tasks that end when they are told to, or by a bug; each says its name, and whether it panicked.
+type Parts = JoinSet<(&'static str, bool)>;
+
+fn spawn(parts: &mut Parts, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+    parts.spawn(async move { (name, AssertUnwindSafe(part).catch_unwind().await.is_err()) });
 }
 
 impl Operator {
@@ -88,16 +111,16 @@ impl Operator {
         let pen = Pen { gate: gate.clone(), telemetry: telemetry.clone() };
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(false);
+        let (hand_over, handed_over) = watch::channel(false);
         let (mut workers, mut background, mut election) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
 
         let (events, publisher) = Events::new(client.clone(), pen.clone(), config.clock, &config.identity);
-        workers.spawn(publisher);
+        spawn(&mut workers, "Events", publisher);
         let hand = Hand::new(client.clone(), pen.clone(), config.mutation);
         let reports = Arc::new(Reports::new(
             client.clone(),
             hand.clone(),
             shared.clone(),
-            config.clock,
             (gate.clone(), telemetry.clone()),
             config.mutation,
         ));
@@ -110,16 +133,16 @@ impl Operator {
             config.settings.clone(),
             config.mutation,
         ));
-        workers.spawn(work(reconciler, config.concurrency.max(1), stopped));
+        spawn(&mut workers, "workers", work(reconciler, config.concurrency.max(1), stopped));
         watch_all(&mut background, &client, config.namespace.as_deref(), &shared);
         let observer = observe(shared.clone(), gate.clone(), telemetry.clone());
-        background.spawn(observer);
+        spawn(&mut background, "observer", observer);
         if let Some(lease) = &config.lease {
             let namespace = &lease.namespace;
             let elector = Elector::new(client, namespace, &lease.name, &config.identity, config.clock, gate.clone());
-            election.spawn(elect(elector, stop.subscribe()));
+            spawn(&mut election, "election", elect(elector, handed_over));
         }
-        Ok(Operator { shared, gate, telemetry, reports, stop, workers, _background: background, election })
+        Ok(Operator { shared, gate, telemetry, reports, stop, hand_over, workers, background, election })
     }
 
     /// All caches are filled: this process could act at once.
@@ -142,10 +165,18 @@ impl Operator {
         &self.telemetry
     }
 
-    /// Returns when the operator has ended by itself, which means that it led and lost the lease. Pending otherwise.
-    pub async fn lost(&mut self) {
-        if self.election.join_next().await.is_none() {
-            std::future::pending::<()>().await;
+    /// Returns when the operator, or a part that it cannot be without, has ended by itself. Pending otherwise.
+    pub async fn lost(&mut self) -> Ended {
+        let (ended, elected) = tokio::select! {
+            Some(ended) = self.workers.join_next() => (ended, false),
+            Some(ended) = self.background.join_next() => (ended, false),
+            Some(ended) = self.election.join_next() => (ended, true),
+            else => return std::future::pending().await,
+        };
+        match ended {
+            Ok((_, false)) if elected => Ended::Lease,
+            Ok((name, _)) => Ended::Part(name),
+            Err(_) => Ended::Part("a task that was aborted"),
         }
     }
 
@@ -156,6 +187,7 @@ impl Operator {
         if timeout(patience, async { while self.workers.join_next().await.is_some() {} }).await.is_err() {
             tracing::warn!("stopping although some work has not ended");
         }
+        self.hand_over.send_replace(true);
         if timeout(patience, async { while self.election.join_next().await.is_some() {} }).await.is_err() {
             tracing::warn!("stopping without having handed over the lease");
         }
@@ -178,47 +210,51 @@ async fn told(stop: &mut watch::Receiver<bool>) -> bool {
     stop.wait_for(|stop| *stop).await.is_ok()
 }
 
-/// Wakes everything when this process begins to lead, and keeps the gauges.
+/// Wakes everything whenever this process may write (again), and keeps the gauges.
 async fn observe(shared: Arc<Shared>, gate: Gate, telemetry: Telemetry) {
-    gate.opened().await;
-    shared.with(Index::touch_all);
+    let mut openings = 0;
     loop {
+        tokio::select! {
+            biased;
+            count = gate.opened(openings) => {
+                openings = count;
+                shared.with(Index::touch_all);
+            }
+            () = tokio::time::sleep(Duration::from_secs(15)) => {}
+        }
         telemetry.leading.set(gate.is_open().into());
-        let (active, experiments) = shared.with(|index| (index.active_trials(), index.experiments().count()));
+        let (active, experiments) = shared.with(|index| (index.active_trials(), index.experiments()));
         telemetry.active_trials.set(i64::try_from(active).unwrap_or(i64::MAX));
         telemetry.experiments.set(i64::try_from(experiments).unwrap_or(i64::MAX));
-        tokio::time::sleep(Duration::from_secs(15)).await;
     }
 }
 
-fn watch_all(tasks: &mut JoinSet<()>, client: &Client, namespace: Option<&str>, shared: &Arc<Shared>) {
+fn watch_all(tasks: &mut Parts, client: &Client, namespace: Option<&str>, shared: &Arc<Shared>) {
     let index = shared.clone();
     let experiments = api::<DeserializeGuard<Experiment>>(client, namespace);
-    tasks.spawn(async move {
+    spawn(tasks, "watch of Experiments", async move {
         follow(experiments, "Experiments", None, |seen| match seen {
             Seen::Present(found) => {
                 readable(*found).into_iter().for_each(|found| index.with(|i| i.see_experiment(found)))
             }
-            Seen::Deleted(last) => {
-                readable(*last).into_iter().for_each(|last| index.with(|i| i.experiment_deleted(&last)))
-            }
+            Seen::Deleted(last) => index.with(|i| i.experiment_deleted(metadata(&last))),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Experiment, &names, version)),
         })
         .await;
     });
     let index = shared.clone();
     let trials = api::<DeserializeGuard<Trial>>(client, namespace);
-    tasks.spawn(async move {
+    spawn(tasks, "watch of Trials", async move {
         follow(trials, "Trials", None, |seen| match seen {
             Seen::Present(found) => readable(*found).into_iter().for_each(|found| index.with(|i| i.see_trial(found))),
-            Seen::Deleted(last) => readable(*last).into_iter().for_each(|last| index.with(|i| i.trial_deleted(&last))),
+            Seen::Deleted(last) => index.with(|i| i.trial_deleted(metadata(&last))),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Trial, &names, version)),
         })
         .await;
     });
     let index = shared.clone();
     let jobs = api::<SlimJob>(client, namespace);
-    tasks.spawn(async move {
+    spawn(tasks, "watch of Jobs", async move {
         follow(jobs, "Jobs", Some(&job::selector()), |seen| match seen {
             Seen::Present(found) => found.seen().into_iter().for_each(|found| index.with(|i| i.see_job(found))),
             Seen::Deleted(last) => last.seen().into_iter().for_each(|last| index.with(|i| i.job_deleted(&last))),
@@ -238,22 +274,76 @@ where
     }
 }
 
-/// The object without what is of no use here; an object that cannot be read is left out and does not hide the others.
+/// What is known of an object even where the rest of it cannot be read.
+fn metadata<K: Resource<DynamicType = ()>>(found: &DeserializeGuard<K>) -> &ObjectMeta {
+    match &found.0 {
+        Ok(object) => object.meta(),
+        Err(invalid) => &invalid.metadata,
+    }
+}
+
+/// An object that cannot be read is left out and does not hide the others.
 fn readable<K: Resource<DynamicType = ()>>(found: DeserializeGuard<K>) -> Option<K> {
     match found.0 {
-        Ok(mut object) => {
-            let metadata = object.meta_mut();
-            metadata.managed_fields = None;
-            if let Some(annotations) = &mut metadata.annotations {
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-            }
-            Some(object)
-        }
+        Ok(object) => Some(object),
         Err(invalid) => {
             let (namespace, name) =
                 (invalid.metadata.namespace.unwrap_or_default(), invalid.metadata.name.unwrap_or_default());
             tracing::warn!(kind = %K::kind(&()), namespace, name, error = invalid.error, "cannot be read, and is left alone");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An operator whose API server never answers.
+    fn alone() -> Operator {
+        let silent = tower::service_fn(|_: http::Request<kube::client::Body>| {
+            std::future::pending::<Result<http::Response<kube::client::Body>, std::convert::Infallible>>()
+        });
+        let config = Config {
+            namespace: None,
+            identity: "operator".into(),
+            settings: Settings::default(),
+            lease: None,
+            concurrency: 1,
+            clock: Clock::system(),
+            mutation: Mutation::None,
+        };
+        Operator::start(Client::new(silent, "default"), config).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_dies_does_not_go_unnoticed() {
+        let mut operator = alone();
+        let quiet = timeout(Duration::from_secs(3600), operator.lost()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        for parts in [0, 1, 2] {
+            let mut operator = alone();
+            let parts =
+                [&mut operator.workers, &mut operator.background, &mut operator.election].into_iter().nth(parts);
+            spawn(parts.unwrap(), "watch of Jobs", async { panic!("a bug") });
+            assert_eq!(operator.lost().await, Ended::Part("watch of Jobs"));
+        }
+        let mut operator = alone();
+        spawn(&mut operator.election, "election", async {});
+        assert_eq!(operator.lost().await, Ended::Lease);
+    }
+
+    #[test]
+    fn the_deletion_of_an_object_that_cannot_be_read_is_heard() {
+        let broken = json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
+            "metadata": {"name": "t", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
+            "spec": "of an older version",
+        });
+        let guard: DeserializeGuard<Trial> = serde_json::from_value(broken).unwrap();
+        let known = metadata(&guard);
+        assert_eq!((known.name.as_deref(), known.resource_version.as_deref()), (Some("t"), Some("7")));
+        assert!(readable(guard).is_none());
     }
 }

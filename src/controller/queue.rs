@@ -20,6 +20,8 @@ struct State<K> {
     running: HashMap<K, bool>,
     later: BTreeSet<(Instant, K)>,
     due: HashMap<K, Instant>,
+    /// Keys that are not to come up before this instant, whatever happens.
+    held: HashMap<K, Instant>,
 }
 
 impl<K: Clone + Eq + Hash + Ord> Default for Queue<K> {
@@ -30,6 +32,7 @@ impl<K: Clone + Eq + Hash + Ord> Default for Queue<K> {
             running: HashMap::new(),
             later: BTreeSet::new(),
             due: HashMap::new(),
+            held: HashMap::new(),
         };
         Queue { state: Mutex::new(state), changed: Notify::new() }
     }
@@ -45,6 +48,19 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// The key wants attention at this instant, unless it does so sooner.
     pub fn add_at(&self, key: K, at: Instant) {
         self.lock().add_at(key, at);
+        self.changed.notify_one();
+    }
+
+    /// The key has failed: it wants attention at `at`, and does not come up before `not_before` even if it is added.
+    pub fn hold(&self, key: K, not_before: Instant, at: Instant) {
+        let mut state = self.lock();
+        state.held.insert(key.clone(), not_before);
+        if state.waiting.remove(&key) {
+            state.ready.retain(|waiting| *waiting != key);
+            state.add(key.clone());
+        }
+        state.add_at(key, at);
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -94,12 +110,16 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
     fn add(&mut self, key: K) {
         if let Some(again) = self.running.get_mut(&key) {
             *again = true;
+        } else if let Some(held) = self.held.get(&key).copied().filter(|held| *held > Instant::now()) {
+            self.add_at(key, held);
         } else if self.waiting.insert(key.clone()) {
+            self.held.remove(&key);
             self.ready.push_back(key);
         }
     }
 
     fn add_at(&mut self, key: K, at: Instant) {
+        let at = self.held.get(&key).map_or(at, |held| at.max(*held));
         match self.due.get(&key) {
             Some(due) if *due <= at => {}
             known => {
@@ -159,6 +179,38 @@ mod tests {
         queue.renewed(&"a");
         queue.done(&"a");
         assert_eq!(queue.next().now_or_never(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_has_failed_does_not_come_up_early_whatever_happens_to_it() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let queue = Queue::default();
+        queue.add("a");
+        queue.next().await;
+        queue.add("a");
+        queue.hold("a", at(10), at(60));
+        queue.done(&"a");
+        queue.add("a");
+        queue.add_at("a", at(5));
+        queue.add("b");
+        assert_eq!(queue.next().await, "b", "others are not held up");
+        assert_eq!(queue.next().await, "a");
+        assert_eq!(start.elapsed(), Duration::from_secs(10), "it was added meanwhile: as soon as may be");
+        queue.done(&"a");
+        queue.add("a");
+        assert_eq!(queue.next().await, "a");
+        assert_eq!(start.elapsed(), Duration::from_secs(10), "the hold is over");
+        queue.hold("a", at(20), at(60));
+        queue.done(&"a");
+        assert_eq!(queue.next().await, "a");
+        assert_eq!(start.elapsed(), Duration::from_secs(60), "nothing happened: at its time");
+        // One that waited already when it was held.
+        queue.done(&"a");
+        queue.add("a");
+        queue.hold("a", at(70), at(80));
+        assert_eq!(queue.next().await, "a");
+        assert_eq!(start.elapsed(), Duration::from_secs(70));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::desk::Desk;
 use super::events::Events;
 use super::failure::{Class, Failure};
-use super::index::{Key, Kind, Lookup, Uid, name};
+use super::index::{Key, Kind, Lookup, Moment, Uid, name};
 use super::mutation::Mutation;
 use super::shared::Shared;
 use super::watch::Name;
@@ -14,8 +14,9 @@ use crate::api::Experiment;
 use crate::api::conditions::{is_true, types};
 use crate::engine::{Action, Plan, Settings, orphan};
 use jiff::Timestamp;
-use kube::ResourceExt;
-use std::collections::HashMap;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A pass takes at most this many turns; a plan that still wants more has a loop in it.
@@ -81,7 +82,7 @@ impl Reconciler {
     async fn experiment(&self, key: &Key, uid: &Uid, failures: u32) -> Result<Rest, Failure> {
         let asleep = Rest { wake_at: None, restless: false };
         let desk = self.desk(uid);
-        let mut void = 0;
+        let (mut void, mut heard) = (0, HashSet::new());
         for _ in 0..TURNS {
             self.shared.queue.renewed(key);
             let (work, synced) = self.shared.with(|index| (index.take(uid), index.synced()));
@@ -93,7 +94,8 @@ impl Reconciler {
             let Some(experiment) = work.experiment else { return Ok(asleep) };
             let may_plan = synced || self.mutation == Mutation::PlanUnsynced;
             if !may_plan || !self.pen.gate.is_open() {
-                return Ok(asleep);
+                // Both wake it when they change; what is not finished does not rely on that alone.
+                return Ok(Rest { wake_at: None, restless: !ended(&experiment) });
             }
             let now = self.clock.now();
             let due = lock(&desk).due(now);
@@ -103,11 +105,13 @@ impl Reconciler {
                 return Ok(Rest { wake_at: plan.wake_at, restless: !ended(&experiment) });
             }
             for job in due {
+                let asked = self.shared.with(|index| index.moment());
                 let learnt = self.hand.read_job(&name(&*experiment).0, &job).await?;
-                self.take_in(uid, &desk, &experiment, learnt);
+                self.take_in(uid, &desk, &experiment, (learnt, asked));
             }
-            match self.carry_out(uid, &desk, &experiment, plan, failures).await? {
+            match self.carry_out(uid, &desk, &experiment, plan, (failures, &mut heard)).await? {
                 Progress::Done => void = 0,
+                Progress::MoreToSay => {}
                 Progress::Void if void < VOID_TURNS => void += 1,
                 Progress::Void => return Err(contested(&experiment)),
             }
@@ -123,15 +127,18 @@ impl Reconciler {
         desk: &Mutex<Desk>,
         experiment: &Experiment,
         plan: Plan,
-        failures: u32,
+        (failures, heard): (u32, &mut HashSet<String>),
     ) -> Result<Progress, Failure> {
         let (namespace, _) = name(experiment);
         for action in plan.actions {
-            if self.has_more_to_say(&namespace, &action).await {
-                return Ok(Progress::Void);
-            }
             let subject = Subject { namespace: &namespace, experiment: Some(experiment) };
-            let done = match self.hand.carry_out(subject, &action).await {
+            let asked = self.shared.with(|index| index.moment());
+            let done = match self.has_more_to_say(&namespace, &action, heard).await {
+                Ok(true) => return Ok(Progress::MoreToSay),
+                Ok(false) => self.hand.carry_out(subject, &action).await,
+                Err(failure) => Err(failure),
+            };
+            let done = match done {
                 Ok(done) => done,
                 Err(failure) => {
                     if failure.class == Class::AlreadyExists
@@ -150,31 +157,45 @@ impl Reconciler {
                 Done::Done(learnt) => (learnt, Progress::Done),
                 Done::Void(learnt) => (learnt, Progress::Void),
             };
-            self.take_in(uid, desk, experiment, learnt);
+            let regarding = regarding(&learnt);
+            self.take_in(uid, desk, experiment, (learnt, asked));
             if progress == Progress::Void {
                 return Ok(Progress::Void);
             }
-            self.tell_events(experiment, &action);
+            self.tell_events(regarding, &action);
         }
         Ok(Progress::Done)
     }
 
     /// A trial is about to be ended: what it has reported by now belongs to its result. True: that changed the Trial.
-    async fn has_more_to_say(&self, namespace: &str, action: &Action) -> bool {
-        let Action::WriteTrialStatus { name, patch, .. } = action else { return false };
-        let Some(unstored) = self.shared.unstored().filter(|_| patch.completion_time.is_some()) else { return false };
-        unstored.store_now(&(namespace.to_owned(), name.clone())).await
+    /// Each is asked once a pass, or one that never ends its talk would never be ended.
+    async fn has_more_to_say(
+        &self,
+        namespace: &str,
+        action: &Action,
+        heard: &mut HashSet<String>,
+    ) -> Result<bool, Failure> {
+        let Action::WriteTrialStatus { name, patch, .. } = action else { return Ok(false) };
+        let Some(unstored) = self.shared.unstored().filter(|_| patch.completion_time.is_some()) else {
+            return Ok(false);
+        };
+        if heard.contains(name) {
+            return Ok(false);
+        }
+        let more = unstored.store_now(&(namespace.to_owned(), name.clone())).await?;
+        heard.insert(name.clone());
+        Ok(more)
     }
 
-    /// Takes in what was learnt, so that the next plan sees it before any watch tells.
-    fn take_in(&self, uid: &Uid, desk: &Mutex<Desk>, experiment: &Experiment, learnt: Learnt) {
+    /// Takes in what was learnt by asking at that moment, so that the next plan sees it before any watch tells.
+    fn take_in(&self, uid: &Uid, desk: &Mutex<Desk>, experiment: &Experiment, (learnt, asked): (Learnt, Moment)) {
         let (namespace, now) = (experiment.namespace().unwrap_or_default(), self.clock.now());
         let at = |name: &str| (namespace.clone(), name.to_owned());
         let forget = self.mutation == Mutation::ForgetAnswers;
         match learnt {
             Learnt::Trial(_) | Learnt::Job(_) if forget => {}
             Learnt::Trial(trial) => self.shared.with(|index| index.see_trial(*trial)),
-            Learnt::TrialGone(name) => self.shared.with(|index| index.trial_gone(&at(&name))),
+            Learnt::TrialGone(name) => self.shared.with(|index| index.trial_gone(&at(&name), asked)),
             Learnt::Job(job) if job.experiment().as_ref() == Some(uid) => {
                 if let Some(seen) = job.seen() {
                     self.shared.with(|index| index.see_job(seen));
@@ -189,7 +210,7 @@ impl Reconciler {
                 lock(desk).learn(Learnt::JobDestroyed { name, uid: job }, now);
             }
             Learnt::JobMissing(name) => {
-                self.shared.with(|index| index.job_gone(&at(&name)));
+                self.shared.with(|index| index.job_gone(&at(&name), asked));
                 lock(desk).learn(Learnt::JobMissing(name), now);
             }
             Learnt::Experiment(written) => {
@@ -198,18 +219,20 @@ impl Reconciler {
                 }
                 lock(desk).learn(Learnt::Experiment(written), now);
             }
-            Learnt::ExperimentGone => self.shared.with(|index| index.experiment_gone(&name(experiment))),
+            Learnt::ExperimentGone => self.shared.with(|index| index.experiment_gone(&name(experiment), uid)),
             other => lock(desk).learn(other, now),
         }
     }
 
-    fn tell_events(&self, experiment: &Experiment, action: &Action) {
+    /// What was written is told; `regarding` is the object that was.
+    fn tell_events(&self, regarding: Option<ObjectReference>, action: &Action) {
+        let Some(regarding) = regarding else { return };
         match action {
             Action::WriteTrialStatus { event, .. } => {
-                event.iter().for_each(|event| self.events.tell(experiment, event))
+                event.iter().for_each(|event| self.events.tell(regarding.clone(), event));
             }
             Action::WriteExperimentStatus { events, .. } => {
-                events.iter().for_each(|event| self.events.tell(experiment, event));
+                events.iter().for_each(|event| self.events.tell(regarding.clone(), event));
             }
             _ => {}
         }
@@ -217,17 +240,25 @@ impl Reconciler {
 
     async fn orphan(&self, name: &Name) -> Result<Rest, Failure> {
         let asleep = Ok(Rest { wake_at: None, restless: false });
-        let found = self.shared.with(|index| (index.synced() && index.is_orphan(name)).then(|| index.trial(name)));
-        let Some(Lookup::Active(trial)) = found else { return asleep };
+        let found = self
+            .shared
+            .with(|index| (index.synced() && index.is_orphan(name)).then(|| (index.trial(name), index.moment())));
+        let Some((Lookup::Active(trial), asked)) = found else { return asleep };
         if !self.pen.gate.is_open() {
             return asleep;
         }
         let Some(action) = orphan(&trial, self.clock.now()) else { return asleep };
         let subject = Subject { namespace: &name.0, experiment: None };
-        let (Done::Done(learnt) | Done::Void(learnt)) = self.hand.carry_out(subject, &action).await?;
+        let learnt = match self.hand.carry_out(subject, &action).await? {
+            Done::Done(learnt) => {
+                self.tell_events(regarding(&learnt), &action);
+                learnt
+            }
+            Done::Void(learnt) => learnt,
+        };
         self.shared.with(|index| match learnt {
             Learnt::Trial(trial) => index.see_trial(*trial),
-            Learnt::TrialGone(_) => index.trial_gone(name),
+            Learnt::TrialGone(_) => index.trial_gone(name, asked),
             _ => {}
         });
         asleep
@@ -241,7 +272,18 @@ impl Reconciler {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Done,
+    /// A trial that was about to be ended had something to say first: plan again with that.
+    MoreToSay,
     Void,
+}
+
+/// The object that was written.
+fn regarding(learnt: &Learnt) -> Option<ObjectReference> {
+    match learnt {
+        Learnt::Trial(trial) => Some(trial.object_ref(&())),
+        Learnt::Experiment(experiment) => Some(experiment.object_ref(&())),
+        _ => None,
+    }
 }
 
 /// What to tell people about a call that keeps failing, where the engine has a place for it.

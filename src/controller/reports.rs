@@ -1,9 +1,8 @@
 //! The report route's side that needs the API server: who reports, and what is stored in the Trial.
 
 use super::act::{Done, Hand, Learnt};
-use super::clock::Clock;
 use super::failure::{Class, Failure};
-use super::index::{Lookup, has_ended};
+use super::index::{Lookup, Moment, has_ended};
 use super::lease::Gate;
 use super::mutation::Mutation;
 use super::patch;
@@ -26,7 +25,6 @@ pub struct Reports {
     hand: Hand,
     shared: Arc<Shared>,
     tokens: Tokens,
-    clock: Clock,
     gate: Gate,
     telemetry: Telemetry,
     mutation: Mutation,
@@ -46,12 +44,11 @@ impl Reports {
         client: kube::Client,
         hand: Hand,
         shared: Arc<Shared>,
-        clock: Clock,
         (gate, telemetry): (Gate, Telemetry),
         mutation: Mutation,
     ) -> Self {
         let tokens = Tokens::new(client, hand.clone());
-        Reports { hand, shared, tokens, clock, gate, telemetry, mutation }
+        Reports { hand, shared, tokens, gate, telemetry, mutation }
     }
 
     /// Whose token this is.
@@ -72,11 +69,6 @@ impl Reports {
         self.gate.is_open() && self.shared.with(|index| index.synced())
     }
 
-    /// The time.
-    pub fn clock(&self) -> Clock {
-        self.clock
-    }
-
     /// The operator's own metrics.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
@@ -95,11 +87,12 @@ impl Reports {
     pub async fn standing(&self, name: &Name, uid: &str) -> Result<Standing, Failure> {
         match self.shared.with(|index| index.trial(name)) {
             Lookup::Active(trial) if trial.uid().as_deref() == Some(uid) => Ok(Standing::Open(trial)),
-            Lookup::Ended => Ok(Standing::Closed),
+            Lookup::Ended(ended) if &*ended == uid => Ok(Standing::Closed),
             // The watch may be behind.
-            Lookup::Active(_) | Lookup::Absent => {
+            Lookup::Active(_) | Lookup::Ended(_) | Lookup::Absent => {
+                let asked = self.shared.with(|index| index.moment());
                 let read = self.hand.read_trial(&name.0, &name.1).await?;
-                Ok(self.learnt(name, uid, read))
+                Ok(self.learnt(name, uid, read, asked))
             }
         }
     }
@@ -128,14 +121,15 @@ impl Reports {
                 Mutation::DropResourceVersion => json!({"status": change}),
                 _ => patch::status(&version, change),
             };
+            let asked = self.shared.with(|index| index.moment());
             let learnt = match self.hand.patch_trial(&name.0, &name.1, &body, true).await? {
                 Done::Done(learnt) => {
                     self.telemetry.stores.inc();
-                    return Ok(self.learnt(name, uid, learnt));
+                    return Ok(self.learnt(name, uid, learnt, asked));
                 }
                 Done::Void(learnt) => learnt,
             };
-            standing = self.learnt(name, uid, learnt);
+            standing = self.learnt(name, uid, learnt, asked);
         }
         let message = "it keeps being written by others".to_owned();
         let call = format!("store reports of Trial {}/{}", name.0, name.1);
@@ -147,10 +141,10 @@ impl Reports {
         trial.status.as_ref().and_then(|status| status.reports.clone()).unwrap_or_default()
     }
 
-    /// Takes in what the API server said of a Trial.
-    fn learnt(&self, name: &Name, uid: &str, learnt: Learnt) -> Standing {
+    /// Takes in what the API server, asked at that moment, said of a Trial.
+    fn learnt(&self, name: &Name, uid: &str, learnt: Learnt, asked: Moment) -> Standing {
         let Learnt::Trial(trial) = learnt else {
-            self.shared.with(|index| index.trial_gone(name));
+            self.shared.with(|index| index.trial_gone(name, asked));
             return Standing::Closed;
         };
         let open = trial.uid().as_deref() == Some(uid) && !has_ended(&trial);

@@ -1,5 +1,6 @@
 //! The index and the work queue, as the watches, the workers and the report route share them.
 
+use super::failure::Failure;
 use super::index::{Index, Key};
 use super::queue::Queue;
 use super::watch::Name;
@@ -8,8 +9,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// Where reports wait to be stored.
 pub trait Unstored: Send + Sync {
-    /// Stores what this trial has reported. True: there was something.
-    fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, bool>;
+    /// Stores what this trial has reported. True: there was something, and it is stored. An error: there is something,
+    /// and it is not stored, so the trial must not be ended yet.
+    fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, Result<bool, Failure>>;
 }
 
 /// See the module.

@@ -14,12 +14,17 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
 const REMEMBER: Duration = Duration::from_secs(60);
 const REMEMBER_DENIED: Duration = Duration::from_secs(5);
 const CAPACITY: usize = 20_000;
 const MAX_TOKEN: usize = 16 * 1024;
+/// Tokens that are looked into at a time: a stranger with many must not make us flood the API server.
+const CONCURRENCY: usize = 8;
+/// How long a caller waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A pod of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +47,9 @@ pub enum Denied {
     /// The API server cannot be asked now.
     #[error("the token cannot be checked now: {0}")]
     Unavailable(#[from] Failure),
+    /// Too many others wait for it.
+    #[error("the token cannot be checked now: too many others are being checked")]
+    Busy,
 }
 
 /// Checks tokens, and remembers for a minute what came out.
@@ -49,6 +57,7 @@ pub struct Tokens {
     client: Client,
     hand: Hand,
     keys: (RandomState, RandomState),
+    turns: Semaphore,
     known: Mutex<HashMap<u128, Known>>,
 }
 
@@ -58,7 +67,13 @@ type Known = (Instant, Result<Caller, Denied>);
 impl Tokens {
     /// Nothing is remembered yet.
     pub fn new(client: Client, hand: Hand) -> Self {
-        Tokens { client, hand, keys: (RandomState::new(), RandomState::new()), known: Mutex::default() }
+        Tokens {
+            client,
+            hand,
+            keys: (RandomState::new(), RandomState::new()),
+            turns: Semaphore::new(CONCURRENCY),
+            known: Mutex::default(),
+        }
     }
 
     /// Whose token this is.
@@ -73,16 +88,25 @@ impl Tokens {
         if let Some(known) = self.remembered(key) {
             return known;
         }
+        let Ok(Ok(_turn)) = timeout(PATIENCE, self.turns.acquire()).await else { return Err(Denied::Busy) };
+        // Another call with the same token may have had its turn before.
+        if let Some(known) = self.remembered(key) {
+            return known;
+        }
         let answer = self.ask(token).await;
         let keep = match &answer {
             Ok(_) => REMEMBER,
-            Err(Denied::Unavailable(_)) => return answer,
+            Err(Denied::Unavailable(_) | Denied::Busy) => return answer,
             Err(_) => REMEMBER_DENIED,
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if known.len() >= CAPACITY {
             known.retain(|_, (until, _)| *until > now);
+        }
+        if known.len() >= CAPACITY {
+            // Strangers must not push out our own.
+            known.retain(|_, (_, answer)| answer.is_ok());
         }
         if known.len() >= CAPACITY {
             known.clear();
@@ -159,3 +183,6 @@ fn pod_of(user: &UserInfo) -> Option<(String, String, String)> {
     };
     Some((namespace.to_owned(), extra("pod-name")?, extra("pod-uid")?))
 }
+
+#[cfg(test)]
+mod tests;

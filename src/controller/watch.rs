@@ -19,8 +19,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long a watch stays open; the API server ends it then.
 const WATCH_SECONDS: u32 = 290;
-/// How much later the connection is taken for dead.
-const GRACE: Duration = Duration::from_secs(10);
+/// An API server sends a bookmark each minute: a watch that has been silent for so long is taken for dead. One that was
+/// not goes on where it was.
+const SILENCE: Duration = Duration::from_secs(150);
+/// A watch that lived for so long was healthy: what ends it is not one more failure in a row.
+const HEALTHY: Duration = Duration::from_secs(30);
 const PAGE: u32 = 500;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -64,7 +67,11 @@ where
         };
         loop {
             let started = Instant::now();
-            match watch(&api, kind, selector, version, &mut sink).await {
+            let end = watch(&api, kind, selector, version, &mut sink).await;
+            if started.elapsed() >= HEALTHY {
+                failures = 0;
+            }
+            match end {
                 End::Resume(reached) => {
                     version = reached;
                     // An API server (or proxy) that ends every watch at once must not be asked in a tight loop.
@@ -137,9 +144,8 @@ where
         Err(failure) => return End::Failed(version, failure),
     };
     pin_mut!(stream);
-    let silence = Duration::from_secs(WATCH_SECONDS.into()) + GRACE;
     loop {
-        let event = match timeout(silence, stream.next()).await {
+        let event = match timeout(SILENCE, stream.next()).await {
             Ok(Some(event)) => event,
             Ok(None) | Err(_) => return End::Resume(version),
         };
@@ -184,4 +190,58 @@ async fn pause(kind: &str, failure: &Failure, failures: &mut u32) {
 /// etcd's were never anything else); 0 when it is none.
 pub fn number(version: &str) -> u64 {
     version.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Client;
+    use kube::client::Body;
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Watches of an API server where nothing happens: how many were begun after this time. Each is cut after `life`;
+    /// none, when that is `None`.
+    async fn watches(life: Option<Duration>, after: Duration) -> usize {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        let server = tower::service_fn(move |request: http::Request<Body>| {
+            let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            count.fetch_add(usize::from(watch), Ordering::Relaxed);
+            let silence = futures::stream::once(async move {
+                match life {
+                    Some(life) => sleep(life).await,
+                    None => std::future::pending().await,
+                }
+                Err::<Frame<Bytes>, _>(io::Error::from(io::ErrorKind::ConnectionReset))
+            });
+            let body = match watch {
+                true => Body::wrap_body(StreamBody::new(silence)),
+                false => Body::from(br#"{"metadata": {"resourceVersion": "7"}, "items": []}"#.to_vec()),
+            };
+            async move { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
+        });
+        let api: Api<ConfigMap> = Api::namespaced(Client::new(server, "ns"), "ns");
+        let _ = timeout(after, follow(api, "ConfigMaps", None, |_| {})).await;
+        begun.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_without_even_a_bookmark_is_taken_for_dead() {
+        assert_eq!(watches(None, Duration::from_secs(149)).await, 1);
+        assert_eq!(watches(None, Duration::from_secs(152)).await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_healthy_watch_is_not_one_more_failure_in_a_row() {
+        let healthy = watches(Some(Duration::from_secs(60)), Duration::from_secs(20 * 61)).await;
+        assert!(healthy >= 20, "{healthy}: each is begun anew within a second");
+        let hopeless = watches(Some(Duration::from_secs(1)), Duration::from_secs(20 * 61)).await;
+        assert!(hopeless < 80, "{hopeless}: the pauses grow");
+    }
 }

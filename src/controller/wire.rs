@@ -54,3 +54,39 @@ impl Pen {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    fn pen(gate: Gate) -> Pen {
+        Pen { gate, telemetry: Telemetry::new().unwrap() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_not_answered_ends_after_its_limit() {
+        let start = Instant::now();
+        let failure = timed("read Job a/b", std::future::pending::<kube::Result<()>>()).await.unwrap_err();
+        assert_eq!(start.elapsed(), CALL_LIMIT);
+        assert_eq!(failure.to_string(), "read Job a/b: the API server did not answer within 10 s");
+        assert_eq!(failure.class, Class::Transient, "it may have been carried out");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_are_counted_by_how_they_ended() {
+        let pen = pen(Gate::always_open());
+        pen.write("create", "Job", "a/b", async { Ok(()) }).await.unwrap();
+        let failure = pen.write("create", "Job", "a/b", std::future::pending::<kube::Result<()>>()).await.unwrap_err();
+        assert_eq!(failure.call, "create Job a/b");
+        let count = |outcome: &str| pen.telemetry.writes.with_label_values(&["create", "Job", outcome]).get();
+        assert_eq!((count("ok"), count("transient")), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_while_the_gate_is_shut() {
+        let sent = async { panic!("this was sent") };
+        let failure = pen(Gate::shut()).write::<()>("delete", "Job", "a/b", sent).await.unwrap_err();
+        assert_eq!(failure.class, Class::NotLeader);
+    }
+}

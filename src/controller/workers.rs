@@ -17,6 +17,10 @@ const FINISH: Duration = Duration::from_secs(20);
 /// Every Experiment that has not ended is looked at again after this time and up to twice of it.
 const RESYNC: Duration = Duration::from_secs(300);
 
+/// A key that has failed is not tried again before this time even if something happens to it, or a burst of events would
+/// make its backoff worth nothing; what a person has mended is noticed after it.
+const DEAF: Duration = Duration::from_secs(10);
+
 /// Works until `stop` becomes true, then finishes what is running.
 pub async fn work(reconciler: Arc<Reconciler>, concurrency: usize, mut stop: watch::Receiver<bool>) {
     let mut backoff = Backoff::default();
@@ -51,6 +55,7 @@ type Ended = Result<Result<Rest, Failure>, ()>;
 
 fn settle(reconciler: &Reconciler, backoff: &mut Backoff<Key>, key: &Key, result: Ended) {
     let queue = &reconciler.shared.queue;
+    let mut asked = Duration::ZERO;
     let (outcome, wait) = match result {
         Ok(Ok(rest)) => {
             backoff.succeeded(key);
@@ -63,7 +68,8 @@ fn settle(reconciler: &Reconciler, backoff: &mut Backoff<Key>, key: &Key, result
             ("ok", None)
         }
         Ok(Err(failure)) => {
-            let wait = backoff.failed(key).max(failure.retry_after.unwrap_or_default());
+            asked = failure.retry_after.unwrap_or_default();
+            let wait = backoff.failed(key).max(asked);
             tracing::warn!(?key, %failure, ?wait, "a pass failed and is made again");
             ("failed", Some(wait))
         }
@@ -75,6 +81,7 @@ fn settle(reconciler: &Reconciler, backoff: &mut Backoff<Key>, key: &Key, result
     };
     reconciler.pen.telemetry.reconciles.with_label_values(&[outcome]).inc();
     if let Some(wait) = wait {
-        queue.add_at(key.clone(), Instant::now() + wait);
+        let now = Instant::now();
+        queue.hold(key.clone(), now + wait.min(DEAF.max(asked)), now + wait);
     }
 }

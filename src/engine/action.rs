@@ -102,7 +102,7 @@ pub struct TrialPatch {
     pub conditions: Vec<Condition>,
 }
 
-/// A Kubernetes Event on the Experiment.
+/// A Kubernetes Event on the object that is written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Warning, else Normal.

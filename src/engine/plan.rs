@@ -352,6 +352,11 @@ fn events(before: &[Condition], after: &[Condition]) -> Vec<Event> {
         let warning = match (new.r#type.as_str(), new.status.as_str()) {
             (types::COMPLETE, "True") | (types::SUSPENDED, "True") => false,
             (types::FAILED, "True") | (types::ACCEPTED, "False") => true,
+            (types::COMPLETE, "False")
+                if matches!(new.reason.as_str(), reasons::NAME_TAKEN | reasons::TUNER_FAILED) =>
+            {
+                true
+            }
             _ => continue,
         };
         if let Some((reason, _)) = reasons::ALL.iter().find(|(reason, _)| *reason == new.reason) {

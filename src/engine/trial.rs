@@ -11,7 +11,7 @@ use super::snapshot::Snapshot;
 use super::status::{set, stored};
 use super::template::{Names, render};
 use crate::api::conditions::{find, reasons, types};
-use crate::api::{Experiment, GROUP, Trial, TrialStatus, VERSION, labels};
+use crate::api::{Condition, Experiment, GROUP, Trial, TrialStatus, VERSION, labels};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -19,8 +19,11 @@ use serde_json::{Value, json};
 
 /// How long a Job may take to get a running pod before its pods are looked at.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
-/// How often a waiting Job's pods are looked at again, and a refused Job is tried again.
+/// How soon a waiting Job's pods are looked at again, and a refused Job is tried again; then after as long again as it
+/// has waited, up to the longest time. What is found may change each time, and each change is a write.
 const RECHECK: SignedDuration = SignedDuration::from_secs(15);
+const LONGEST_LOOK: SignedDuration = SignedDuration::from_mins(10);
+const LONGEST_REFUSAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// What one trial does next.
 #[derive(Default)]
@@ -220,7 +223,8 @@ impl TrialStep<'_> {
             if refusal.permanent {
                 return self.conclude(Verdict::failed(reasons::JOB_REFUSED, refusal.message.clone(), None), None);
             }
-            let again = refusal.at + RECHECK;
+            let made = self.trial.metadata.creation_timestamp.as_ref().map_or(refusal.at, |time| time.0);
+            let again = refusal.at + refusal.at.duration_since(made).clamp(RECHECK, LONGEST_REFUSAL);
             if self.context.now < again {
                 let mut step = self.wait(reasons::JOB_REFUSED, refusal.message.clone());
                 step.wake_at = Some(again);
@@ -266,11 +270,15 @@ impl TrialStep<'_> {
         if now < patient_until {
             return Step { wake_at: Some(patient_until), ..Step::default() };
         }
-        match self.context.snapshot.facts.waiting.get(&job.name) {
-            Some(waiting) if now < waiting.at + RECHECK => {
+        let looked = self.context.snapshot.facts.waiting.get(&job.name).map(|waiting| {
+            let waited = waiting.at.duration_since(job.created.unwrap_or(waiting.at));
+            (waiting, waiting.at + waited.clamp(RECHECK, LONGEST_LOOK))
+        });
+        match looked {
+            Some((waiting, again)) if now < again => {
                 let why = if waiting.why.is_empty() { "no pod of its Job runs yet" } else { &waiting.why };
                 let mut step = self.wait(reasons::PENDING, why.to_owned());
-                step.wake_at = Some(waiting.at + RECHECK);
+                step.wake_at = Some(again);
                 step
             }
             _ => Step { actions: vec![Action::InspectPods { job: job.name.clone() }], ..Step::default() },
@@ -289,8 +297,7 @@ impl TrialStep<'_> {
         patch.start_time = None;
         let message = format!("attempt {} of {}: {why}", patch.attempt + 1, retries + 1);
         set(&mut patch.conditions, types::COMPLETE, false, reasons::RETRYING, message.clone(), None, self.context.now);
-        let note = format!("Trial {}: {message}", self.trial.name_any());
-        let event = Event { warning: true, reason: reasons::RETRYING, note };
+        let event = Event { warning: true, reason: reasons::RETRYING, note: message };
         Step { actions: vec![self.write(patch, Some(event))], ..Step::default() }
     }
 
@@ -305,8 +312,7 @@ impl TrialStep<'_> {
         if failed {
             set(&mut patch.conditions, types::FAILED, true, verdict.reason, verdict.message.clone(), None, now);
         }
-        let note = format!("Trial {}: {}", self.trial.name_any(), verdict.message);
-        let event = failed.then_some(Event { warning: true, reason: verdict.reason, note });
+        let event = failed.then_some(Event { warning: true, reason: verdict.reason, note: verdict.message });
         Step { actions: vec![self.write(patch, event)], ..Step::default() }
     }
 
@@ -340,12 +346,32 @@ fn write(trial: &Trial, patch: TrialPatch, event: Option<Event>) -> Action {
 }
 
 /// Says why the trial waits; `None` when the condition says so already.
-fn write_waiting(trial: &Trial, status: &TrialStatus, reason: &str, message: &str, now: Timestamp) -> Option<Action> {
+fn write_waiting(
+    trial: &Trial,
+    status: &TrialStatus,
+    reason: &'static str,
+    message: &str,
+    now: Timestamp,
+) -> Option<Action> {
     let mut patch = patch_of(status);
     set(&mut patch.conditions, types::COMPLETE, false, reason, message, None, now);
     let same = match (find(&status.conditions, types::COMPLETE), find(&patch.conditions, types::COMPLETE)) {
         (Some(old), Some(new)) => old.reason == new.reason && old.message == new.message,
         _ => false,
     };
-    (!same).then(|| write(trial, patch, None))
+    (!same).then(|| write(trial, patch, waiting_event(find(&status.conditions, types::COMPLETE), reason, message)))
+}
+
+/// What a person would want to know of a trial that waits; not that a count in the same sentence has changed.
+fn waiting_event(before: Option<&Condition>, reason: &'static str, message: &str) -> Option<Event> {
+    let warning = match reason {
+        reasons::NAME_TAKEN | reasons::JOB_REFUSED | reasons::EXPERIMENT_NOT_FOUND => true,
+        reasons::PENDING => false,
+        _ => return None,
+    };
+    let gist = |message: &str| {
+        message.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("#")
+    };
+    let told = before.is_some_and(|before| before.reason == reason && gist(&before.message) == gist(message));
+    (!told).then(|| Event { warning, reason, note: message.to_owned() })
 }

@@ -5,12 +5,11 @@
 
 use super::pending::Pending;
 use crate::api::Trial;
-use crate::controller::{Mutation, Name, Queue, Reports, Standing, Unstored};
+use crate::controller::{Failure, Mutation, Name, Queue, Reports, Standing, Unstored};
 use crate::metrics::Observation;
 use crate::report::{Answer, Batch, Stop};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,12 +19,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Shortest time between two stores of one running trial's reports, unless it is told otherwise.
+/// How long a trial's first report waits to be stored, unless it is told otherwise. Each further one waits as long as the
+/// trial has been reporting, so that an hour of reports costs nine writes, and a day fourteen.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 /// How long the answer to a trial's last batch waits until it is stored.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// So many records are stored without delay: the agent sends the next ones only once they are acknowledged.
-const FULL: usize = 256;
+/// So many records, or bytes of them, are stored without delay. Less than an agent sends at a time: it sends further ones
+/// only once these are acknowledged.
+const FULL: usize = 384;
+const FULL_BYTES: usize = 96 * 1024;
 /// Stores at a time.
 const CONCURRENCY: usize = 8;
 const RETRY: Duration = Duration::from_secs(1);
@@ -54,7 +56,10 @@ pub struct Intake {
 
 struct Slot {
     pending: Pending,
-    /// When the first report of this operator's life came, or the last store ended.
+    /// The latest attempt that was heard, and when it was first.
+    attempt: u32,
+    begun: Instant,
+    /// When that was, or the last store ended.
     since: Instant,
     failures: u32,
     /// Counts attempts to store, so that those who wait look again.
@@ -62,7 +67,7 @@ struct Slot {
 }
 
 impl Intake {
-    /// Stores each trial's reports at most once in `interval` while it runs, and less often when it runs for long.
+    /// Stores a trial's first reports after `interval`, and further ones less and less often: see [`INTERVAL`].
     pub fn new(reports: Arc<Reports>, interval: Duration) -> Arc<Self> {
         let intake = Arc::new(Intake { reports, interval, slots: Mutex::default(), queue: Queue::default() });
         let unstored: Arc<dyn Unstored> = intake.clone();
@@ -123,7 +128,7 @@ impl Intake {
                 name = self.queue.next(), if running.len() < CONCURRENCY => {
                     let intake = self.clone();
                     running.spawn(async move {
-                        guarded(&intake.queue, &name, intake.store(&name)).await;
+                        guarded(&intake.queue, &name, async { drop(intake.store(&name).await) }).await;
                         name
                     });
                 }
@@ -140,7 +145,7 @@ impl Intake {
         let names: Vec<Name> = self.lock().keys().cloned().collect();
         let all = async {
             for name in names {
-                self.store(&name).await;
+                let _ = self.store(&name).await;
             }
         };
         if timeout(patience, all).await.is_err() {
@@ -163,18 +168,11 @@ impl Intake {
         let taken = slot.pending.take(batch, &Reports::progress(trial));
         telemetry.records.inc_by(batch.records.len() as u64);
         telemetry.duplicates.inc_by(batch.records.len().saturating_sub(taken) as u64);
+        slot.hear(batch.attempt);
         if !slot.pending.is_empty() {
-            self.queue.add_at(name.clone(), slot.since + self.pause(trial));
+            self.queue.add_at(name.clone(), slot.due(self.interval));
         }
-        (slot.stored.subscribe(), batch.end || slot.pending.len() >= FULL)
-    }
-
-    /// How long to wait between two stores: the interval, or a tenth of the trial's age when that is more.
-    fn pause(&self, trial: &Trial) -> Duration {
-        let created = trial.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let start = trial.status.as_ref().and_then(|status| status.start_time).or(created);
-        let age = start.map_or(SignedDuration::ZERO, |start| self.reports.clock().now().duration_since(start));
-        self.interval.max(Duration::try_from(age).unwrap_or_default() / 10)
+        (slot.stored.subscribe(), batch.end || slot.pending.len() >= FULL || is_full(batch))
     }
 
     /// Waits until all up to `last` is stored or the trial takes no more.
@@ -211,9 +209,15 @@ impl Intake {
         Ok(Answer { stored, later: progress.later(&batch.session), stop })
     }
 
-    async fn store(&self, name: &Name) {
-        let Some((uid, batches)) = self.waiting(name) else { return };
+    /// Stores what waits. True: there was something. What failed is tried again by itself.
+    async fn store(&self, name: &Name) -> Result<bool, Failure> {
+        let Some((uid, batches)) = self.waiting(name) else { return Ok(false) };
         let result = self.reports.store(name, &uid, &batches).await;
+        self.settle(name, &uid, &result);
+        result.map(|_| true)
+    }
+
+    fn settle(&self, name: &Name, uid: &str, result: &Result<Standing, Failure>) {
         let mut slots = self.lock();
         let Some(slot) = slots.get_mut(name).filter(|slot| slot.pending.uid == uid) else { return };
         slot.stored.send_modify(|count| *count += 1);
@@ -221,9 +225,9 @@ impl Intake {
             Ok(Standing::Open(trial)) => {
                 slot.failures = 0;
                 slot.since = Instant::now();
-                slot.pending.stored(&Reports::progress(&trial));
+                slot.pending.stored(&Reports::progress(trial));
                 if !slot.pending.is_empty() {
-                    let at = if slot.pending.len() >= FULL { slot.since } else { slot.since + self.pause(&trial) };
+                    let at = if slot.pending.len() >= FULL { slot.since } else { slot.due(self.interval) };
                     self.queue.add_at(name.clone(), at);
                 }
             }
@@ -235,7 +239,8 @@ impl Intake {
                 let wait = RETRY.saturating_mul(1 << (slot.failures - 1).min(5)).min(LONGEST_RETRY);
                 let wait = wait.max(failure.retry_after.unwrap_or_default());
                 tracing::warn!(trial = %format!("{}/{}", name.0, name.1), %failure, ?wait, "reports are not stored yet");
-                self.queue.add_at(name.clone(), Instant::now() + wait);
+                let at = Instant::now() + wait;
+                self.queue.hold(name.clone(), at, at);
             }
         }
     }
@@ -252,20 +257,34 @@ impl Intake {
 }
 
 impl Unstored for Intake {
-    fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, bool> {
-        Box::pin(async move {
-            let before = self.waiting(trial).is_some();
-            self.store(trial).await;
-            before && self.waiting(trial).is_none()
-        })
+    fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(self.store(trial))
     }
 }
 
 impl Slot {
     fn new(uid: &str) -> Self {
-        let stored = Arc::new(watch::Sender::new(0));
-        Slot { pending: Pending::new(uid), since: Instant::now(), failures: 0, stored }
+        let (now, stored) = (Instant::now(), Arc::new(watch::Sender::new(0)));
+        Slot { pending: Pending::new(uid), attempt: 0, begun: now, since: now, failures: 0, stored }
     }
+
+    /// A further attempt is a new program: its reports are stored as soon and as often as the first one's.
+    fn hear(&mut self, attempt: u32) {
+        if attempt > self.attempt {
+            (self.attempt, self.begun) = (attempt, Instant::now());
+            self.since = self.begun;
+        }
+    }
+
+    /// When to store next. By this process's own clock: those of the machines differ.
+    fn due(&self, interval: Duration) -> Instant {
+        self.since + interval.max(self.since.duration_since(self.begun))
+    }
+}
+
+/// The agent cannot send much more before this is acknowledged.
+fn is_full(batch: &Batch) -> bool {
+    batch.records.len() >= FULL || serde_json::to_vec(&batch.records).is_ok_and(|text| text.len() >= FULL_BYTES)
 }
 
 /// Does the work on a key. A panic, which is a bug, must not take the key along: it comes up again later.

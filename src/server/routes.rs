@@ -87,7 +87,7 @@ impl From<Denied> for Refusal {
         let status = match denied {
             Denied::Token(_) => StatusCode::UNAUTHORIZED,
             Denied::Pod(..) => StatusCode::FORBIDDEN,
-            Denied::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Denied::Unavailable(_) | Denied::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Refusal::new(status, denied.to_string())
     }

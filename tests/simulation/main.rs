@@ -6,10 +6,15 @@
 mod chaos;
 mod cluster;
 mod crashes;
+mod events;
 mod experiments;
 mod invariants;
+mod lease;
+mod races;
+mod routes;
 mod run;
 mod scenarios;
 mod script;
 mod whole;
 mod world;
+mod writes;

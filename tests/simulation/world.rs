@@ -34,12 +34,24 @@ pub struct Life {
     pub operator: Operator,
     pub intake: Arc<Intake>,
     _tasks: JoinSet<()>,
-    closed: watch::Sender<bool>,
+    closed: Closed,
 }
 
-impl Drop for Life {
+/// Shuts the door for reports when it is dropped.
+struct Closed(watch::Sender<bool>);
+
+impl Drop for Closed {
     fn drop(&mut self) {
-        self.closed.send_replace(true);
+        self.0.send_replace(true);
+    }
+}
+
+impl Life {
+    /// Stops it in order, as a signal does.
+    pub async fn stop(self) {
+        drop(self.closed);
+        self.intake.flush(Duration::from_secs(10)).await;
+        self.operator.shutdown().await;
     }
 }
 
@@ -87,7 +99,7 @@ impl World {
         tasks.spawn(intake.clone().run());
         let (closed, closing) = watch::channel(false);
         self.door.open(router(intake.clone()), closing);
-        Life { operator, intake, _tasks: tasks, closed }
+        Life { operator, intake, _tasks: tasks, closed: Closed(closed) }
     }
 
     pub fn experiments(&self) -> Api<Experiment> {

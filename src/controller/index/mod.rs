@@ -4,83 +4,32 @@
 //! Experiment's desk through an inbox, each version at most once and never an older one after a newer one. No I/O.
 
 mod gone;
+mod object;
+mod words;
 
 use super::job::SeenJob;
-
 use super::watch::{Name, number};
-use crate::api::conditions::{is_true, types};
 use crate::api::{Experiment, Trial};
-use crate::engine::JobView;
 use gone::Gone;
-use kube::{Resource, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+pub use object::{has_ended, name};
+use object::{name_in, owner, pruned, version, version_in};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-
-/// UID of an Experiment.
-pub type Uid = Arc<str>;
-
-/// What can want attention.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Key {
-    /// An Experiment, by UID.
-    Experiment(Uid),
-    /// A Trial made by hand whose Experiment does not exist.
-    Orphan(Name),
-}
-
-/// Kinds of objects that are watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// automl.dev
-    Experiment,
-    /// automl.dev
-    Trial,
-    /// batch, those with our label.
-    Job,
-}
-
-/// Something that an Experiment's desk has to learn.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A Trial is so.
-    Trial(Arc<Trial>),
-    /// A Trial is gone.
-    TrialGone(String),
-    /// A Job is so.
-    Job(Box<JobView>),
-    /// A Job is gone.
-    JobGone(String),
-}
-
-/// What is waiting for an Experiment's desk.
-#[derive(Debug, Default)]
-pub struct Work {
-    /// The Experiment; `None` when it does not exist (any more).
-    pub experiment: Option<Arc<Experiment>>,
-    /// In the order in which they happened.
-    pub changes: Vec<Change>,
-    /// Nothing is left of this UID; its desk can be cleared.
-    pub forgotten: bool,
-}
-
-/// A Trial, looked up by name.
-#[derive(Clone, Debug)]
-pub enum Lookup {
-    /// It exists and has not ended.
-    Active(Arc<Trial>),
-    /// It has ended.
-    Ended,
-    /// There is none.
-    Absent,
-}
+pub use words::{Change, Key, Kind, Lookup, Moment, Uid, Work};
 
 /// See the module.
 #[derive(Default)]
 pub struct Index {
+    /// Counts the UIDs that were seen.
+    moment: u64,
     synced: HashSet<Kind>,
     experiments: HashMap<Name, Arc<Experiment>>,
     homes: HashMap<Uid, Home>,
     trials: HashMap<Name, KnownTrial>,
+    /// How many of them have not ended.
+    active: usize,
     orphans: BTreeSet<Name>,
     jobs: HashMap<Name, KnownJob>,
     gone: Gone,
@@ -94,10 +43,15 @@ struct Home {
     experiment: Option<Arc<Experiment>>,
     inbox: Vec<Change>,
     objects: usize,
+    /// Trials that are here only because they name the Experiment.
+    by_hand: BTreeSet<Name>,
 }
 
 struct KnownTrial {
     version: u64,
+    uid: Uid,
+    /// When this UID was seen first.
+    since: u64,
     home: Option<Uid>,
     /// `None` once it has ended.
     active: Option<Arc<Trial>>,
@@ -106,6 +60,8 @@ struct KnownTrial {
 struct KnownJob {
     version: u64,
     uid: String,
+    /// When this UID was seen first.
+    since: u64,
     home: Uid,
 }
 
@@ -113,6 +69,11 @@ impl Index {
     /// All three kinds were listed at least once: what is not here does not exist.
     pub fn synced(&self) -> bool {
         self.synced.len() == 3
+    }
+
+    /// To be taken before a request is sent whose answer may be that an object does not exist.
+    pub fn moment(&self) -> Moment {
+        Moment(self.moment)
     }
 
     /// What has changed since this was asked last.
@@ -140,22 +101,22 @@ impl Index {
         self.experiments.get(name)
     }
 
-    /// All Experiments.
-    pub fn experiments(&self) -> impl Iterator<Item = &Arc<Experiment>> {
-        self.experiments.values()
+    /// How many Experiments there are.
+    pub fn experiments(&self) -> usize {
+        self.experiments.len()
     }
 
     /// The Trial of this name.
     pub fn trial(&self, name: &Name) -> Lookup {
         match self.trials.get(name) {
             None => Lookup::Absent,
-            Some(known) => known.active.clone().map_or(Lookup::Ended, Lookup::Active),
+            Some(known) => known.active.clone().map_or_else(|| Lookup::Ended(known.uid.clone()), Lookup::Active),
         }
     }
 
     /// How many Trials have not ended.
     pub fn active_trials(&self) -> usize {
-        self.trials.values().filter(|known| known.active.is_some()).count()
+        self.active
     }
 
     /// The Trial was made by hand and its Experiment does not exist.
@@ -189,10 +150,10 @@ impl Index {
             }
             if known.uid().as_deref() != Some(&uid) {
                 // Its deletion was missed: there is one object of a name.
-                self.experiment_gone(&name);
+                self.remove_experiment(&name);
             }
         }
-        let (experiment, uid) = (Arc::new(experiment), Uid::from(uid));
+        let (experiment, uid) = (pruned(experiment), Uid::from(uid));
         self.experiments.insert(name.clone(), experiment.clone());
         self.homes.entry(uid.clone()).or_default().experiment = Some(experiment);
         self.touch(Key::Experiment(uid));
@@ -203,29 +164,32 @@ impl Index {
     }
 
     /// The watch says that an Experiment was deleted.
-    pub fn experiment_deleted(&mut self, experiment: &Experiment) {
-        self.gone.insert(experiment.uid(), version(experiment));
-        let name = name(experiment);
-        if self.experiments.get(&name).is_some_and(|known| known.uid() == experiment.uid()) {
-            self.experiment_gone(&name);
+    pub fn experiment_deleted(&mut self, last: &ObjectMeta) {
+        self.gone.insert(last.uid.clone(), version_in(last));
+        let name = name_in(last);
+        if self.experiments.get(&name).is_some_and(|known| known.uid() == last.uid) {
+            self.remove_experiment(&name);
         }
     }
 
-    /// The API server says that there is no Experiment of this name.
-    pub fn experiment_gone(&mut self, name: &Name) {
+    /// The API server says that the Experiment of this name and UID does not exist any more: whatever else is heard of
+    /// this UID is old.
+    pub fn experiment_gone(&mut self, name: &Name, uid: &str) {
+        self.gone.insert(Some(uid.to_owned()), u64::MAX);
+        if self.experiments.get(name).is_some_and(|known| known.uid().as_deref() == Some(uid)) {
+            self.remove_experiment(name);
+        }
+    }
+
+    fn remove_experiment(&mut self, name: &Name) {
         let Some(experiment) = self.experiments.remove(name) else { return };
         let uid = Uid::from(experiment.uid().unwrap_or_default());
+        let mut by_hand = BTreeSet::new();
         if let Some(home) = self.homes.get_mut(&uid) {
             home.experiment = None;
+            by_hand = std::mem::take(&mut home.by_hand);
         }
-        self.touch(Key::Experiment(uid.clone()));
-        let by_hand: Vec<Name> = self
-            .trials
-            .iter()
-            .filter(|(_, known)| known.home.as_ref() == Some(&uid))
-            .filter(|(_, known)| known.active.as_deref().is_some_and(|trial| owner(trial).is_none()))
-            .map(|(name, _)| name.clone())
-            .collect();
+        self.touch(Key::Experiment(uid));
         for trial in by_hand {
             self.rehome(&trial);
         }
@@ -238,29 +202,45 @@ impl Index {
         if stale || self.gone.covers(&trial.uid().unwrap_or_default(), version) {
             return;
         }
-        let (home, trial) = (self.home_of(&trial), Arc::new(trial));
-        let known = self.trials.remove(&name);
+        let uid = Uid::from(trial.uid().unwrap_or_default());
+        let (home, trial) = (self.home_of(&trial), pruned(trial));
+        let known = self.forget_trial(&name);
+        let since = known.as_ref().filter(|known| known.uid == uid).map(|known| known.since);
+        let since = since.unwrap_or_else(|| self.next_moment());
         self.leave(&name, known.and_then(|known| known.home), home.as_ref());
         let active = (!has_ended(&trial)).then(|| trial.clone());
+        self.active += usize::from(active.is_some());
         self.settle(&name, home.as_ref(), &trial);
-        self.trials.insert(name, KnownTrial { version, home, active });
+        self.trials.insert(name, KnownTrial { version, uid, since, home, active });
     }
 
     /// The watch says that a Trial was deleted.
-    pub fn trial_deleted(&mut self, trial: &Trial) {
-        let (name, version) = (name(trial), version(trial));
-        self.gone.insert(trial.uid(), version);
+    pub fn trial_deleted(&mut self, last: &ObjectMeta) {
+        let (name, version) = (name_in(last), version_in(last));
+        self.gone.insert(last.uid.clone(), version);
         if self.trials.get(&name).is_some_and(|known| known.version <= version) {
-            self.trial_gone(&name);
+            self.remove_trial(&name);
         }
     }
 
-    /// The API server says that there is no Trial of this name.
-    pub fn trial_gone(&mut self, name: &Name) {
-        if let Some(known) = self.trials.remove(name) {
+    /// The API server, asked at that moment, says that there is no Trial of this name.
+    pub fn trial_gone(&mut self, name: &Name, asked: Moment) {
+        if self.trials.get(name).is_none_or(|known| known.since <= asked.0) {
+            self.remove_trial(name);
+        }
+    }
+
+    fn remove_trial(&mut self, name: &Name) {
+        if let Some(known) = self.forget_trial(name) {
             self.leave(name, known.home, None);
             self.wake_waiting(Kind::Trial, name);
         }
+    }
+
+    fn forget_trial(&mut self, name: &Name) -> Option<KnownTrial> {
+        let known = self.trials.remove(name)?;
+        self.active -= usize::from(known.active.is_some());
+        Some(known)
     }
 
     /// A Job is so.
@@ -272,7 +252,9 @@ impl Index {
         if stale || self.gone.covers(&view.uid, version) {
             return;
         }
-        let known = KnownJob { version, uid: view.uid.clone(), home: experiment.clone() };
+        let since = self.jobs.get(&name).filter(|known| known.uid == view.uid).map(|known| known.since);
+        let since = since.unwrap_or_else(|| self.next_moment());
+        let known = KnownJob { version, uid: view.uid.clone(), since, home: experiment.clone() };
         let before = self.jobs.insert(name.clone(), known).map(|known| known.home);
         if let Some(other) = before.as_ref().filter(|home| **home != experiment) {
             self.drop_job(&name, other);
@@ -289,14 +271,20 @@ impl Index {
         let name = (job.namespace.clone(), job.view.name.clone());
         self.gone.insert(Some(job.view.uid.clone()), version);
         if self.jobs.get(&name).is_some_and(|known| known.version <= version) {
-            self.job_gone(&name);
+            self.remove_job(&name);
         } else {
             self.wake_waiting(Kind::Job, &name);
         }
     }
 
-    /// The API server says that there is no Job of this name.
-    pub fn job_gone(&mut self, name: &Name) {
+    /// The API server, asked at that moment, says that there is no Job of this name.
+    pub fn job_gone(&mut self, name: &Name, asked: Moment) {
+        if self.jobs.get(name).is_none_or(|known| known.since <= asked.0) {
+            self.remove_job(name);
+        }
+    }
+
+    fn remove_job(&mut self, name: &Name) {
         if let Some(known) = self.jobs.remove(name) {
             self.drop_job(name, &known.home);
         }
@@ -307,7 +295,7 @@ impl Index {
     pub fn job_destroyed(&mut self, name: &Name, uid: &str) {
         self.gone.insert(Some(uid.to_owned()), u64::MAX);
         if self.jobs.get(name).is_some_and(|known| known.uid == uid) {
-            self.job_gone(name);
+            self.remove_job(name);
         }
     }
 
@@ -320,17 +308,17 @@ impl Index {
                 let known = self.experiments.iter();
                 let gone: Vec<Name> =
                     known.filter(|(n, e)| missing(n, self::version(&***e))).map(|(n, _)| n.clone()).collect();
-                gone.iter().for_each(|name| self.experiment_gone(name));
+                gone.iter().for_each(|name| self.remove_experiment(name));
             }
             Kind::Trial => {
                 let known = self.trials.iter();
                 let gone: Vec<Name> = known.filter(|(n, t)| missing(n, t.version)).map(|(n, _)| n.clone()).collect();
-                gone.iter().for_each(|name| self.trial_gone(name));
+                gone.iter().for_each(|name| self.remove_trial(name));
             }
             Kind::Job => {
                 let known = self.jobs.iter();
                 let gone: Vec<Name> = known.filter(|(n, j)| missing(n, j.version)).map(|(n, _)| n.clone()).collect();
-                gone.iter().for_each(|name| self.job_gone(name));
+                gone.iter().for_each(|name| self.remove_job(name));
             }
         }
         if self.synced.insert(kind) && self.synced() {
@@ -370,6 +358,9 @@ impl Index {
         if let Some(uid) = home {
             let home = self.homes.entry(uid.clone()).or_default();
             home.objects += 1;
+            if owner(trial).is_none() {
+                home.by_hand.insert(name.clone());
+            }
             home.inbox.push(Change::Trial(trial.clone()));
             self.touch(Key::Experiment(uid.clone()));
         } else if !has_ended(trial) {
@@ -384,6 +375,7 @@ impl Index {
         let Some(uid) = home else { return };
         if let Some(home) = self.homes.get_mut(&uid) {
             home.objects = home.objects.saturating_sub(1);
+            home.by_hand.remove(name);
             if next != Some(&uid) {
                 home.inbox.push(Change::TrialGone(name.1.clone()));
                 self.touch(Key::Experiment(uid));
@@ -409,31 +401,14 @@ impl Index {
         }
     }
 
+    fn next_moment(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
     fn touch(&mut self, key: Key) {
         self.touched.push(key);
     }
-}
-
-/// Namespace and name.
-pub fn name(object: &impl ResourceExt) -> Name {
-    (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-fn version(object: &impl Resource) -> u64 {
-    object.meta().resource_version.as_deref().map_or(0, number)
-}
-
-/// UID of the Experiment that controls the Trial.
-fn owner(trial: &Trial) -> Option<&str> {
-    let references = trial.metadata.owner_references.as_deref().unwrap_or_default();
-    let controller = references.iter().find(|reference| reference.controller == Some(true))?;
-    (controller.kind == "Experiment" && controller.api_version.starts_with("automl.dev/")).then_some(&controller.uid)
-}
-
-/// Its result is stored.
-pub fn has_ended(trial: &Trial) -> bool {
-    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED)
 }
 
 #[cfg(test)]

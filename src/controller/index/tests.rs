@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::JobView;
 use serde_json::{Value, json};
 
 fn experiment(name: &str, uid: &str, version: u64) -> Experiment {
@@ -109,7 +110,7 @@ fn a_late_answer_does_not_bring_back_what_was_deleted() {
     index.see_experiment(experiment("e", "u1", 1));
     // Deleted by a person before the answer to our create was read.
     index.see_trial(owned("t", 5));
-    index.trial_deleted(&owned("t", 6));
+    index.trial_deleted(&owned("t", 6).metadata);
     index.see_trial(owned("t", 5));
     assert_eq!(told(&mut index, "u1"), ["+t@5", "-t"]);
     assert!(matches!(index.trial(&at("t")), Lookup::Absent));
@@ -133,7 +134,7 @@ fn an_old_deletion_does_not_remove_a_new_object() {
     let mut fresh = owned("t", 9);
     fresh.metadata.uid = Some("another".into());
     index.see_trial(fresh);
-    index.trial_deleted(&owned("t", 6));
+    index.trial_deleted(&owned("t", 6).metadata);
     assert!(matches!(index.trial(&at("t")), Lookup::Active(_)));
 }
 
@@ -194,14 +195,14 @@ fn a_trial_made_by_hand_belongs_to_the_experiment_of_that_name_while_there_is_on
     assert!(!index.is_orphan(&at("mine")));
     assert_eq!(told(&mut index, "u1"), ["+mine@1"]);
     // The Experiment goes before it has adopted it, and another comes.
-    index.experiment_deleted(&experiment("e", "u1", 3));
+    index.experiment_deleted(&experiment("e", "u1", 3).metadata);
     assert!(index.is_orphan(&at("mine")));
     assert_eq!(told(&mut index, "u1"), ["-mine"]);
     index.see_experiment(experiment("e", "u2", 4));
     assert_eq!(told(&mut index, "u2"), ["+mine@1"]);
     // Once adopted it stays with its owner.
     index.see_trial(trial("mine", 5, Some("u2"), json!([])));
-    index.experiment_deleted(&experiment("e", "u2", 6));
+    index.experiment_deleted(&experiment("e", "u2", 6).metadata);
     assert!(!index.is_orphan(&at("mine")));
 }
 
@@ -218,15 +219,62 @@ fn an_experiment_that_was_replaced_unseen_is_gone() {
 }
 
 #[test]
+fn that_an_object_does_not_exist_says_nothing_about_a_namesake_that_was_seen_since() {
+    let of = |uid: &str, version: u64| {
+        let mut trial = owned("t", version);
+        trial.metadata.uid = Some(uid.into());
+        let mut job = job("t", "u1", version + 1);
+        job.view.uid = format!("job-{uid}");
+        (trial, job)
+    };
+    let mut index = Index::default();
+    index.see_experiment(experiment("e", "u1", 1));
+    let (trial, job) = of("old", 2);
+    index.see_trial(trial);
+    index.see_job(job);
+    let asked = index.moment();
+    // A later version of what was known is still what was asked for.
+    let (trial, job) = of("old", 4);
+    index.see_trial(trial);
+    index.see_job(job);
+    told(&mut index, "u1");
+    index.trial_gone(&at("t"), asked);
+    index.job_gone(&at("t"), asked);
+    assert_eq!(told(&mut index, "u1"), ["-t", "-job t"]);
+    // A person has deleted it and made another before the answer was read.
+    let asked = index.moment();
+    let (trial, job) = of("new", 6);
+    index.see_trial(trial);
+    index.see_job(job);
+    index.trial_gone(&at("t"), asked);
+    index.job_gone(&at("t"), asked);
+    assert_eq!(told(&mut index, "u1"), ["+t@6", "+job t@7"]);
+    assert!(matches!(index.trial(&at("t")), Lookup::Active(_)));
+}
+
+#[test]
+fn that_an_experiment_is_gone_says_nothing_about_the_next_one_of_its_name() {
+    let mut index = Index::default();
+    index.see_experiment(experiment("e", "u1", 1));
+    index.see_experiment(experiment("e", "u2", 5));
+    index.experiment_gone(&at("e"), "u1");
+    assert_eq!(index.experiment(&at("e")).unwrap().uid().unwrap(), "u2");
+    // The watch is behind and still tells of its life.
+    index.experiment_gone(&at("e"), "u2");
+    index.see_experiment(experiment("e", "u2", 6));
+    assert!(index.experiment(&at("e")).is_none());
+}
+
+#[test]
 fn a_uid_is_forgotten_once_nothing_of_it_is_left() {
     let mut index = Index::default();
     index.see_experiment(experiment("e", "u1", 1));
     index.see_trial(owned("t", 2));
     index.see_job(job("t", "u1", 3));
     index.see_job(job("t", "u1", 4));
-    index.experiment_deleted(&experiment("e", "u1", 5));
+    index.experiment_deleted(&experiment("e", "u1", 5).metadata);
     assert!(!index.take(&"u1".into()).forgotten);
-    index.trial_deleted(&owned("t", 6));
+    index.trial_deleted(&owned("t", 6).metadata);
     assert!(!index.take(&"u1".into()).forgotten);
     index.job_deleted(&job("t", "u1", 7));
     assert!(index.take(&"u1".into()).forgotten);
@@ -242,7 +290,7 @@ fn an_experiment_that_waits_for_a_name_is_woken_when_it_is_free() {
     index.want(Kind::Trial, at("t"), "u2".into());
     index.want(Kind::Job, at("t"), "u2".into());
     index.take_touched();
-    index.trial_deleted(&owned("t", 6));
+    index.trial_deleted(&owned("t", 6).metadata);
     assert!(index.take_touched().contains(&Key::Experiment("u2".into())));
     index.job_deleted(&job("t", "u1", 7));
     assert!(index.take_touched().contains(&Key::Experiment("u2".into())));
@@ -255,7 +303,7 @@ fn an_ended_trial_is_known_but_not_kept() {
     index.see_trial(owned("t", 1));
     assert_eq!(index.active_trials(), 1);
     index.see_trial(ended("t", 2));
-    assert!(matches!(index.trial(&at("t")), Lookup::Ended));
+    assert!(matches!(index.trial(&at("t")), Lookup::Ended(uid) if &*uid == "uid-t"));
     assert_eq!(index.active_trials(), 0);
 }
 

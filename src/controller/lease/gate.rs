@@ -8,7 +8,14 @@ use tokio::time::Instant;
 /// is not scheduled.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    until: Arc<watch::Sender<Until>>,
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    until: Until,
+    /// How often it was opened after it was shut.
+    openings: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,40 +28,50 @@ enum Until {
 impl Gate {
     /// A gate that is shut until it is opened.
     pub fn shut() -> Self {
-        Gate { until: Arc::new(watch::Sender::new(Until::Shut)) }
+        Gate { state: Arc::new(watch::Sender::new(State { until: Until::Shut, openings: 0 })) }
     }
 
     /// A gate for a process that has no rival.
     pub fn always_open() -> Self {
-        Gate { until: Arc::new(watch::Sender::new(Until::Always)) }
+        Gate { state: Arc::new(watch::Sender::new(State { until: Until::Always, openings: 1 })) }
     }
 
     /// Opens it until this instant.
     pub fn open_until(&self, instant: Instant) {
-        self.until.send_replace(Until::Open(instant));
+        self.state.send_modify(|state| {
+            state.openings += u64::from(!state.is_open());
+            state.until = Until::Open(instant);
+        });
     }
 
     /// Shuts it, at once.
     pub fn close(&self) {
-        self.until.send_replace(Until::Shut);
+        self.state.send_modify(|state| state.until = Until::Shut);
     }
 
     /// Whether it is open now.
     pub fn is_open(&self) -> bool {
-        match *self.until.borrow() {
+        self.state.borrow().is_open()
+    }
+
+    /// Returns the number of times it was opened once that is more than `known`: while it was shut, work was put off, of
+    /// which nothing else reminds.
+    pub async fn opened(&self, known: u64) -> u64 {
+        let mut state = self.state.subscribe();
+        let openings = state.wait_for(|state| state.openings > known).await.map(|state| state.openings);
+        match openings {
+            Ok(openings) => openings,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl State {
+    fn is_open(&self) -> bool {
+        match self.until {
             Until::Shut => false,
             Until::Open(until) => Instant::now() < until,
             Until::Always => true,
-        }
-    }
-
-    /// Returns once it is open.
-    pub async fn opened(&self) {
-        let mut until = self.until.subscribe();
-        while !self.is_open() {
-            if until.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
         }
     }
 }
@@ -65,19 +82,38 @@ mod tests {
     use futures::FutureExt;
     use std::time::Duration;
 
+    const TEN: Duration = Duration::from_secs(10);
+
     #[tokio::test(start_paused = true)]
     async fn shuts_by_itself() {
         let gate = Gate::shut();
         assert!(!gate.is_open());
-        assert!(gate.opened().now_or_never().is_none());
-        gate.open_until(Instant::now() + Duration::from_secs(10));
+        gate.open_until(Instant::now() + TEN);
         assert!(gate.is_open());
-        assert!(gate.opened().now_or_never().is_some());
-        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::advance(TEN).await;
         assert!(!gate.is_open());
-        gate.open_until(Instant::now() + Duration::from_secs(10));
+        gate.open_until(Instant::now() + TEN);
         gate.close();
         assert!(!gate.is_open());
         assert!(Gate::always_open().is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tells_of_each_opening_and_of_no_renewal() {
+        let gate = Gate::shut();
+        assert_eq!(gate.opened(0).now_or_never(), None);
+        gate.open_until(Instant::now() + TEN);
+        assert_eq!(gate.opened(0).now_or_never(), Some(1));
+        tokio::time::advance(TEN / 2).await;
+        gate.open_until(Instant::now() + TEN);
+        assert_eq!(gate.opened(1).now_or_never(), None, "it was open all the time");
+        // A renewal that is answered late, with nobody looking on meanwhile.
+        tokio::time::advance(TEN).await;
+        gate.open_until(Instant::now() + TEN);
+        assert_eq!(gate.opened(1).now_or_never(), Some(2));
+        gate.close();
+        gate.open_until(Instant::now() + TEN);
+        assert_eq!(gate.opened(2).now_or_never(), Some(3));
+        assert_eq!(Gate::always_open().opened(0).now_or_never(), Some(1));
     }
 }

@@ -26,6 +26,8 @@ pub struct Elector {
     lease: Option<Lease>,
     seen: Option<Sighting>,
     renewed: Option<Instant>,
+    /// A write was sent and its answer not yet read.
+    under_way: bool,
 }
 
 impl Elector {
@@ -41,6 +43,7 @@ impl Elector {
             lease: None,
             seen: None,
             renewed: None,
+            under_way: false,
         }
     }
 
@@ -71,13 +74,16 @@ impl Elector {
     /// Hands the lease over, so that another need not wait for it to run out.
     pub async fn release(&mut self) {
         self.gate.close();
-        if self.renewed.take().is_some()
-            && let Some(lease) = self.lease.take()
-        {
-            let released = self.claim(Some(lease), "", Duration::from_secs(1));
-            if let Err(error) = self.put(released).await {
-                tracing::info!(lease = self.name, %error, "could not hand over the lease; it runs out by itself");
-            }
+        self.renewed = None;
+        if std::mem::take(&mut self.under_way) {
+            // A write was broken off, by which the Lease may have become ours, or another version of ours.
+            self.look().await;
+        }
+        let ours = self.seen.as_ref().is_some_and(|seen| seen.record.holder == self.identity);
+        let Some(lease) = self.lease.take().filter(|_| ours) else { return };
+        let released = self.claim(Some(lease), "", Duration::from_secs(1));
+        if let Err(error) = self.put(released).await {
+            tracing::info!(lease = self.name, %error, "could not hand over the lease; it runs out by itself");
         }
     }
 
@@ -103,7 +109,10 @@ impl Elector {
 
     async fn write(&mut self, sent: Instant) {
         let claim = self.claim(self.lease.clone(), &self.identity.clone(), self.timing.duration);
-        match self.put(claim).await {
+        self.under_way = true;
+        let answer = self.put(claim).await;
+        self.under_way = false;
+        match answer {
             Ok(lease) => {
                 if self.renewed.is_none() {
                     tracing::info!(lease = self.name, identity = self.identity, "holding the lease");
