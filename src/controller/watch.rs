@@ -197,13 +197,15 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use http_body::Frame;
-    use http_body_util::StreamBody;
+    use http_body_util::{BodyExt, Full, StreamBody};
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::Client;
     use kube::client::Body;
     use std::io;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const EMPTY: &str = r#"{"metadata": {"resourceVersion": "7"}, "items": []}"#;
 
     /// Watches of an API server where nothing happens: how many were begun after this time. Each is cut after `life`;
     /// none, when that is `None`.
@@ -221,8 +223,8 @@ mod tests {
                 Err::<Frame<Bytes>, _>(io::Error::from(io::ErrorKind::ConnectionReset))
             });
             let body = match watch {
-                true => Body::wrap_body(StreamBody::new(silence)),
-                false => Body::from(br#"{"metadata": {"resourceVersion": "7"}, "items": []}"#.to_vec()),
+                true => StreamBody::new(silence).boxed_unsync(),
+                false => Full::from(EMPTY).map_err(|never| match never {}).boxed_unsync(),
             };
             async move { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
         });
