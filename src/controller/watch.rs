@@ -195,20 +195,24 @@ pub fn number(version: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
     use bytes::Bytes;
+    use http_body::Frame;
+    use http_body_util::{BodyExt, Full, StreamBody};
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::Client;
+    use kube::client::Body;
     use std::io;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const EMPTY: &str = r#"{"metadata": {"resourceVersion": "7"}, "items": []}"#;
 
     /// Watches of an API server where nothing happens: how many were begun after this time. Each is cut after `life`;
     /// none, when that is `None`.
     async fn watches(life: Option<Duration>, after: Duration) -> usize {
         let begun = Arc::new(AtomicUsize::new(0));
         let count = begun.clone();
-        let server = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let server = tower::service_fn(move |request: http::Request<Body>| {
             let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
             count.fetch_add(usize::from(watch), Ordering::Relaxed);
             let silence = futures::stream::once(async move {
@@ -216,11 +220,11 @@ mod tests {
                     Some(life) => sleep(life).await,
                     None => std::future::pending().await,
                 }
-                Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))
+                Err::<Frame<Bytes>, _>(io::Error::from(io::ErrorKind::ConnectionReset))
             });
             let body = match watch {
-                true => Body::from_stream(silence),
-                false => Body::from(br#"{"metadata": {"resourceVersion": "7"}, "items": []}"#.to_vec()),
+                true => StreamBody::new(silence).boxed_unsync(),
+                false => Full::from(EMPTY).map_err(|never| match never {}).boxed_unsync(),
             };
             async move { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
         });

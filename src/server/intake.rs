@@ -128,9 +128,7 @@ impl Intake {
                 name = self.queue.next(), if running.len() < CONCURRENCY => {
                     let intake = self.clone();
                     running.spawn(async move {
-                        // What fails is tried again by itself.
-                        let storing = async { drop(intake.store(&name).await) };
-                        guarded(&intake.queue, &name, storing).await;
+                        guarded(&intake.queue, &name, async { drop(intake.store(&name).await) }).await;
                         name
                     });
                 }
@@ -174,7 +172,7 @@ impl Intake {
         if !slot.pending.is_empty() {
             self.queue.add_at(name.clone(), slot.due(self.interval));
         }
-        (slot.stored.subscribe(), batch.end || is_full(batch))
+        (slot.stored.subscribe(), batch.end || slot.pending.len() >= FULL || is_full(batch))
     }
 
     /// Waits until all up to `last` is stored or the trial takes no more.

@@ -10,6 +10,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, PostParams};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -65,13 +66,6 @@ async fn of(world: &World, experiment: &Json) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn each_thing_is_told_once_on_the_object_that_it_regards() {
-    let refused = |request: &RequestInfo| {
-        let job = request.resource == "jobs" && request.verb == Verb::Create && !request.dry_run;
-        match job && request.name == "e-00001" {
-            true => Fault::Answer { code: 403, reason: "Forbidden".into(), retry_after: None },
-            false => Fault::None,
-        }
-    };
     let complete = "Normal Experiment e MaxTrialsReached: all 2 trials have ended";
     let unschedulable = "Normal Trial e-00001 Pending: pod e-00001-pod is not scheduled (Unschedulable): 0/1 nodes are \
                          available: 1 Insufficient nvidia.com/gpu.";
@@ -132,7 +126,14 @@ async fn each_thing_is_told_once_on_the_object_that_it_regards() {
         }
     }
     let world = World::new(play(standard));
-    world.server.set_faults(Some(Arc::new(refused)));
+    let jobs = AtomicUsize::new(0);
+    world.server.set_faults(Some(Arc::new(move |request: &RequestInfo| {
+        let job = request.resource == "jobs" && request.verb == Verb::Create && !request.dry_run;
+        match job && jobs.fetch_add(1, Ordering::Relaxed) > 0 {
+            true => Fault::Answer { code: 403, reason: "Forbidden".into(), retry_after: None },
+            false => Fault::None,
+        }
+    })));
     let events = of(&world, &trials(2, json!({}))).await;
     assert_eq!(events.len(), 1, "{events:#?}");
     assert!(events[0].starts_with("Warning Trial e-00001 JobRefused: "), "{events:?}");
