@@ -3,12 +3,15 @@
 mod crd;
 mod exit;
 mod files;
+mod follow;
 mod laptop;
 mod local;
+mod logs;
 mod operator;
 mod print;
 mod progress;
 mod run;
+mod signals;
 mod summary;
 mod validate;
 

@@ -61,6 +61,14 @@ impl Progress {
         }
     }
 
+    /// A sentence that somebody must see, also who wants no progress.
+    pub fn warn(&self, line: &str) {
+        match &self.view {
+            View::Quiet => eprintln!("automl: {line}"),
+            View::Lines | View::Live { .. } => self.say(line),
+        }
+    }
+
     /// The experiment as it stands.
     pub fn experiment(&mut self, experiment: &Experiment) {
         let Some(status) = &experiment.status else { return };
@@ -115,6 +123,15 @@ impl Progress {
             reasons::SUCCEEDED => format!("{name} succeeded: {message}"),
             _ => format!("{name} {reason}: {message}"),
         });
+    }
+
+    /// A trial was deleted.
+    pub fn gone(&mut self, name: &str) {
+        if let View::Live { running, .. } = &mut self.view
+            && let Some(bar) = running.remove(name)
+        {
+            bar.finish_and_clear();
+        }
     }
 
     /// The latest values of the trials that run.
