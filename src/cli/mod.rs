@@ -5,6 +5,7 @@ mod exit;
 mod files;
 mod follow;
 mod laptop;
+mod live;
 mod local;
 mod logs;
 mod operator;

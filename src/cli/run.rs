@@ -62,7 +62,7 @@ pub async fn run(arguments: RunArguments) -> Outcome {
                 progress.say(&format!("{trouble}; what could not be stored is measured again"));
             }
             progress.say(&format!(
-                "Interrupted. What was measured is kept in {}; the same command goes on where this one stopped: automl run -f {file}",
+                "Interrupted. What was measured is kept in {0}; the same command goes on where this one stopped: automl run -f {file} --state-dir {0}",
                 machine.state_dir.display()
             ));
             return Ok(ExitCode::Interrupted);

@@ -8,6 +8,9 @@ use crate::engine::compile;
 use crate::local::apiserver::ApiServer;
 use serde_json::Value;
 
+/// So many problems are named, and the others counted.
+const MAX_LINES: usize = 100;
+
 /// Checks each object of a file.
 pub async fn validate(arguments: ValidateArguments) -> Outcome {
     let server = in_memory()?;
@@ -70,8 +73,12 @@ async fn admit(server: &ApiServer, object: &Value) -> Result<Value, String> {
 
 /// The message as kubectl shows it: one problem a line when there are several.
 fn sentences(status: &kube::core::Status) -> String {
-    let Some(details) = &status.details else { return status.message.clone() };
-    let lines: Vec<String> = details.causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+let Some(details) = &status.details else { return status.message.clone() };
+    let causes = details.causes.iter().take(MAX_LINES);
+    let mut lines: Vec<String> = causes.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    if details.causes.len() > MAX_LINES {
+        lines.push(format!("and {} more", details.causes.len() - MAX_LINES));
+    }
     let invalid = format!("The {} {:?} is invalid: ", details.kind, details.name);
     match lines.as_slice() {
         [] => status.message.clone(),
