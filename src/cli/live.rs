@@ -12,6 +12,8 @@ const TICK: Duration = Duration::from_millis(250);
 pub struct Live {
     all: MultiProgress,
     total: ProgressBar,
+    /// The line below: of two lines in one bar the first would stay on the screen.
+    below: ProgressBar,
     rows: BTreeMap<String, Row>,
     /// Trials that run and have no row, with their parameters.
     hidden: BTreeMap<String, String>,
@@ -28,9 +30,10 @@ impl Live {
     /// On standard error.
     pub fn on_stderr() -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
-        let total = styled(all.add(ProgressBar::new(1)), "{bar:20} {pos}/{len} trials, {elapsed}\n{wide_msg}");
+        let total = styled(all.add(ProgressBar::new(1)), "{bar:20} {pos}/{len} trials, {elapsed}");
         total.enable_steady_tick(TICK);
-        Live { all, total, rows: BTreeMap::new(), hidden: BTreeMap::new(), more: None }
+        let below = styled(all.add(ProgressBar::new_spinner()), "{wide_msg}");
+        Live { all, total, below, rows: BTreeMap::new(), hidden: BTreeMap::new(), more: None }
     }
 
     /// A line above the view, to stay.
@@ -46,7 +49,7 @@ impl Live {
 
     /// The line below the bar.
     pub fn below(&self, line: String) {
-        self.total.set_message(line);
+        self.below.set_message(line);
     }
 
     /// These trials run now.
@@ -80,6 +83,7 @@ impl Live {
         let running: BTreeSet<String> = self.rows.keys().chain(self.hidden.keys()).cloned().collect();
         self.hidden.clear();
         running.iter().for_each(|trial| self.end(trial));
+        self.below.finish_and_clear();
         self.total.finish_and_clear();
         let _ = self.all.clear();
     }

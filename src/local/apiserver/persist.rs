@@ -8,7 +8,7 @@ use super::{
 };
 use crate::local::files::{no_room, private_file, private_folder};
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -21,6 +21,8 @@ use std::{
 const FORMAT: u64 = 1;
 const FILE: &str = "state.redb";
 const LOCK: &str = "state.lock";
+/// A file that is not finished.
+const NEXT: &str = "state.next";
 /// `RESOURCE.GROUP/NAMESPACE/NAME` to the object as JSON.
 const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
 /// `format` and `resourceVersion`. Later layouts keep this table: it says which one it is.
@@ -111,7 +113,7 @@ impl Disk {
     fn write(&mut self, changes: &[Placed], version: u64) -> Result<(), redb::Error> {
         let database = match &mut self.database {
             Some(database) => database,
-            closed => closed.insert(open_file(&self.folder)?),
+            closed => closed.insert(open_file(&self.folder, FILE)?),
         };
         let transaction = database.begin_write()?;
         {
@@ -163,17 +165,14 @@ pub(super) fn open(folder: &Path, state: &mut State) -> Result<(), DiskError> {
         redb::Error::Io(io) if io.kind() == std::io::ErrorKind::PermissionDenied => refused(io),
         other => DiskError::Damaged(folder.to_owned(), other.to_string()),
     };
-    let database = open_file(folder).map_err(|error| failed(error.into()))?;
-    let version = match read_numbers(&database).map_err(failed)? {
-        Some((format, _)) if format > FORMAT => {
-            return Err(DiskError::Newer { folder: folder.to_owned(), found: format });
-        }
-        Some((_, version)) => version,
-        None => {
-            begin(&database).map_err(failed)?;
-            0
-        }
-    };
+    if !folder.join(FILE).exists() {
+        begin(folder).map_err(failed)?;
+    }
+    let database = open_file(folder, FILE).map_err(|error| failed(error.into()))?;
+    let (format, version) = read_numbers(&database).map_err(failed)?;
+    if format > FORMAT {
+        return Err(DiskError::Newer { folder: folder.to_owned(), found: format });
+    }
     let objects = read_objects(&database).map_err(failed)?;
     load(state, objects).map_err(|why| DiskError::Damaged(folder.to_owned(), why))?;
     state.loaded(version);
@@ -187,31 +186,36 @@ pub(super) fn open(folder: &Path, state: &mut State) -> Result<(), DiskError> {
     Ok(())
 }
 
-fn open_file(folder: &Path) -> Result<Database, DatabaseError> {
+fn open_file(folder: &Path, name: &str) -> Result<Database, DatabaseError> {
     let mut options = OpenOptions::new();
-    let file = private_file(&folder.join(FILE), options.create(true).truncate(false).read(true).write(true));
+    let file = private_file(&folder.join(name), options.create(true).truncate(false).read(true).write(true));
     let backend = FileBackend::new(file.map_err(StorageError::from)?)?;
     Database::builder().create_with_backend(backend)
 }
 
-/// Format and resourceVersion; `None`: the file is new.
-fn read_numbers(database: &Database) -> Result<Option<(u64, u64)>, redb::Error> {
-    let numbers = match database.begin_read()?.open_table(NUMBERS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        numbers => numbers?,
-    };
-    let number =
-        |name: &str| -> Result<Option<u64>, StorageError> { Ok(numbers.get(name)?.map(|number| number.value())) };
-    Ok(Some((number("format")?.unwrap_or(FORMAT), number("resourceVersion")?.unwrap_or_default())))
-}
-
-/// Gives a new file its format and its tables.
-fn begin(database: &Database) -> Result<(), redb::Error> {
+/// Makes a new file with its format and its tables. Until all of it is on the disk it has another name: whatever stops
+/// this leaves nothing that could be taken for damaged state.
+fn begin(folder: &Path) -> Result<(), redb::Error> {
+    if let Err(error) = std::fs::remove_file(folder.join(NEXT))
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error.into());
+    }
+    let database = open_file(folder, NEXT)?;
     let transaction = database.begin_write()?;
     transaction.open_table(NUMBERS)?.insert("format", FORMAT)?;
     transaction.open_table(OBJECTS)?;
     transaction.commit()?;
-    Ok(())
+    drop(database);
+    std::fs::rename(folder.join(NEXT), folder.join(FILE))?;
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+/// Format and resourceVersion.
+fn read_numbers(database: &Database) -> Result<(u64, u64), redb::Error> {
+    let numbers = database.begin_read()?.open_table(NUMBERS)?;
+    let number = |name: &str| -> Result<Option<u64>, StorageError> { Ok(numbers.get(name)?.map(|it| it.value())) };
+    Ok((number("format")?.unwrap_or(FORMAT), number("resourceVersion")?.unwrap_or_default()))
 }
 
 fn read_objects(database: &Database) -> Result<Vec<(String, Value)>, redb::Error> {
