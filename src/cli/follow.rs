@@ -60,9 +60,12 @@ impl<'a> Follower<'a> {
                 if version != seen {
                     seen = version;
                     progress.experiment(&experiment);
-                    self.trials(progress);
                 }
+                // Whatever the version: a change is noted a moment after it can be seen.
+                self.trials(progress);
                 if let Some(end) = ended(&experiment) {
+                    // Whoever was told of trouble hears that it is over.
+                    self.say_trouble(progress);
                     return end;
                 }
             }
