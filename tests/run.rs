@@ -2,7 +2,7 @@
 
 mod run_support;
 
-use run_support::{FINISHED, Run, STARTED, show, signal, text};
+use run_support::{FINISHED, Run, STARTED, automl, show, signal, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -114,6 +114,42 @@ fn interrupted_and_gone_on_with() {
     assert_eq!(output.status.code(), Some(0), "{}", show(&output));
     assert_eq!(run.lines(FINISHED).len(), 4, "{}", show(&output));
     run.no_attempt_twice();
+}
+
+/// As with `2>&1 | head`: the run goes on, and nothing is lost.
+#[test]
+fn nobody_reads_what_it_says() {
+    let run = Run::new(QUICK, "echo accuracy=0.5");
+    for arguments in [&[][..], &["-o", "yaml"], &["--quiet"]] {
+        let mut child = run.command().args(arguments).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
+    assert_eq!(run.lines(FINISHED).len(), 6);
+}
+
+#[test]
+fn wrong_usage_says_what_to_type() {
+    let table = [
+        (&["run"][..], "required arguments were not provided:\n  --filename <FILE>"),
+        (&["run", "a.yaml"], "A file is named with -f, such as: automl run -f a.yaml"),
+        (&["run", "-f", "a.yaml", "--parallel", "0"], "0 is not in 1..=1000"),
+        (&["run", "-f", "a.yaml", "--gpus", "-1"], "invalid value '-1' for '--gpus <N>'"),
+        (&["run", "-f", "a.yaml", "-o", "xml"], "[possible values: json, yaml]"),
+        (&["operator", "--listen", "here"], "invalid value 'here' for '--listen <IP:PORT>'"),
+        (&["rum"], "a similar subcommand exists: 'run'"),
+    ];
+    for (arguments, message) in table {
+        let output = automl().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", show(&output));
+        assert!(text(&output.stderr).contains(message), "{message}: {}", show(&output));
+    }
+    let run = Run::new(QUICK, "true");
+    let mut command = automl();
+    command.args(["run", "-f"]).arg(run.file()).arg("--state-dir").arg(run.file());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", show(&output));
+    assert!(text(&output.stderr).contains("experiment.yaml cannot be used: it is a file"), "{}", show(&output));
 }
 
 /// Killed ten times in one run, at moments spread over what a run does: nothing is lost, repeated or left running.

@@ -105,7 +105,11 @@ impl Laptop {
 }
 
 fn cannot_use(path: &Path, error: &std::io::Error) -> Failure {
-    let sentence = format!("the folder {} cannot be used: {error}", path.display());
+    let why = match error.kind() {
+        std::io::ErrorKind::AlreadyExists => "it is a file".to_owned(),
+        _ => error.to_string(),
+    };
+    let sentence = format!("the folder {} cannot be used: {why}", path.display());
     if no_room(error) { Failure::other(sentence) } else { Failure::usage(sentence) }
 }
 

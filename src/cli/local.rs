@@ -3,6 +3,7 @@
 use super::LocalArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::laptop::{Laptop, Machine};
+use super::print;
 use super::signals::Signals;
 use crate::local::apiserver::kubeconfig;
 use crate::local::files::private_file;
@@ -29,14 +30,17 @@ pub async fn local(arguments: LocalArguments) -> Outcome {
     let file = arguments.kubeconfig.unwrap_or_else(|| arguments.machine.state_dir.join("kubeconfig"));
     write_private(&file, &kubeconfig(&format!("http://{address}"), &token))
         .map_err(|error| Failure::usage(format!("{} cannot be written: {error}", file.display())))?;
-    eprintln!("Kubernetes API on http://{address}; state in {}; Ctrl-C ends it", machine.state_dir.display());
-    println!("export KUBECONFIG={}", std::path::absolute(&file).unwrap_or(file).display());
+    print::note(&format!(
+        "Kubernetes API on http://{address}; state in {}; Ctrl-C ends it",
+        machine.state_dir.display()
+    ));
+    print::text(&format!("export KUBECONFIG={}\n", std::path::absolute(&file).unwrap_or(file).display()))?;
     let mut signals = Signals::listen()?;
     let outcome = tokio::select! {
         () = signals.next() => Ok(ExitCode::Interrupted),
         ended = laptop.server.serve(listener, &token) => Err(Failure::other(format!("the API server has ended: {ended:?}"))),
     };
-    eprintln!("stopping; state is kept, the same command goes on; Ctrl-C again ends at once");
+    print::note("stopping; state is kept, the same command goes on; Ctrl-C again ends at once");
     signals.unless_asked_again(laptop.stop()).await;
     outcome
 }

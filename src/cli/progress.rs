@@ -1,6 +1,7 @@
 //! What is shown while an experiment runs: on a terminal a live view, otherwise plain lines. Always on standard error.
 
 use super::live::Live;
+use super::print;
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{Experiment, Trial};
 use crate::space::Value;
@@ -62,7 +63,7 @@ impl Progress {
     pub fn say(&self, line: &str) {
         match &self.view {
             View::Quiet => {}
-            View::Lines => eprintln!("{line}"),
+            View::Lines => print::note(line),
             View::Live(live) => live.print(line),
         }
     }
@@ -70,7 +71,7 @@ impl Progress {
     /// A sentence that somebody must see, also who wants no progress.
     pub fn warn(&self, line: &str) {
         match &self.view {
-            View::Quiet => eprintln!("automl: {line}"),
+            View::Quiet => print::note(&format!("automl: {line}")),
             View::Lines | View::Live(_) => self.say(line),
         }
     }

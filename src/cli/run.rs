@@ -72,7 +72,10 @@ pub async fn run(arguments: RunArguments) -> Outcome {
     }
     match arguments.output {
         Some(format) => print::list(items, format)?,
-        None => print!("{}", summary::summary(&experiment, &trials, &file, &machine.state_dir.display().to_string())),
+        None => {
+            let state_dir = machine.state_dir.display().to_string();
+            print::text(&summary::summary(&experiment, &trials, &file, &state_dir))?;
+        }
     }
     let conditions = experiment.status.map(|status| status.conditions).unwrap_or_default();
     Ok(if is_true(&conditions, types::COMPLETE) { ExitCode::Done } else { ExitCode::Failed })

@@ -3,6 +3,7 @@
 use super::ValidateArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::files::{self, Given};
+use super::print;
 use crate::api::Experiment;
 use crate::engine::compile;
 use crate::local::apiserver::ApiServer;
@@ -23,7 +24,7 @@ pub async fn validate(arguments: ValidateArguments) -> Outcome {
             object["metadata"]["name"].as_str().unwrap_or("(no name)")
         );
         match admit(&server, object).await.and_then(|admitted| accept(&admitted)) {
-            Ok(()) => println!("{shown} is valid"),
+            Ok(()) => print::text(&format!("{shown} is valid\n"))?,
             Err(problem) => problems.push(problem),
         }
     }
@@ -73,7 +74,7 @@ async fn admit(server: &ApiServer, object: &Value) -> Result<Value, String> {
 
 /// The message as kubectl shows it: one problem a line when there are several.
 fn sentences(status: &kube::core::Status) -> String {
-let Some(details) = &status.details else { return status.message.clone() };
+    let Some(details) = &status.details else { return status.message.clone() };
     let causes = details.causes.iter().take(MAX_LINES);
     let mut lines: Vec<String> = causes.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
     if details.causes.len() > MAX_LINES {
