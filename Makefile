@@ -59,7 +59,7 @@ bench: ## Measure, with a release build, and print a table
 	cargo bench --locked --bench figures
 
 .PHONY: generate
-generate: ## Rewrite generated files (crds/, docs/conditions.md)
+generate: ## Rewrite generated files (crds/, docs/)
 	UPDATE=1 cargo test --locked --test generated
 
 .PHONY: clean

@@ -1,6 +1,7 @@
 //! Generated files are reproduced: `UPDATE=1 cargo test --test generated` (or `make generate`) rewrites them.
 
 use automl_operator::api::conditions::reasons;
+use automl_operator::local::runner::admit::fields;
 use std::path::{Path, PathBuf};
 
 fn check(path: &str, expected: &str) {
@@ -32,4 +33,12 @@ fn conditions() {
         page.push_str(&format!("| `{reason}` | {} |\n", meaning.trim()));
     }
     check("docs/conditions.md", &page);
+}
+
+#[test]
+fn local_processes() {
+    let head = "# Pods as local processes\n\n`automl run` and `automl local` run a pod's one container as a plain process of this machine. What it honours, what it\n\
+                ignores since a process runs just as well without it, and what it refuses, with a sentence, before it starts. Fields that\n\
+                are not listed are refused. Generated from `src/local/runner/admit/fields.rs`.\n\n";
+    check("docs/local.md", &format!("{head}{}", fields::markdown()));
 }

@@ -1,133 +1,12 @@
 //! `automl run` as people use it: the built program, real processes, interrupted in every way.
 
+mod run_support;
+
+use run_support::{FINISHED, Run, STARTED, automl, show, signal, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// One experiment whose trials are shell scripts. Each start and each end of a trial is a line of a file.
-struct Run {
-    folder: TempDir,
-}
-
-const STARTED: &str = "started";
-const FINISHED: &str = "finished";
-
-impl Run {
-    /// `script` runs in the folder of the file, after the line that says that it has started.
-    fn new(limits: &str, script: &str) -> Self {
-        let run = Run { folder: tempfile::tempdir().unwrap() };
-        let script =
-            format!("echo $AUTOML_TRIAL $AUTOML_ATTEMPT $$ >> {STARTED}; {script}; echo $AUTOML_TRIAL >> {FINISHED}");
-        // Kubernetes makes one dollar of two.
-        let script = script.replace("$$", "$$$$");
-        run.write(&format!(
-            r#"
-apiVersion: automl.dev/v1alpha1
-kind: Experiment
-metadata: {{name: run}}
-spec:
-  objectives: [{{metric: accuracy, direction: Maximize}}]
-  parameters:
-  - {{name: x, double: {{min: 0, max: 1}}}}
-  - {{name: c, categorical: {{choices: [u, v]}}}}
-  algorithm: {{name: Random, seed: 3}}
-  limits: {limits}
-  failurePolicy: {{retries: 50}}
-  trialTemplate:
-    primaryContainer: main
-    manifest:
-      apiVersion: batch/v1
-      kind: Job
-      spec:
-        template:
-          spec:
-            restartPolicy: Never
-            terminationGracePeriodSeconds: 1
-            containers:
-            - name: main
-              image: none
-              command: [sh, -c]
-              args: [{script:?}]
-"#
-        ));
-        run
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("experiment.yaml")
-    }
-
-    fn write(&self, text: &str) {
-        std::fs::write(self.file(), text).unwrap();
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_automl"));
-        command.args(["run", "-f"]).arg(self.file()).arg("--state-dir").arg(self.folder.path().join("state"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn spawn(&self) -> Child {
-        self.command().spawn().unwrap()
-    }
-
-    fn lines(&self, file: &str) -> Vec<String> {
-        let text = std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    fn wait_for_lines(&self, file: &str, count: usize) {
-        wait_for(&format!("{count} lines in {file}"), || self.lines(file).len() >= count);
-    }
-
-    /// No process of any trial is left.
-    fn nobody_is_left(&self) {
-        for line in self.lines(STARTED) {
-            let pid = line.split(' ').nth(2).unwrap().to_owned();
-            assert!(pid.parse::<u32>().is_ok(), "{line}");
-            wait_for(&format!("the end of {line}"), || !runs_in(&pid, self.folder.path()));
-        }
-    }
-
-    /// No attempt was started twice.
-    fn no_attempt_twice(&self) {
-        let started = self.lines(STARTED);
-        let attempts: BTreeSet<String> =
-            started.iter().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect();
-        assert_eq!(attempts.len(), started.len(), "{started:?}");
-    }
-}
-
-fn wait_for(what: &str, ready: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !ready() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// The process is alive and is the trial's, not another one that got its number.
-fn runs_in(pid: &str, folder: &Path) -> bool {
-    let at_home = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    at_home && stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap().success());
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn show(output: &Output) -> String {
-    format!("exit {:?}\n{}\n{}", output.status.code(), text(&output.stdout), text(&output.stderr))
-}
+use std::process::Command;
+use std::time::Duration;
 
 const QUICK: &str = "{maxTrials: 6, parallelTrials: 2}";
 
@@ -230,23 +109,47 @@ fn interrupted_and_gone_on_with() {
     assert_eq!(output.status.code(), Some(130), "{}", show(&output));
     assert!(text(&output.stderr).contains("the same command goes on where this one stopped"), "{}", show(&output));
     run.nobody_is_left();
-    std::fs::write(run.folder.path().join("go"), "").unwrap();
+    run.go();
     let output = run.command().output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", show(&output));
     assert_eq!(run.lines(FINISHED).len(), 4, "{}", show(&output));
     run.no_attempt_twice();
 }
 
+/// As with `2>&1 | head`: the run goes on, and nothing is lost.
 #[test]
-fn one_state_folder_serves_one_run_at_a_time() {
-    let run = Run::new(QUICK, "echo accuracy=1; while [ ! -e go ]; do sleep 0.05; done");
-    let first = run.spawn();
-    run.wait_for_lines(STARTED, 2);
-    let second = run.command().output().unwrap();
-    assert!(second.status.code().is_some_and(|code| code == 1 || code == 2), "{}", show(&second));
-    assert!(text(&second.stderr).contains("another process"), "{}", show(&second));
-    std::fs::write(run.folder.path().join("go"), "").unwrap();
-    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(0));
+fn nobody_reads_what_it_says() {
+    let run = Run::new(QUICK, "echo accuracy=0.5");
+    for arguments in [&[][..], &["-o", "yaml"], &["--quiet"]] {
+        let mut child = run.command().args(arguments).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
+    assert_eq!(run.lines(FINISHED).len(), 6);
+}
+
+#[test]
+fn wrong_usage_says_what_to_type() {
+    let table = [
+        (&["run"][..], "required arguments were not provided:\n  --filename <FILE>"),
+        (&["run", "a.yaml"], "A file is named with -f, such as: automl run -f a.yaml"),
+        (&["run", "-f", "a.yaml", "--parallel", "0"], "0 is not in 1..=1000"),
+        (&["run", "-f", "a.yaml", "--gpus", "-1"], "invalid value '-1' for '--gpus <N>'"),
+        (&["run", "-f", "a.yaml", "-o", "xml"], "[possible values: json, yaml]"),
+        (&["operator", "--listen", "here"], "invalid value 'here' for '--listen <IP:PORT>'"),
+        (&["rum"], "a similar subcommand exists: 'run'"),
+    ];
+    for (arguments, message) in table {
+        let output = automl().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", show(&output));
+        assert!(text(&output.stderr).contains(message), "{message}: {}", show(&output));
+    }
+    let run = Run::new(QUICK, "true");
+    let mut command = automl();
+    command.args(["run", "-f"]).arg(run.file()).arg("--state-dir").arg(run.file());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", show(&output));
+    assert!(text(&output.stderr).contains("experiment.yaml cannot be used: it is a file"), "{}", show(&output));
 }
 
 /// Killed ten times in one run, at moments spread over what a run does: nothing is lost, repeated or left running.

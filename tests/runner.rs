@@ -5,10 +5,11 @@
 #[path = "runner_support/mod.rs"]
 mod support;
 
+use automl_operator::local::apiserver::{Fault, RequestInfo, Verb};
 use automl_operator::local::runner::{Gpus, RunnerError, sweep};
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::{Bench, condition, crash, eventually, finished, shell_job};
+use support::{Bench, condition, crash, eventually, finished, shell_job, shell_pod};
 
 #[tokio::test]
 async fn a_job_runs_to_its_end() {
@@ -202,9 +203,7 @@ async fn a_suspended_job_stops_and_goes_on() {
 #[tokio::test]
 async fn a_pod_without_a_job_runs_too() {
     let bench = Bench::start().await;
-    let container = json!({"name": "main", "image": "any", "command": ["sh", "-c", "echo hello"]});
-    let spec = json!({"restartPolicy": "Never", "containers": [container]});
-    bench.create("pods", json!({"metadata": {"name": "bare"}, "spec": spec})).await;
+    bench.create("pods", shell_pod("bare", "echo hello")).await;
     bench.until("pods", "bare", |pod| pod["status"]["phase"] == "Succeeded").await;
     assert_eq!(bench.log("bare"), "hello\n");
     let mut probed = json!({"name": "main", "image": "any", "command": ["true"]});
@@ -379,4 +378,36 @@ async fn kills_at_any_moment_lose_and_double_nothing() {
 #[ignore = "started by the tests that kill it"]
 async fn runner_to_be_killed() {
     crash::run().await;
+}
+
+/// A pod is deleted just when the runner has decided to start it: nothing is started for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_deleted_while_it_is_scheduled_is_not_started() {
+    let bench = Bench::start().await;
+    let (reached, scheduling) = std::sync::mpsc::channel();
+    let (go, deleted) = std::sync::mpsc::channel::<()>();
+    let deleted = std::sync::Mutex::new(deleted);
+    let hold = move |request: &RequestInfo| {
+        if request.verb == Verb::Patch && request.resource == "pods" && request.subresource.is_empty() {
+            // A later one finds the other ends gone and passes.
+            let _ = reached.send(());
+            let _ = deleted.lock().unwrap().recv();
+        }
+        Fault::None
+    };
+    bench.server.set_faults(Some(std::sync::Arc::new(hold)));
+    bench.create("pods", shell_pod("late", "touch started")).await;
+    tokio::task::spawn_blocking(move || scheduling.recv().unwrap()).await.unwrap();
+    bench.delete("pods", "late", Some(0)).await;
+    drop(go);
+    // Whatever comes later has been looked at after it.
+    bench.create("pods", shell_pod("next", "touch next")).await;
+    eventually("the next pod has ended", || async {
+        let pod = bench.get("pods", "next").await?;
+        (pod["status"]["phase"] == "Succeeded").then_some(())
+    })
+    .await;
+    assert!(bench.base().join("next").exists() && !bench.base().join("started").exists());
+    eventually("no folder is left", || async { bench.pod_folders().is_empty().then_some(()) }).await;
+    bench.stop().await;
 }

@@ -37,8 +37,13 @@ pub fn read(path: &Path) -> Result<Vec<Value>, Failure> {
 }
 
 fn documents(text: &str, shown: &str) -> Result<Vec<Value>, Failure> {
-    let parsed: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| Failure::usage(format!("{shown} is no valid YAML: {error}")))?;
+    let parsed: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| match error.without_snippet() {
+        serde_saphyr::Error::Budget { location, .. } => Failure::usage(format!(
+            "{shown} holds more than is read of an experiment (up to line {}); is a list much too long, or nested too deep?",
+            location.line()
+        )),
+        _ => Failure::usage(format!("{shown} is no valid YAML: {error}")),
+    })?;
     let mut objects = Vec::new();
     for document in parsed {
         match document {
@@ -109,6 +114,13 @@ mod tests {
         }
         let broken = documents("a: [1, 2\nb: {", "x").unwrap_err().to_string();
         assert!(broken.starts_with("x is no valid YAML: ") && broken.contains("line"), "{broken}");
+    }
+
+    #[test]
+    fn a_list_can_be_too_long_to_be_read() {
+        let huge = format!("a: [{}]", "0, ".repeat(300_000));
+        let message = documents(&huge, "x").unwrap_err().to_string();
+        assert!(message.starts_with("x holds more than is read of an experiment (up to line 1)"), "{message}");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 use super::exit::Failure;
 use crate::controller::{Clock, Config, Mutation, Operator};
 use crate::engine::Settings;
-use crate::local::apiserver::ApiServer;
-use crate::local::runner::{self, Gpus, Runner};
+use crate::local::apiserver::{ApiServer, BuildError, DiskError};
+use crate::local::files::{no_room, private_folder};
+use crate::local::runner::state::StateError;
+use crate::local::runner::{self, Gpus, Runner, RunnerError};
 use crate::metrics::Observation;
 use crate::server::{INTERVAL, Intake, router};
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// Longest time for a trial between SIGTERM and SIGKILL when everything stops.
-const GRACE: Duration = Duration::from_secs(10);
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// How this machine is to be used.
 pub struct Machine {
@@ -43,24 +45,24 @@ impl Laptop {
     /// # Errors
     /// The state folder is used by another process, damaged or newer; a port cannot be had.
     pub async fn start(machine: &Machine) -> Result<Self, Failure> {
-        std::fs::create_dir_all(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
+        private_folder(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
         let state_dir =
             std::path::absolute(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
         let crds = crate::api::crds().map_err(Failure::other)?;
         let builder =
             crds.into_iter().fold(ApiServer::builder(), |builder, crd| builder.custom_resource_definition(crd));
-        let server = builder.state_directory(&state_dir).build().map_err(Failure::other)?;
+        let server = builder.state_directory(&state_dir).build().map_err(not_built)?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::other)?;
         let report_url = format!("http://{}", listener.local_addr().map_err(Failure::other)?);
         let base_dir = std::path::absolute(&machine.base_dir).map_err(|error| cannot_use(&machine.base_dir, &error))?;
-        let mut settings = runner::Settings::new(state_dir, base_dir);
+        let mut settings = runner::Settings::new(&state_dir, base_dir);
         settings.gpus = machine.gpus.map_or(Gpus::Detect, |count| Gpus::Count(count as usize));
         // A Job may have been made by an earlier process, whose port was another.
         settings.environment = vec![(crate::report::env::REPORT_URL.to_owned(), report_url.clone())];
         let tokens = settings.tokens.clone();
         server.set_token_reviewer(Arc::new(move |spec| tokens.answer(spec)));
         let runner =
-            Runner::start(server.client_as("default", "automl-runner"), settings).await.map_err(Failure::other)?;
+            Runner::start(server.client_as("default", "automl-runner"), settings).await.map_err(not_started)?;
         let config = Config {
             namespace: None,
             identity: "automl".into(),
@@ -75,6 +77,7 @@ impl Laptop {
         let intake = Intake::new(operator.reports(), INTERVAL);
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&intake).run());
+        tasks.spawn(super::logs::keep_clear(server.clone(), state_dir));
         let routes = router(Arc::clone(&intake));
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, routes).await {
@@ -102,5 +105,28 @@ impl Laptop {
 }
 
 fn cannot_use(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("the folder {} cannot be used: {error}", path.display()))
+    let why = match error.kind() {
+        std::io::ErrorKind::AlreadyExists => "it is a file".to_owned(),
+        _ => error.to_string(),
+    };
+    let sentence = format!("the folder {} cannot be used: {why}", path.display());
+    if no_room(error) { Failure::other(sentence) } else { Failure::usage(sentence) }
+}
+
+/// Another folder, or none in use, helps against most; nothing that a person types helps against a full disk.
+fn not_built(error: BuildError) -> Failure {
+    match &error {
+        BuildError::Definition { .. } | BuildError::Disk(DiskError::Full(_) | DiskError::Write(_)) => {
+            Failure::other(error)
+        }
+        BuildError::Disk(_) => Failure::usage(error),
+    }
+}
+
+fn not_started(error: RunnerError) -> Failure {
+    match &error {
+        RunnerError::State(StateError::Io { source, .. }) if no_room(source) => Failure::other(error),
+        RunnerError::State(_) | RunnerError::BaseDir { .. } => Failure::usage(error),
+        _ => Failure::other(error),
+    }
 }

@@ -3,12 +3,13 @@
 use super::LocalArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::laptop::{Laptop, Machine};
+use super::print;
+use super::signals::Signals;
 use crate::local::apiserver::kubeconfig;
+use crate::local::files::private_file;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Keeps the embedded control plane up until interrupted.
 pub async fn local(arguments: LocalArguments) -> Outcome {
@@ -29,24 +30,23 @@ pub async fn local(arguments: LocalArguments) -> Outcome {
     let file = arguments.kubeconfig.unwrap_or_else(|| arguments.machine.state_dir.join("kubeconfig"));
     write_private(&file, &kubeconfig(&format!("http://{address}"), &token))
         .map_err(|error| Failure::usage(format!("{} cannot be written: {error}", file.display())))?;
-    eprintln!("Kubernetes API on http://{address}; state in {}; Ctrl-C ends it", machine.state_dir.display());
-    println!("export KUBECONFIG={}", std::path::absolute(&file).unwrap_or(file).display());
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return Err(Failure::other("signals cannot be waited for"));
-    };
+    print::note(&format!(
+        "Kubernetes API on http://{address}; state in {}; Ctrl-C ends it",
+        machine.state_dir.display()
+    ));
+    print::text(&format!("export KUBECONFIG={}\n", std::path::absolute(&file).unwrap_or(file).display()))?;
+    let mut signals = Signals::listen()?;
     let outcome = tokio::select! {
-        _ = interrupt.recv() => Ok(ExitCode::Interrupted),
-        _ = terminate.recv() => Ok(ExitCode::Interrupted),
+        () = signals.next() => Ok(ExitCode::Interrupted),
         ended = laptop.server.serve(listener, &token) => Err(Failure::other(format!("the API server has ended: {ended:?}"))),
     };
-    eprintln!("stopping; state is kept, the same command goes on");
-    laptop.stop().await;
+    print::note("stopping; state is kept, the same command goes on; Ctrl-C again ends at once");
+    signals.unless_asked_again(laptop.stop()).await;
     outcome
 }
 
 /// For this user only: it holds a token.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    let mut file = private_file(path, std::fs::OpenOptions::new().create(true).truncate(true).write(true))?;
     file.write_all(text.as_bytes())
 }

@@ -3,15 +3,20 @@
 mod crd;
 mod exit;
 mod files;
+mod follow;
 mod laptop;
+mod live;
 mod local;
+mod logs;
 mod operator;
 mod print;
 mod progress;
 mod run;
+mod signals;
 mod summary;
 mod validate;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,7 +59,7 @@ struct MachineArguments {
     #[arg(long, value_name = "FOLDER", default_value = ".automl", env = "AUTOML_STATE_DIR")]
     state_dir: PathBuf,
     /// GPUs to offer to trials [default: those found]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..=1024))]
     gpus: Option<u32>,
 }
 
@@ -66,7 +71,7 @@ struct RunArguments {
     #[command(flatten)]
     machine: MachineArguments,
     /// Trials at a time, instead of spec.limits.parallelTrials
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     parallel: Option<u32>,
     /// Print, at the end and alone on standard output, a List of the Experiment and its Trials
     #[arg(short, long, value_name = "FORMAT")]
@@ -110,7 +115,7 @@ struct OperatorArguments {
     #[arg(long, value_name = "NAMESPACE", env = "AUTOML_NAMESPACE")]
     namespace: Option<String>,
     /// Address for reports, health and metrics
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "AUTOML_LISTEN")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", env = "AUTOML_LISTEN")]
     listen: std::net::SocketAddr,
     /// URL at which trials reach that address
     #[arg(long, value_name = "URL", env = "AUTOML_REPORT_URL")]
@@ -129,6 +134,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => {
             let _ = error.print();
+            if let Some(hint) = hint(&error) {
+                print::note(&hint);
+            }
             return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done };
         }
     };
@@ -142,9 +150,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Operator(arguments) => exit::in_runtime(operator::operator(arguments)),
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("automl: {failure}");
+        print::note(&format!("automl: {failure}"));
         failure.code()
     })
+}
+
+/// What somebody who types a file's name without its option may want to know.
+fn hint(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let file = [".yaml", ".yml", ".json"].iter().any(|ending| argument.ends_with(ending));
+    (error.kind() == ErrorKind::UnknownArgument && file)
+        .then(|| format!("\nA file is named with -f, such as: automl run -f {argument}"))
 }
 
 /// Logs go to standard error: the operator's from level info on, otherwise errors only, unless RUST_LOG says more.
@@ -155,7 +171,8 @@ fn log(command: &Command) {
         _ => ("error", false),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // Set once: the only way to fail is that a logger is there already.
     let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }

@@ -1,8 +1,10 @@
 //! What is shown while an experiment runs: on a terminal a live view, otherwise plain lines. Always on standard error.
 
+use super::live::Live;
+use super::print;
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{Experiment, Trial};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::space::Value;
 use kube::ResourceExt;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -19,12 +21,16 @@ pub struct Progress {
     started: Instant,
     /// Trials that had ended when this run began; they say nothing about its pace.
     ended_before: Option<u32>,
+    /// Trials that have ended since, and that are still to come.
+    pace: (u32, u32),
+    /// What is best, in words.
+    best_words: String,
 }
 
 enum View {
     Quiet,
     Lines,
-    Live { all: MultiProgress, total: ProgressBar, running: BTreeMap<String, ProgressBar> },
+    Live(Live),
 }
 
 impl Progress {
@@ -38,26 +44,35 @@ impl Progress {
         if !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
             return Self::with(View::Lines);
         }
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
-        let total = all.add(ProgressBar::new(1));
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} trials, {elapsed} {msg}") {
-            total.set_style(style);
-        }
-        Self::with(View::Live { all, total, running: BTreeMap::new() })
+        Self::with(View::Live(Live::on_stderr()))
     }
 
     fn with(view: View) -> Self {
-        Progress { view, said: HashMap::new(), best: None, started: Instant::now(), ended_before: None }
+        Progress {
+            view,
+            said: HashMap::new(),
+            best: None,
+            started: Instant::now(),
+            ended_before: None,
+            pace: (0, 0),
+            best_words: String::new(),
+        }
     }
 
     /// A sentence.
     pub fn say(&self, line: &str) {
         match &self.view {
             View::Quiet => {}
-            View::Lines => eprintln!("{line}"),
-            View::Live { all, .. } => {
-                let _ = all.println(line);
-            }
+            View::Lines => print::note(line),
+            View::Live(live) => live.print(line),
+        }
+    }
+
+    /// A sentence that somebody must see, also who wants no progress.
+    pub fn warn(&self, line: &str) {
+        match &self.view {
+            View::Quiet => print::note(&format!("automl: {line}")),
+            View::Lines | View::Live(_) => self.say(line),
         }
     }
 
@@ -67,15 +82,14 @@ impl Progress {
         let counts = status.trials;
         let ended = counts.succeeded + counts.failed + counts.early_stopped;
         let before = *self.ended_before.get_or_insert(ended);
-        let left = self.time_left(ended - before.min(ended), experiment.spec.limits.max_trials.saturating_sub(ended));
+        let max = experiment.spec.limits.max_trials;
+        self.pace = (ended - before.min(ended), max.saturating_sub(ended));
         let metric = experiment.spec.objectives.first().map_or("objective", |objective| objective.metric.as_str());
-        if let View::Live { total, .. } = &self.view {
-            total.set_length(u64::from(experiment.spec.limits.max_trials));
-            total.set_position(u64::from(ended));
-            let best =
-                status.best.as_ref().map(|best| format!(", best {metric} {} ({})", short(best.value), best.trial));
-            let left = left.map(|left| format!(", about {} left", human(left)));
-            total.set_message(format!("{}{}", best.unwrap_or_default(), left.unwrap_or_default()));
+        if let Some(best) = &status.best {
+            self.best_words = format!("best {metric} {} ({})", short(best.value), best.trial);
+        }
+        if let View::Live(live) = &self.view {
+            live.ended(ended, max);
         }
         if let Some(best) = &status.best
             && self.best != Some(best.value)
@@ -94,22 +108,18 @@ impl Progress {
         let Some(status) = &trial.status else { return };
         let Some(condition) = find(&status.conditions, types::COMPLETE) else { return };
         let runs = condition.reason == reasons::RUNNING;
-        if let View::Live { all, running, .. } = &mut self.view {
-            if runs && !running.contains_key(&name) {
-                let bar = all.add(ProgressBar::new_spinner());
-                if let Ok(style) = ProgressStyle::with_template("  {spinner} {prefix}  {msg}") {
-                    bar.set_style(style);
-                }
-                bar.set_prefix(name.clone());
-                bar.enable_steady_tick(Duration::from_millis(250));
-                running.insert(name.clone(), bar);
-            } else if !runs && let Some(bar) = running.remove(&name) {
-                bar.finish_and_clear();
-            }
+        let parameters = || trial.spec.assignments.iter().map(|(name, value)| format!("{name}={}", shown(value)));
+        let parameters = parameters().collect::<Vec<_>>().join(" ");
+        let mut rows = false;
+        if let View::Live(live) = &mut self.view {
+            rows = true;
+            if runs { live.run(&name, parameters.clone()) } else { live.end(&name) }
+        }
+        // Its row says as much.
+        if rows && runs {
+            return;
         }
         let (reason, message) = (condition.reason.clone(), condition.message.clone());
-        let parameters = trial.spec.assignments.iter().map(|(name, value)| format!("{name}={value}"));
-        let parameters = parameters.collect::<Vec<_>>().join(" ");
         self.once(&name, &reason, |reason| match reason {
             reasons::RUNNING => format!("{name} runs: {parameters}"),
             reasons::SUCCEEDED => format!("{name} succeeded: {message}"),
@@ -117,26 +127,33 @@ impl Progress {
         });
     }
 
+    /// A trial was deleted.
+    pub fn gone(&mut self, name: &str) {
+        if let View::Live(live) = &mut self.view {
+            live.end(name);
+        }
+    }
+
     /// The latest values of the trials that run.
     pub fn latest(&self, latest: &Latest) {
-        let View::Live { running, .. } = &self.view else { return };
-        for (trial, bar) in running {
-            let Some(values) = latest.get(trial) else { continue };
+        let View::Live(live) = &self.view else { return };
+        for (trial, values) in latest {
             let shown = values.iter().map(|(metric, step, value)| match step {
                 Some(step) => format!("{metric} {} (step {step})", short(*value)),
                 None => format!("{metric} {}", short(*value)),
             });
-            bar.set_message(shown.collect::<Vec<_>>().join(", "));
+            live.latest(trial, &shown.collect::<Vec<_>>().join(", "));
         }
+        let left = self.time_left().map(|left| format!("about {} left", human(left)));
+        let best = Some(self.best_words.clone()).filter(|best| !best.is_empty());
+        let words = [left, best].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        live.below(if words.is_empty() { "no trial has ended yet".to_owned() } else { words });
     }
 
     /// Takes the live view away, so that what follows stands alone.
     pub fn finish(&mut self) {
-        if let View::Live { all, total, running } = &mut self.view {
-            running.values().for_each(ProgressBar::finish_and_clear);
-            running.clear();
-            total.finish_and_clear();
-            let _ = all.clear();
+        if let View::Live(live) = &mut self.view {
+            live.clear();
         }
     }
 
@@ -148,8 +165,10 @@ impl Progress {
         }
     }
 
-    fn time_left(&self, ended: u32, left: u32) -> Option<Duration> {
-        (ended >= 2).then(|| self.started.elapsed() / ended * left)
+    /// Known once two trials have ended.
+    fn time_left(&self) -> Option<Duration> {
+        let (ended, left) = self.pace;
+        (ended >= 2 && left > 0).then(|| self.started.elapsed() / ended * left)
     }
 }
 
@@ -157,6 +176,13 @@ impl Progress {
 fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     rounded.to_string()
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Double(number) => short(*number),
+        value => value.to_string(),
+    }
 }
 
 fn human(duration: Duration) -> String {

@@ -2,28 +2,18 @@
 
 use super::exit::{ExitCode, Failure, Outcome};
 use super::files::{self, Given};
-use super::laptop::{Laptop, Machine};
-use super::progress::{Latest, Progress};
+use super::follow::{End, Follower, belongs};
+use super::laptop::{GRACE, Laptop, Machine};
+use super::progress::Progress;
+use super::signals::Signals;
 use super::{RunArguments, print, summary};
-use crate::api::conditions::{find, is_true, types};
+use crate::api::conditions::{is_true, types};
 use crate::api::{Experiment, Trial};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::discovery::ApiResource;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// How often the view is brought up to date.
-const REFRESH: Duration = Duration::from_millis(200);
-
-/// How watching an experiment ended.
-enum End {
-    Ended,
-    Rejected(String),
-    Interrupted,
-}
 
 /// Runs the experiment of a file, or goes on with it.
 pub async fn run(arguments: RunArguments) -> Outcome {
@@ -47,7 +37,8 @@ pub async fn run(arguments: RunArguments) -> Outcome {
             return Err(failure);
         }
     };
-    let end = follow(&laptop, &namespace, &name, &mut progress).await;
+    let mut signals = Signals::listen()?;
+    let end = Follower::new(&laptop, &namespace, &name).follow(&mut signals, &mut progress).await;
     progress.finish();
     let (experiment, trials) = state(&laptop, &namespace, &name)?;
     let items = items(&laptop, &namespace, &name);
@@ -57,12 +48,21 @@ pub async fn run(arguments: RunArguments) -> Outcome {
         // Nothing was measured: a corrected file, with another search space too, is to be welcome.
         let _ = api(&laptop, &namespace).delete(&name, &DeleteParams::background()).await;
     }
-    laptop.stop().await;
     let file = arguments.filename.display().to_string();
+    if matches!(end, End::Interrupted) {
+        progress.say(&format!("stopping the trials, up to {} s; Ctrl-C again ends at once", GRACE.as_secs()));
+    }
+    let server = laptop.server.clone();
+    let orderly = signals.unless_asked_again(laptop.stop()).await;
     match end {
         End::Interrupted => {
+            if !orderly {
+                progress.say("ended at once; what trials said last may have to be measured again");
+            } else if let Some(trouble) = server.trouble() {
+                progress.say(&format!("{trouble}; what could not be stored is measured again"));
+            }
             progress.say(&format!(
-                "Interrupted. What was measured is kept in {}; the same command goes on where this one stopped: automl run -f {file}",
+                "Interrupted. What was measured is kept in {0}; the same command goes on where this one stopped: automl run -f {file} --state-dir {0}",
                 machine.state_dir.display()
             ));
             return Ok(ExitCode::Interrupted);
@@ -72,7 +72,10 @@ pub async fn run(arguments: RunArguments) -> Outcome {
     }
     match arguments.output {
         Some(format) => print::list(items, format)?,
-        None => print!("{}", summary::summary(&experiment, &trials, &file, &machine.state_dir.display().to_string())),
+        None => {
+            let state_dir = machine.state_dir.display().to_string();
+            print::text(&summary::summary(&experiment, &trials, &file, &state_dir))?;
+        }
     }
     let conditions = experiment.status.map(|status| status.conditions).unwrap_or_default();
     Ok(if is_true(&conditions, types::COMPLETE) { ExitCode::Done } else { ExitCode::Failed })
@@ -102,6 +105,7 @@ async fn apply(laptop: &Laptop, given: &Given) -> Result<(String, String), Failu
         let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await;
         if let Err(error) = applied {
             let message = match error {
+                kube::Error::Api(status) if status.code >= 500 => return Err(Failure::other(&status.message)),
                 kube::Error::Api(status) => status.message.clone(),
                 other => other.to_string(),
             };
@@ -115,67 +119,9 @@ async fn apply(laptop: &Laptop, given: &Given) -> Result<(String, String), Failu
     Ok((text("namespace").unwrap_or_else(|| "default".into()), text("name").unwrap_or_default()))
 }
 
-/// Shows progress until the experiment has ended or a person interrupts.
-async fn follow(laptop: &Laptop, namespace: &str, name: &str, progress: &mut Progress) -> End {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return End::Interrupted;
-    };
-    let mut seen = 0;
-    loop {
-        let version = laptop.server.resource_version();
-        if let Some(experiment) = laptop.server.peek("experiments", namespace, name).and_then(read::<Experiment>) {
-            if version != seen {
-                seen = version;
-                progress.experiment(&experiment);
-                for trial in trials(laptop, namespace, name) {
-                    progress.trial(&trial);
-                }
-            }
-            if let Some(end) = ended(&experiment) {
-                return end;
-            }
-        }
-        progress.latest(&latest(laptop, namespace, name));
-        tokio::select! {
-            _ = interrupt.recv() => return End::Interrupted,
-            _ = terminate.recv() => return End::Interrupted,
-            () = tokio::time::sleep(REFRESH) => {}
-        }
-    }
-}
-
-fn ended(experiment: &Experiment) -> Option<End> {
-    let status = experiment.status.as_ref()?;
-    if status.observed_generation != experiment.metadata.generation {
-        return None;
-    }
-    if is_true(&status.conditions, types::COMPLETE) || is_true(&status.conditions, types::FAILED) {
-        return Some(End::Ended);
-    }
-    let accepted = find(&status.conditions, types::ACCEPTED)?;
-    (accepted.status == "False").then(|| End::Rejected(accepted.message.clone()))
-}
-
-fn latest(laptop: &Laptop, namespace: &str, name: &str) -> Latest {
-    let running = trials(laptop, namespace, name)
-        .into_iter()
-        .filter(|trial| trial.status.as_ref().is_some_and(|status| status.completion_time.is_none()));
-    running
-        .map(|trial| {
-            let values = laptop.latest(namespace, &trial.name_any()).into_iter();
-            (trial.name_any(), values.map(|value| (value.metric, value.step, value.value)).collect())
-        })
-        .collect()
-}
-
 fn trials(laptop: &Laptop, namespace: &str, name: &str) -> Vec<Trial> {
     let all = laptop.server.dump("trials").into_iter().filter(|trial| belongs(trial, namespace, name));
     all.filter_map(read).collect()
-}
-
-fn belongs(trial: &Value, namespace: &str, experiment: &str) -> bool {
-    trial["metadata"]["namespace"] == namespace && trial["spec"]["experiment"] == experiment
 }
 
 fn state(laptop: &Laptop, namespace: &str, name: &str) -> Result<(Experiment, Vec<Trial>), Failure> {

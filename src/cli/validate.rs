@@ -3,10 +3,14 @@
 use super::ValidateArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::files::{self, Given};
+use super::print;
 use crate::api::Experiment;
 use crate::engine::compile;
 use crate::local::apiserver::ApiServer;
 use serde_json::Value;
+
+/// So many problems are named, and the others counted.
+const MAX_LINES: usize = 100;
 
 /// Checks each object of a file.
 pub async fn validate(arguments: ValidateArguments) -> Outcome {
@@ -20,7 +24,7 @@ pub async fn validate(arguments: ValidateArguments) -> Outcome {
             object["metadata"]["name"].as_str().unwrap_or("(no name)")
         );
         match admit(&server, object).await.and_then(|admitted| accept(&admitted)) {
-            Ok(()) => println!("{shown} is valid"),
+            Ok(()) => print::text(&format!("{shown} is valid\n"))?,
             Err(problem) => problems.push(problem),
         }
     }
@@ -71,7 +75,11 @@ async fn admit(server: &ApiServer, object: &Value) -> Result<Value, String> {
 /// The message as kubectl shows it: one problem a line when there are several.
 fn sentences(status: &kube::core::Status) -> String {
     let Some(details) = &status.details else { return status.message.clone() };
-    let lines: Vec<String> = details.causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    let causes = details.causes.iter().take(MAX_LINES);
+    let mut lines: Vec<String> = causes.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    if details.causes.len() > MAX_LINES {
+        lines.push(format!("and {} more", details.causes.len() - MAX_LINES));
+    }
     let invalid = format!("The {} {:?} is invalid: ", details.kind, details.name);
     match lines.as_slice() {
         [] => status.message.clone(),

@@ -210,6 +210,11 @@ pub fn shell_job(name: &str, script: &str) -> Value {
     json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": pod}}})
 }
 
+pub fn shell_pod(name: &str, script: &str) -> Value {
+    let container = json!({"name": "main", "image": "any", "command": ["sh", "-c", script]});
+    json!({"metadata": {"name": name}, "spec": {"restartPolicy": "Never", "containers": [container]}})
+}
+
 pub fn condition<'a>(object: &'a Value, r#type: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == r#type)
 }

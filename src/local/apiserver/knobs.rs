@@ -64,6 +64,12 @@ impl ApiServer {
         self.inner.lock().resource_version
     }
 
+    /// Why nothing can be stored on disk at present, such as that it is full; `None`: all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.lock().trouble().map(str::to_owned)
+    }
+
     /// Requests so far.
     #[must_use]
     pub fn requests(&self) -> u64 {

@@ -60,6 +60,7 @@ pub use fault::{AuditRecord, Fault, Faults, RequestInfo, Verb, Write, WriteObser
 pub use http::kubeconfig;
 use jiff::Timestamp;
 pub use knobs::TokenReviewer;
+pub use persist::DiskError;
 use service::Outcome;
 pub use service::ResponseBody;
 pub use status::{Cause, Status};

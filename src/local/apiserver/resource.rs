@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
-
 use super::{custom::CustomResource, status};
 
 /// A kind as it is served at one group and version.
@@ -181,13 +179,6 @@ impl Registry {
     /// The resource that stores table `table`.
     pub fn of_table(&self, table: usize) -> Option<Arc<Resource>> {
         self.all().find(|resource| resource.table == table && resource.view != View::EventsV1).cloned()
-    }
-
-    /// The resource that an object names by `apiVersion` and `kind`.
-    pub fn of_object(&self, object: &Value) -> Option<Arc<Resource>> {
-        let api_version = object.get("apiVersion")?.as_str()?;
-        let kind = object.get("kind")?.as_str()?;
-        self.all().find(|resource| resource.kind == kind && resource.api_version() == api_version).cloned()
     }
 }
 

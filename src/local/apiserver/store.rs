@@ -178,6 +178,8 @@ pub(super) struct State {
     pub random: ChaCha8Rng,
     /// Objects that the garbage collector has to look at.
     pub garbage: VecDeque<Locator>,
+    /// How many of `garbage` are from earlier requests.
+    settled: usize,
     disk: Option<Disk>,
     pending: Vec<(usize, Change)>,
     /// How many of `pending` are the request's own, and whose request it is; the rest is the collector's.
@@ -197,6 +199,7 @@ impl State {
             dependents: HashMap::new(),
             random: ChaCha8Rng::from_seed(seed),
             garbage: VecDeque::new(),
+            settled: 0,
             disk: None,
             pending: Vec::new(),
             own: (0, String::new()),
@@ -206,6 +209,11 @@ impl State {
 
     pub fn set_disk(&mut self, disk: Disk) {
         self.disk = Some(disk);
+    }
+
+    /// Why nothing can be stored on disk at present; `None`: all is well, or there is no disk.
+    pub fn trouble(&self) -> Option<&str> {
+        self.disk.as_ref()?.trouble()
     }
 
     pub fn get(&self, table: usize, key: &Key) -> Option<&Arc<Object>> {
@@ -255,6 +263,14 @@ impl State {
         self.replace(table, &key, Some(Object::new(value, version)));
     }
 
+    /// Everything has been read from disk, where this was the last resourceVersion. What changed before it is not known.
+    pub fn loaded(&mut self, resource_version: u64) {
+        self.resource_version = self.resource_version.max(resource_version);
+        for table in &mut self.tables {
+            table.compacted = self.resource_version;
+        }
+    }
+
     /// Exchanges the object at a place and keeps the indexes in step. Returns the one that was there.
     fn replace(&mut self, table: usize, key: &Key, next: Option<Arc<Object>>) -> Option<Arc<Object>> {
         let locator = Locator { table, key: key.clone() };
@@ -289,19 +305,19 @@ impl State {
     pub fn commit(&mut self, user_agent: &str) -> Result<Vec<Write>, Status> {
         let pending = std::mem::take(&mut self.pending);
         let (own, requester) = std::mem::take(&mut self.own);
-        if pending.is_empty() {
-            return Ok(Vec::new());
-        }
-        if let Some(disk) = &self.disk
+        if let Some(disk) = &mut self.disk
+            && !pending.is_empty()
             && let Err(status) = disk.store(&self.registry, &pending, self.resource_version)
         {
-            for (table, change) in pending.into_iter().rev() {
-                self.resource_version = change.resource_version - 1;
-                self.replace(table, &change.key, change.before);
-            }
+            self.pending = pending;
+            self.roll_back();
+            // The collector may have taken what is now to be done again.
             self.garbage.clear();
+            self.requeue_garbage();
+            self.settled = self.garbage.len();
             return Err(status);
         }
+        self.settled = self.garbage.len();
         let mut writes = Vec::new();
         for (at, (table, change)) in pending.into_iter().enumerate() {
             let actor = if at < own { &requester } else { user_agent };
@@ -339,13 +355,13 @@ impl State {
         uuid::Builder::from_random_bytes(self.random.random()).into_uuid().to_string()
     }
 
-    /// Takes back the changes of this request (a dry run).
+    /// Takes back the changes of this request, and what they gave the garbage collector to do.
     pub fn roll_back(&mut self) {
         for (table, change) in std::mem::take(&mut self.pending).into_iter().rev() {
             self.resource_version = change.resource_version - 1;
             self.replace(table, &change.key, change.before);
         }
-        self.garbage.clear();
+        self.garbage.truncate(self.settled);
     }
 
     fn write_of(&self, table: usize, change: &Change, user_agent: &str) -> Write {

@@ -4,6 +4,7 @@
 //! counterpart is not checked again (validation ratcheting).
 
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 use super::{
     cel, gofmt,
@@ -180,9 +181,8 @@ impl Checker {
         if let Some(most) = schema.max_items.filter(|&most| length > most) {
             self.too_many(path, length, most);
         }
-        if schema.unique_items
-            && (1..items.len()).any(|at| items.iter().take(at).any(|item| Some(item) == items.get(at)))
-        {
+        let mut seen = HashSet::new();
+        if schema.unique_items && !items.iter().all(|item| seen.insert(item)) {
             self.invalid(path, json!(""), "shouldn't contain duplicates");
         }
     }
@@ -335,13 +335,13 @@ fn unique(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldErro
                     )),
                 }
             };
-            let mut seen: Vec<Value> = Vec::new();
+            let mut seen = HashSet::new();
             for (at, item) in items.iter().enumerate() {
                 let Some(identity) = identity(item) else { break };
                 if seen.contains(&identity) {
                     errors.push(FieldError::duplicate(format!("{path}[{at}]"), identity));
                 } else {
-                    seen.push(identity);
+                    seen.insert(identity);
                 }
             }
             if let Some(below) = schema.items.as_deref() {

@@ -44,7 +44,7 @@ pub(super) struct Control {
     pub arrivals: u64,
     /// Pods that an earlier runner started, by UID.
     pub started_before: BTreeSet<String>,
-    pub processes: JoinSet<(String, Exit)>,
+    pub processes: JoinSet<(String, (Exit, String))>,
     /// Grace of a stop that was asked for.
     pub stopping: Option<Duration>,
     give_up: Option<Instant>,
@@ -104,8 +104,8 @@ impl Control {
                     self.begin_stop(grace.unwrap_or_default());
                 }
                 Some(ended) = self.processes.join_next() => {
-                    if let Ok((uid, exit)) = ended {
-                        self.process_ended(&uid, exit).await;
+                    if let Ok((uid, end)) = ended {
+                        self.process_ended(&uid, end).await;
                     }
                 }
                 event = jobs.try_next() => self.take_event(Resource::Job, event).await,
@@ -126,7 +126,8 @@ impl Control {
             return false;
         }
         let stored = self.work.values().all(|work| work.may_be_left(&self.store));
-        stored || self.give_up.is_some_and(|at| Instant::now() >= at && self.processes.is_empty())
+        // A process that the kernel does not let go must not hold the runner for ever.
+        stored || self.give_up.is_some_and(|at| Instant::now() >= at)
     }
 
     fn begin_stop(&mut self, grace: Duration) {

@@ -12,6 +12,7 @@ mod gpus;
 mod handle;
 pub mod job;
 mod jobs;
+pub mod log;
 pub mod object;
 mod pods;
 pub mod process;

@@ -38,8 +38,6 @@ pub(super) struct Work {
 /// A process that runs.
 pub(super) struct Process {
     pub stopper: Stopper,
-    /// Length of the log when it was started.
-    pub log_start: u64,
     /// File for its last words.
     pub termination_message: String,
     /// What becomes of the pod when it ends, whatever its exit code.
@@ -205,17 +203,15 @@ impl Control {
     }
 
     /// Takes in the end of a process.
-    pub async fn process_ended(&mut self, uid: &str, exit: Exit) {
+    pub async fn process_ended(&mut self, uid: &str, (exit, output): (Exit, String)) {
         let now = self.now();
         let deleting = |pod: &Pod| pod.meta.uid == uid && pod.meta.deleting();
         let Some(work) = self.work.get_mut(uid) else { return };
         let (Some(process), Some(plan)) = (work.process.take(), work.plan.clone()) else { return };
         let name = work.name.clone();
-        let log = self.state.log(&name.namespace, &name.name);
         let fallback = plan.message_from_logs && exit.code != 0;
-        let words = tokio::task::spawn_blocking(move || {
-            last_words(&process.termination_message, fallback.then_some((&*log, process.log_start)))
-        });
+        let words =
+            tokio::task::spawn_blocking(move || last_words(&process.termination_message, fallback.then_some(output)));
         let message = words.await.unwrap_or_default();
         let Some(work) = self.work.get_mut(uid) else { return };
         let started_at = match &work.standing {

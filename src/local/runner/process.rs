@@ -1,20 +1,20 @@
 //! One local process with everything below it: start, stop, end.
 
 use super::admit::{HostPath, Launch};
-use super::state::private_folder;
-use super::sweep;
+use super::{log, sweep};
+use crate::local::files::private_folder;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// Names the state folder in the environment of every process of its runner.
@@ -26,8 +26,10 @@ const LIFELINE_VARIABLE: &str = "AUTOML_LIFELINE";
 
 /// Longest termination message, as in Kubernetes.
 const MAX_MESSAGE: u64 = 4096;
-/// Longest message taken from a log, as in Kubernetes.
-const MAX_LOG_MESSAGE: u64 = 2048;
+/// How long processes that were killed may take to be gone, before somebody is told.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long output may still come when all that could print has ended.
+const LAST_OUTPUT: Duration = Duration::from_secs(5);
 
 /// Why a process was not started.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,31 +129,42 @@ fn machine(path: &str) -> impl FnOnce(io::Error) -> StartError + '_ {
     move |error| StartError::Machine(format!("{path}: {error}"))
 }
 
+/// A process that was started, and is to be supervised.
+#[derive(Debug)]
+pub struct Started {
+    /// The process.
+    pub child: Child,
+    /// Gets the end of its output once that has ended.
+    pub last_output: oneshot::Receiver<String>,
+}
+
 /// Starts a program in a process group of its own.
 ///
 /// # Errors
 /// The program or its working directory does not exist or cannot be run, or the machine has no room for it.
-pub fn spawn(program: &Program) -> Result<Child, StartError> {
+pub fn spawn(program: &Program) -> Result<Started, StartError> {
     let (name, arguments) = program.argv.split_first().ok_or_else(|| StartError::Pod("no command".to_owned()))?;
     if !program.working_dir.is_dir() {
         let sentence = format!("working directory {} does not exist", program.working_dir.display());
         return Err(StartError::Pod(sentence));
     }
-    let log = open_log(&program.log).map_err(machine(&program.log.to_string_lossy()))?;
-    let errors = log.try_clone().map_err(machine(&program.log.to_string_lossy()))?;
-    let mut command = Command::new(find(name, program)?);
+    let path = find(name, program)?;
+    let shown = program.log.to_string_lossy();
+    let (output, last_output) = log::begin(&program.log).map_err(machine(&shown))?;
+    let errors = output.try_clone().map_err(machine(&shown))?;
+    let mut command = Command::new(path);
     command.arg0(name).args(arguments).current_dir(&program.working_dir);
     // What configures the runner is none of the trial's business.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AUTOML_")) {
         command.env_remove(name);
     }
-    command.envs(&program.env).process_group(0).stdout(log).stderr(errors);
+    command.envs(&program.env).process_group(0).stdout(output).stderr(errors);
     if program.lifeline {
         command.env(LIFELINE_VARIABLE, "0").stdin(Stdio::piped());
     } else {
         command.stdin(Stdio::null()).kill_on_drop(true);
     }
-    command.spawn().map_err(|error| {
+    let child = command.spawn().map_err(|error| {
         let sentence = format!("failed to start {name:?}: {error}");
         match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
             Some(
@@ -163,14 +176,8 @@ pub fn spawn(program: &Program) -> Result<Child, StartError> {
             ) => StartError::Machine(sentence),
             _ => StartError::Pod(sentence),
         }
-    })
-}
-
-fn open_log(path: &Path) -> io::Result<fs::File> {
-    if let Some(parent) = path.parent() {
-        private_folder(parent)?;
-    }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    })?;
+    Ok(Started { child, last_output })
 }
 
 /// Looks a program up as the process itself would: a path from its working directory, a name in its `PATH`.
@@ -211,8 +218,10 @@ impl Stopper {
 }
 
 /// Watches a process until it has ended, and then ends everything that it left behind: as in a container, nothing
-/// outlives the first process. Returns at once; the future must be polled.
-pub fn supervise(mut child: Child, pod_uid: &str) -> (Stopper, impl Future<Output = Exit> + Send + 'static) {
+/// outlives the first process. The future gives the exit and the end of the output. Returns at once; the future must be
+/// polled.
+pub fn supervise(started: Started, pod_uid: &str) -> (Stopper, impl Future<Output = (Exit, String)> + Send + 'static) {
+    let Started { mut child, last_output } = started;
     let (sender, mut asked) = watch::channel(None);
     let group = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     let entry = format!("{POD_VARIABLE}={pod_uid}");
@@ -254,11 +263,35 @@ pub fn supervise(mut child: Child, pod_uid: &str) -> (Stopper, impl Future<Outpu
         drop(lifeline);
         // The kernel gives out process numbers in turn: a group that is empty now is not another's yet.
         signal(Signal::KILL);
-        let swept = tokio::task::spawn_blocking(move || kill_marked(&[entry], Duration::from_secs(5)));
-        let _ = swept.await;
-        status.map_or(Exit { code: -1, signal: None }, Exit::from)
+        end_marked(entry).await;
+        let last_output = tokio::time::timeout(LAST_OUTPUT, last_output).await;
+        (
+            status.map_or(Exit { code: -1, signal: None }, Exit::from),
+            last_output.map(Result::ok).ok().flatten().unwrap_or_default(),
+        )
     };
     (Stopper(sender), future)
+}
+
+/// Kills every process with this entry in its environment. Comes back when all are gone: until then what they use, such
+/// as a GPU, is nobody else's.
+async fn end_marked(entry: String) {
+    let entries = [entry];
+    let mut told = false;
+    loop {
+        let wanted = entries.clone();
+        match tokio::task::spawn_blocking(move || kill_marked(&wanted, SWEEP)).await {
+            Ok(false) if !told => {
+                told = true;
+                let [entry] = &entries;
+                tracing::error!(
+                    "processes do not end, not even by SIGKILL (they may wait for a disk); look for {entry} in their environment"
+                );
+            }
+            Ok(false) => {}
+            Ok(true) | Err(_) => return,
+        }
+    }
 }
 
 /// Kills every process with these entries in its environment, until none is found. Blocking. Returns whether all are
@@ -274,28 +307,13 @@ pub fn kill_marked(entries: &[String], patience: Duration) -> bool {
     true
 }
 
-/// The last words of a process: what it wrote to its termination file, else (where `from_log` gives the log and where
-/// its output began) the end of its log. Empty: none. Blocking.
-pub fn last_words(file: &str, from_log: Option<(&Path, u64)>) -> String {
-    let of_file = fs::File::open(file).and_then(|file| read_at_most(file, MAX_MESSAGE));
-    let message = of_file.unwrap_or_default();
-    match from_log {
-        Some((log, start)) if message.is_empty() => tail(log, start).unwrap_or_default(),
-        _ => message,
-    }
-}
-
-fn tail(log: &Path, start: u64) -> io::Result<String> {
-    let mut file = fs::File::open(log)?;
-    let end = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(start.max(end.saturating_sub(MAX_LOG_MESSAGE)).min(end)))?;
-    read_at_most(file, MAX_LOG_MESSAGE)
-}
-
-fn read_at_most(file: fs::File, limit: u64) -> io::Result<String> {
+/// The last words of a process: what it wrote to its termination file, else the end of its output, where that is given.
+/// Empty: none. Blocking.
+pub fn last_words(file: &str, output: Option<String>) -> String {
     let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    let read = fs::File::open(file).and_then(|file| file.take(MAX_MESSAGE).read_to_end(&mut bytes));
+    let message = read.map(|_| String::from_utf8_lossy(&bytes).trim_end().to_owned()).unwrap_or_default();
+    if message.is_empty() { output.unwrap_or_default() } else { message }
 }
 
 #[cfg(test)]

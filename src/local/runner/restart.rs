@@ -5,8 +5,9 @@
 //! overwrite their environment to show another name.
 
 use super::process::{RUNNER_VARIABLE, kill_marked};
-use super::state::{StateError, StateFolder, write_whole};
+use super::state::{StateError, StateFolder};
 use super::sweep;
+use crate::local::files::{private_folder, write_whole};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -49,7 +50,7 @@ fn record_path(pod_folder: &str) -> PathBuf {
 pub fn record(pod_folder: &str, pid: Option<u32>) -> io::Result<()> {
     let pid = pid.and_then(|pid| i32::try_from(pid).ok());
     let record = Record { pid, start_ticks: pid.and_then(sweep::start_ticks), boot_id: sweep::boot_id() };
-    super::state::private_folder(Path::new(pod_folder))?;
+    private_folder(Path::new(pod_folder))?;
     write_whole(&record_path(pod_folder), &serde_json::to_vec(&record)?)
 }
 

@@ -36,6 +36,9 @@ impl Control {
         if pod.spec.get("nodeName").is_none_or(|name| name != NODE_NAME) {
             let patch = json!({"metadata": {"uid": uid}, "spec": {"nodeName": NODE_NAME}});
             self.patch_pod(&name_of(&pod.meta), &patch).await?;
+            if !self.may_start(uid) {
+                return Ok(());
+            }
         }
         let objects = self.read_objects(&pod.meta.namespace, &plan).await?;
         let folder = self.state.pod_folder(uid);
@@ -81,6 +84,12 @@ impl Control {
         Ok(())
     }
 
+    /// Whether a pod is still wanted, as far as was seen since it was looked at.
+    fn may_start(&self, uid: &str) -> bool {
+        let Some(work) = self.work.get(uid) else { return false };
+        self.store.pod(&work.name).is_some_and(|pod| pod.meta.uid == uid && !pod.meta.deleting())
+    }
+
     async fn wait_for_slot(&mut self, pod: &Pod, message: String) -> Result<(), Failure> {
         let Some(work) = self.work.get_mut(&pod.meta.uid) else { return Ok(()) };
         let standing = Some(Standing::Unscheduled(message.clone()));
@@ -116,9 +125,8 @@ impl Control {
         launch: Launch,
         gpus: &[String],
         folder: String,
-    ) -> Result<(Process, impl Future<Output = Exit> + Send + 'static), StartError> {
-        let (program, log) =
-            (self.program(pod, &launch, plan, gpus), self.state.log(&pod.meta.namespace, &pod.meta.name));
+    ) -> Result<(Process, impl Future<Output = (Exit, String)> + Send + 'static), StartError> {
+        let program = self.program(pod, &launch, plan, gpus);
         let bearer = Bearer {
             namespace: pod.meta.namespace.clone(),
             service_account: plan.service_account.clone(),
@@ -135,18 +143,17 @@ impl Control {
                 write_private(&token.path, text.as_bytes(), 0o600)?;
             }
             // From here on a later runner takes the pod for one that ran.
-            record(&pod_folder, None).map_err(|error| StartError::Machine(format!("{pod_folder}: {error}")))?;
-            Ok(std::fs::metadata(&log).map_or(0, |log| log.len()))
+            record(&pod_folder, None).map_err(|error| StartError::Machine(format!("{pod_folder}: {error}")))
         });
         let broken = |error: tokio::task::JoinError| StartError::Machine(error.to_string());
-        let log_start = prepared.await.map_err(broken)??;
-        let child = spawn(&program)?;
-        if let Err(error) = record(&folder, child.id()) {
+        prepared.await.map_err(broken)??;
+        let started = spawn(&program)?;
+        if let Err(error) = record(&folder, started.child.id()) {
             // A later runner still finds the process by its environment.
             tracing::warn!(folder, %error, "cannot record a process");
         }
-        let (stopper, end) = supervise(child, &pod.meta.uid);
-        Ok((Process { stopper, log_start, termination_message, outcome: None }, end))
+        let (stopper, end) = supervise(started, &pod.meta.uid);
+        Ok((Process { stopper, termination_message, outcome: None }, end))
     }
 
     fn program(&self, pod: &Pod, launch: &Launch, plan: &Plan, gpus: &[String]) -> Program {

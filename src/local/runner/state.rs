@@ -4,14 +4,15 @@
 //! runner.lock        held as long as a runner works here
 //! runner.json        version and id of this folder
 //! pods/UID/          a pod's own folder: its volumes, its last words, a record of its process
-//! logs/NS/POD.log    what it printed; stays when the pod is gone
+//! logs/NS/POD.log    what it printed, see `log`; stays when the pod is gone
 //! ```
 
+use crate::local::files::{private_file, private_folder, write_whole};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout above.
@@ -81,7 +82,7 @@ impl StateFolder {
         let absolute = path.canonicalize().map_err(at(path))?;
         let root = absolute.to_str().ok_or_else(|| StateError::NotText(absolute.clone()))?.to_owned();
         let lock_path = absolute.join("runner.lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = private_file(&lock_path, OpenOptions::new().create(true).truncate(false).write(true));
         let lock = lock.map_err(at(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -162,18 +163,6 @@ struct Version {
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError + '_ {
     |source| StateError::Io { path: path.display().to_string(), source }
-}
-
-/// Makes a folder for the owner's eyes only, with all that lie above it.
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Writes a file so that a reader sees all of it or nothing.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let next = path.with_extension("next");
-    fs::write(&next, bytes)?;
-    fs::rename(&next, path)
 }
 
 #[cfg(test)]

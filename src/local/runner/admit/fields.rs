@@ -99,6 +99,12 @@ pub const CONTAINER: &[(&str, Rule)] = &[
     ("workingDir", Honoured),
 ];
 
+/// Fields of `volumes[].emptyDir`.
+pub const EMPTY_DIR: &[(&str, Rule)] = &[
+    ("medium", Ignored("the volume is a folder on the disk, also for medium Memory")),
+    ("sizeLimit", Ignored("nobody measures the folder")),
+];
+
 const CONTAINER_SECURITY: &[(&str, Rule)] = &[
     ("allowPrivilegeEscalation", Ignored(AS_THE_PERSON)),
     ("appArmorProfile", Ignored(AS_THE_PERSON)),
@@ -181,6 +187,7 @@ pub fn markdown() -> String {
     let mut text = String::from("| Field | Local process |\n| --- | --- |\n");
     rows(&mut text, "spec", POD);
     rows(&mut text, "spec.containers[]", CONTAINER);
+    rows(&mut text, "spec.volumes[].emptyDir", EMPTY_DIR);
     text
 }
 
@@ -206,7 +213,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_each_sentence_fits_behind_its_field() {
-        for table in [POD, CONTAINER, CONTAINER_SECURITY, CAPABILITIES, POD_SECURITY, AFFINITY, TERMS] {
+        for table in [POD, CONTAINER, EMPTY_DIR, CONTAINER_SECURITY, CAPABILITIES, POD_SECURITY, AFFINITY, TERMS] {
             assert!(table.is_sorted_by_key(|(name, _)| *name));
         }
         for line in markdown().lines() {

@@ -97,6 +97,10 @@ fn refuses_with_the_field_and_a_way_out() {
             "spec.volumes[0].configMap: path \"../x\" must be relative",
         ),
         (
+            pod(none(), json!({"volumes": [{"name": "v", "emptyDir": {"medium": "Memory", "shared": true}}]})),
+            "spec.volumes[0].emptyDir.shared: is not a field that a local process can honour",
+        ),
+        (
             pod(none(), json!({"volumes": [{"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}]})),
             "a volume can have only one source",
         ),

@@ -1,7 +1,7 @@
 //! Volumes: each becomes a folder of the pod, or is a path of the machine.
 
 use super::container::{FieldRef, ResourceFieldRef};
-use super::{Kind, Reference, Refusal, list, optional, parse};
+use super::{Kind, Reference, Refusal, fields, list, optional, parse};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Component, Path};
@@ -170,7 +170,10 @@ fn read_one(volume: &Value, path: &str) -> Result<Volume, Refusal> {
         return Err(Refusal::new(path, "a volume can have only one source"));
     }
     match kind.as_str() {
-        "emptyDir" => {}
+        "emptyDir" => {
+            let object = source.as_object().ok_or_else(|| Refusal::new(path.clone(), "must be an object"))?;
+            fields::check(object, &path, fields::EMPTY_DIR)?;
+        }
         "hostPath" => {
             let host: HostPathSource = parse(source, &path)?;
             if !host.path.starts_with('/') {

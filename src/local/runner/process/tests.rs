@@ -43,7 +43,7 @@ impl Bench {
 }
 
 async fn run(bench: &Bench, program: &Program) -> Exit {
-    supervise(spawn(program).unwrap(), &bench.uid()).1.await
+    supervise(spawn(program).unwrap(), &bench.uid()).1.await.0
 }
 
 const LONG: Duration = Duration::from_secs(1000);
@@ -81,7 +81,7 @@ async fn a_program_that_cannot_start_says_why() {
         (&["./script"], "failed to start \"./script\": Permission denied (os error 13)"),
         (&["/"], "failed to start \"/\": Permission denied (os error 13)"),
     ] {
-        assert_eq!(spawn(&bench.program(argv)).unwrap_err(), StartError::Pod(expected.into()));
+        assert_eq!(spawn(&bench.program(argv)).map(drop).unwrap_err(), StartError::Pod(expected.into()));
     }
     let mut lost = bench.shell("true");
     lost.working_dir = bench.path("nowhere");
@@ -94,12 +94,13 @@ async fn a_program_that_cannot_start_says_why() {
 #[tokio::test]
 async fn stopping_is_gentle_first() {
     let bench = Bench::new();
-    let child = spawn(&bench.shell("trap 'echo bye; exit 3' TERM; touch ready; while :; do sleep 0.01; done")).unwrap();
-    let (stopper, end) = supervise(child, &bench.uid());
+    let started =
+        spawn(&bench.shell("trap 'echo bye; exit 3' TERM; touch ready; while :; do sleep 0.01; done")).unwrap();
+    let (stopper, end) = supervise(started, &bench.uid());
     let end = tokio::spawn(end);
     bench.appears("ready").await;
     stopper.stop(LONG);
-    assert_eq!(end.await.unwrap(), Exit { code: 3, signal: None });
+    assert_eq!(end.await.unwrap().0, Exit { code: 3, signal: None });
     // The shell may also tell that its own child was terminated.
     assert!(bench.log().ends_with("bye\n"));
 }
@@ -107,14 +108,14 @@ async fn stopping_is_gentle_first() {
 #[tokio::test]
 async fn what_ignores_sigterm_is_killed_and_asking_again_makes_it_sooner() {
     let bench = Bench::new();
-    let child = spawn(&bench.shell("trap '' TERM; touch ready; while :; do sleep 0.01; done")).unwrap();
-    let (stopper, end) = supervise(child, &bench.uid());
+    let started = spawn(&bench.shell("trap '' TERM; touch ready; while :; do sleep 0.01; done")).unwrap();
+    let (stopper, end) = supervise(started, &bench.uid());
     let end = tokio::spawn(end);
     bench.appears("ready").await;
     stopper.stop(LONG);
     stopper.stop(Duration::from_millis(50));
     stopper.stop(LONG);
-    assert_eq!(end.await.unwrap(), Exit { code: 137, signal: Some(9) });
+    assert_eq!(end.await.unwrap().0, Exit { code: 137, signal: Some(9) });
 }
 
 #[cfg(target_os = "linux")]
@@ -138,12 +139,13 @@ async fn the_lifeline_is_open_while_the_runner_lives() {
     let bench = Bench::new();
     let mut program = bench.shell("echo $AUTOML_LIFELINE; touch ready; cat; echo closed");
     program.lifeline = true;
-    let mut child = spawn(&program).unwrap();
+    let Started { mut child, last_output } = spawn(&program).unwrap();
     bench.appears("ready").await;
     assert!(child.try_wait().unwrap().is_none(), "it waits at its lifeline");
     // What the kernel does when the runner dies.
     drop(child.stdin.take());
     child.wait().await.unwrap();
+    assert_eq!(last_output.await.unwrap(), "0\nclosed");
     assert_eq!(bench.log(), "0\nclosed\n");
 }
 
@@ -173,19 +175,19 @@ fn files_are_private_and_replaced() {
     assert!(matches!(prepare(&launch), Err(StartError::Machine(why)) if why.starts_with("/proc/no/room: ")));
 }
 
-#[test]
-fn last_words_come_from_the_file_else_from_the_log() {
+#[tokio::test]
+async fn last_words_come_from_the_file_else_from_the_output() {
     let bench = Bench::new();
-    let (file, log) = (bench.path("words").display().to_string(), bench.path("log"));
-    let before = "earlier run\n";
-    fs::write(&log, format!("{before}traceback\nboom\n")).unwrap();
-    let start = before.len() as u64;
+    run(&bench, &bench.shell("echo earlier run")).await;
+    let print = "head -c 5000 /dev/zero | tr '\\0' x; printf '\\377 end\n'";
+    let (_, end) = supervise(spawn(&bench.shell(print)).unwrap(), &bench.uid());
+    let (_, output) = end.await;
+    assert!(output.ends_with("x\u{fffd} end") && output.len() < 2100, "{output}");
+    let (_, end) = supervise(spawn(&bench.shell("echo traceback; echo boom >&2")).unwrap(), &bench.uid());
+    let (_, output) = end.await;
+    let file = bench.path("words").display().to_string();
     assert_eq!(last_words(&file, None), "");
-    assert_eq!(last_words(&file, Some((&log, start))), "traceback\nboom");
-    assert_eq!(last_words(&file, Some((&log, 10_000))), "", "a log that was cut short meanwhile");
-    fs::write(&log, [vec![b'x'; 5000], b"\xff end".to_vec()].concat()).unwrap();
-    let words = last_words(&file, Some((&log, 0)));
-    assert!(words.ends_with("\u{fffd} end") && words.len() < 2100);
+    assert_eq!(last_words(&file, Some(output.clone())), "traceback\nboom");
     fs::write(&file, "mine").unwrap();
-    assert_eq!(last_words(&file, Some((&log, 0))), "mine");
+    assert_eq!(last_words(&file, Some(output)), "mine");
 }
