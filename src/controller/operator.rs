@@ -11,7 +11,8 @@ use super::reconcile::Reconciler;
 use super::reports::Reports;
 use super::shared::Shared;
 use super::telemetry::Telemetry;
-use super::watch::{Seen, follow};
+use super::unreadable::{Complainer, Complaints, Unreadable};
+use super::watch::{Name, Seen, follow};
 use super::wire::Pen;
 use super::workers::work;
 use crate::api::{Experiment, Trial};
@@ -92,6 +93,8 @@ impl Operator {
 
         let (events, publisher) = Events::new(client.clone(), pen.clone(), config.clock, &config.identity);
         workers.spawn(publisher);
+        let (complaints, complainer) = Complainer::new(client.clone(), pen.clone(), config.clock);
+        background.spawn(complainer.run());
         let hand = Hand::new(client.clone(), pen.clone(), config.mutation);
         let reports = Arc::new(Reports::new(
             client.clone(),
@@ -111,7 +114,7 @@ impl Operator {
             config.mutation,
         ));
         workers.spawn(work(reconciler, config.concurrency.max(1), stopped));
-        watch_all(&mut background, &client, config.namespace.as_deref(), &shared);
+        watch_all(&mut background, &client, config.namespace.as_deref(), &shared, &complaints);
         let observer = observe(shared.clone(), gate.clone(), telemetry.clone());
         background.spawn(observer);
         if let Some(lease) = &config.lease {
@@ -191,27 +194,45 @@ async fn observe(shared: Arc<Shared>, gate: Gate, telemetry: Telemetry) {
     }
 }
 
-fn watch_all(tasks: &mut JoinSet<()>, client: &Client, namespace: Option<&str>, shared: &Arc<Shared>) {
-    let index = shared.clone();
+fn watch_all(
+    tasks: &mut JoinSet<()>,
+    client: &Client,
+    namespace: Option<&str>,
+    shared: &Arc<Shared>,
+    complaints: &Complaints,
+) {
+    let (index, complain) = (shared.clone(), complaints.clone());
     let experiments = api::<DeserializeGuard<Experiment>>(client, namespace);
     tasks.spawn(async move {
         follow(experiments, "Experiments", None, |seen| match seen {
-            Seen::Present(found) => {
-                readable(*found).into_iter().for_each(|found| index.with(|i| i.see_experiment(found)))
-            }
-            Seen::Deleted(last) => {
-                readable(*last).into_iter().for_each(|last| index.with(|i| i.experiment_deleted(&last)))
-            }
+            Seen::Present(found) => match readable(*found) {
+                Ok(found) => index.with(|i| i.see_experiment(found)),
+                Err(name) => {
+                    // Nothing is started or judged by a spec that is not the present one.
+                    index.with(|i| i.experiment_gone(&name));
+                    complain.send((Unreadable::Experiment, name)).ok();
+                }
+            },
+            Seen::Deleted(last) => match readable(*last) {
+                Ok(last) => index.with(|i| i.experiment_deleted(&last)),
+                Err(name) => index.with(|i| i.experiment_gone(&name)),
+            },
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Experiment, &names, version)),
         })
         .await;
     });
-    let index = shared.clone();
+    let (index, complain) = (shared.clone(), complaints.clone());
     let trials = api::<DeserializeGuard<Trial>>(client, namespace);
     tasks.spawn(async move {
         follow(trials, "Trials", None, |seen| match seen {
-            Seen::Present(found) => readable(*found).into_iter().for_each(|found| index.with(|i| i.see_trial(found))),
-            Seen::Deleted(last) => readable(*last).into_iter().for_each(|last| index.with(|i| i.trial_deleted(&last))),
+            Seen::Present(found) => match readable(*found) {
+                Ok(found) => index.with(|i| i.see_trial(found)),
+                Err(name) => drop(complain.send((Unreadable::Trial, name))),
+            },
+            Seen::Deleted(last) => match readable(*last) {
+                Ok(last) => index.with(|i| i.trial_deleted(&last)),
+                Err(name) => index.with(|i| i.trial_gone(&name)),
+            },
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Trial, &names, version)),
         })
         .await;
@@ -238,8 +259,8 @@ where
     }
 }
 
-/// The object without what is of no use here; an object that cannot be read is left out and does not hide the others.
-fn readable<K: Resource<DynamicType = ()>>(found: DeserializeGuard<K>) -> Option<K> {
+/// The object without what is of no use here, or the name of one that cannot be read.
+fn readable<K: Resource<DynamicType = ()>>(found: DeserializeGuard<K>) -> Result<K, Name> {
     match found.0 {
         Ok(mut object) => {
             let metadata = object.meta_mut();
@@ -247,13 +268,13 @@ fn readable<K: Resource<DynamicType = ()>>(found: DeserializeGuard<K>) -> Option
             if let Some(annotations) = &mut metadata.annotations {
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
             }
-            Some(object)
+            Ok(object)
         }
         Err(invalid) => {
             let (namespace, name) =
                 (invalid.metadata.namespace.unwrap_or_default(), invalid.metadata.name.unwrap_or_default());
-            tracing::warn!(kind = %K::kind(&()), namespace, name, error = invalid.error, "cannot be read, and is left alone");
-            None
+            tracing::warn!(kind = %K::kind(&()), %namespace, %name, error = invalid.error, "cannot be read, and is left alone");
+            Err((namespace, name))
         }
     }
 }
