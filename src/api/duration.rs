@@ -10,7 +10,8 @@ use std::borrow::Cow;
 pub struct Duration(pub String);
 
 impl Duration {
-    /// Whole seconds; `None` when the text is not of the form that the schema asks for.
+    /// Whole seconds; `None` when the text is not of the form that the schema asks for. Zero is of that
+    /// form, although the schema refuses it.
     pub fn seconds(&self) -> Option<i64> {
         let mut rest = self.0.as_str();
         let mut total: i64 = 0;
@@ -40,9 +41,11 @@ impl JsonSchema for Duration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$",
-            "minLength": 2,
             "maxLength": 21,
+            "x-kubernetes-validations": [{
+                "rule": "self.matches('^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$') && self.matches('[1-9]')",
+                "message": "write a time greater than 0 in hours, minutes and seconds, for example 90s, 20m or 2h30m",
+            }],
         })
     }
 }
@@ -52,7 +55,7 @@ mod tests {
     use super::Duration;
 
     #[test]
-    fn reads_what_the_pattern_allows_and_nothing_else() {
+    fn reads_what_the_schema_allows_and_nothing_else() {
         let table = [
             ("2h", Some(7200)),
             ("90m", Some(5400)),

@@ -59,6 +59,12 @@ use std::collections::BTreeMap;
      (!has(self.parameterConstraints) || self.parameterConstraints == oldSelf.parameterConstraints)",
     "parameterConstraints cannot be changed: the trials made so far belong to the old search space; create a new Experiment"
 ))]
+#[x_kube(validation = (
+    "has(self.initialTrials) == has(oldSelf.initialTrials) && \
+     (!has(self.initialTrials) || self.initialTrials == oldSelf.initialTrials)",
+    "initialTrials cannot be changed: they come first, and the first trials have been made; create a Trial for each \
+     further point instead"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct ExperimentSpec {
     /// What is optimised.
@@ -67,7 +73,7 @@ pub struct ExperimentSpec {
     pub objectives: Vec<Objective>,
     /// Other metrics to keep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 15), inner(length(min = 1, max = 128)))]
+    #[schemars(schema_with = "metrics_schema")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub additional_metrics: Vec<String>,
     /// The search space.
@@ -103,7 +109,7 @@ pub struct ExperimentSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Objective {
     /// Name, as the program prints it.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(schema_with = "metric_schema")]
     pub metric: String,
     /// Maximize or Minimize.
     pub direction: Direction,
@@ -114,6 +120,22 @@ pub struct Objective {
     /// Which of a trial's values counts.
     #[serde(default)]
     pub statistic: Statistic,
+}
+
+/// No blanks around a name, since none would be seen in a program's output.
+fn metric_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 128,
+        "x-kubernetes-validations": [{
+            "rule": r"self.matches('^\\S(.*\\S)?$')",
+            "message": "write the metric's name as the program prints it, without blanks around it",
+        }],
+    })
+}
+
+fn metrics_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "maxItems": 15, "items": metric_schema(generator)})
 }
 
 /// How the next parameters are chosen.
@@ -209,7 +231,7 @@ fn default_retries() -> u32 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InitialTrial {
-    /// A value for each active parameter; those left out are drawn.
+    /// A value for each active parameter; those left out are drawn so that parameterConstraints hold.
     #[schemars(schema_with = "super::trial::assignments_schema")]
     pub assignments: Assignment,
 }
@@ -265,6 +287,7 @@ pub struct TrialCounts {
 #[serde(rename_all = "camelCase")]
 pub struct Best {
     /// Name of the Trial.
+    #[schemars(length(max = 63))]
     pub trial: String,
     /// Value of the objective.
     pub value: f64,

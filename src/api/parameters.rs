@@ -13,9 +13,21 @@ use serde::{Deserialize, Serialize};
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct Parameter {
-    /// Unique in the experiment. `${params.NAME}` in the manifest stands for the value; a letter or underscore
-    /// first, then letters, digits and underscores.
-    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    /// Unique in the experiment, also in capitals: `${params.NAME}` in the manifest stands for the value, and so does
+    /// the environment variable of this name in capitals. A letter or underscore first, then letters, digits and
+    /// underscores.
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = (
+        "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
+        "begin with a letter or '_', then write letters, digits and '_' only: the name also becomes that of an \
+         environment variable"
+    ))]
+    #[x_kube(validation = (
+        "!self.matches('^(?i)((AUTOML|KUBERNETES|LD)_.*|PATH|HOME|HOSTNAME|SHELL|PWD|TMPDIR|IFS|BASH_ENV|PYTHONPATH|\
+         PYTHONHOME|CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES)$')",
+        "choose another name: in capitals it is an environment variable that programs, or the operator's agent, need \
+         for themselves"
+    ))]
     pub name: String,
     /// Real numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,11 @@ use serde_json::Value;
 #[serde(rename_all = "camelCase")]
 pub struct TrialTemplate {
     /// Name of the container whose output carries the metrics and whose end is the trial's end.
-    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = (
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "write the name of one of the manifest's containers: lower-case letters, digits and '-', neither first nor last a '-'"
+    ))]
     pub primary_container: String,
     /// Which Jobs stay after their trial has ended; the others are deleted once the result is stored.
     #[serde(default)]

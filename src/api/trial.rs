@@ -18,6 +18,7 @@ use serde_json::Value;
     version = "v1alpha1",
     kind = "Trial",
     plural = "trials",
+    shortname = "tr",
     category = "automl",
     namespaced,
     status = "TrialStatus",
@@ -32,6 +33,13 @@ use serde_json::Value;
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must start with a lower-case letter and hold lower-case letters, digits and '-' only"
     ),
+    validation = (
+        "!has(self.spec.index) || (self.metadata.name.startsWith(self.spec.experiment + '-') && \
+         self.metadata.name.matches('-([0-9]{5}|[1-9][0-9]{5,6})$') && \
+         int(self.metadata.name.substring(self.spec.experiment.size() + 1)) == self.spec.index)",
+        "spec.index belongs to the operator's own Trials, whose names end with it; leave out index and manifest in a \
+         Trial made by hand"
+    ),
     printcolumn(name = "Experiment", type_ = "string", json_path = ".spec.experiment"),
     printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Complete")].reason"#),
     printcolumn(name = "Objective", type_ = "number", json_path = ".status.objective"),
@@ -45,9 +53,12 @@ use serde_json::Value;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
 #[x_kube(validation = (
-    "self.experiment == oldSelf.experiment && has(self.index) == has(oldSelf.index) && \
-     (!has(self.index) || self.index == oldSelf.index)",
-    "spec cannot be changed; create another Trial"
+    "self == oldSelf",
+    "spec cannot be changed: the result belongs to these values; create another Trial"
+))]
+#[x_kube(validation = (
+    "has(self.index) == has(self.manifest)",
+    "index and manifest belong to the operator's own Trials; leave out both in a Trial made by hand"
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct TrialSpec {
@@ -69,12 +80,18 @@ pub struct TrialSpec {
     pub manifest: Option<Value>,
 }
 
-/// Names of parameters to numbers or strings.
+/// Names of parameters to numbers or strings. A schema has no type for "number or text": what is neither is refused by
+/// the engine with a sentence, here only its size is bounded.
 pub(super) fn assignments_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 300,
-        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true},
+        "additionalProperties": {
+            "x-kubernetes-preserve-unknown-fields": true,
+            "maxLength": 63,
+            "maxItems": 0,
+            "maxProperties": 0,
+        },
     })
 }
 

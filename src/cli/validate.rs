@@ -4,9 +4,11 @@ use super::ValidateArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::files::{self, Given};
 use super::print;
-use crate::api::Experiment;
+use crate::api::conditions::reasons;
+use crate::api::{Experiment, Trial};
 use crate::engine::compile;
 use crate::local::apiserver::ApiServer;
+use crate::space::{self, FOREIGN};
 use serde_json::Value;
 
 /// So many problems are named, and the others counted.
@@ -88,10 +90,10 @@ fn sentences(status: &kube::core::Status) -> String {
     }
 }
 
-/// What the operator says to an admitted Experiment: what schema and CEL rules cannot see.
+/// What the operator says to an admitted object: what schema and CEL rules cannot see.
 fn accept(object: &Value) -> Result<(), String> {
     if object["kind"] != "Experiment" {
-        return Ok(());
+        return accept_trial(object);
     }
     let experiment: Experiment = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
     compile(&experiment).map(|_| ()).map_err(|problem| {
@@ -102,4 +104,42 @@ fn accept(object: &Value) -> Result<(), String> {
             problem.message
         )
     })
+}
+
+/// Whether the values fit is known only with the Experiment; whether they are values at all is known here.
+fn accept_trial(object: &Value) -> Result<(), String> {
+    let trial: Trial = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
+    let foreign = |(name, value): (&String, &space::Value)| {
+        matches!(value, space::Value::Foreign(_)).then(|| format!("{name}: {value} {FOREIGN}"))
+    };
+    let problems: Vec<String> = trial.spec.assignments.iter().filter_map(foreign).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "The Trial {:?} would be accepted and fail ({}): {}",
+        trial.metadata.name.unwrap_or_default(),
+        reasons::INVALID_ASSIGNMENT,
+        problems.join("; ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_trial_whose_values_are_none_is_told() {
+        let trial = |assignments: Value| {
+            json!({"apiVersion": "automl.dev/v1alpha1", "kind": "Trial", "metadata": {"name": "mine"},
+                   "spec": {"experiment": "e", "assignments": assignments}})
+        };
+        assert_eq!(accept(&trial(json!({"x": 1, "y": 0.5, "o": "true"}))), Ok(()));
+        assert_eq!(
+            accept(&trial(json!({"x": 1, "o": true}))).unwrap_err(),
+            "The Trial \"mine\" would be accepted and fail (InvalidAssignment): o: true is neither a number nor text; \
+             put a word such as true into quotes"
+        );
+    }
 }

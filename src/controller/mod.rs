@@ -19,6 +19,7 @@ mod reports;
 mod shared;
 mod telemetry;
 mod tokens;
+mod unreadable;
 mod watch;
 mod wire;
 mod workers;

@@ -11,13 +11,15 @@ use super::reconcile::Reconciler;
 use super::reports::Reports;
 use super::shared::Shared;
 use super::telemetry::Telemetry;
-use super::watch::{Seen, follow};
+use super::unreadable::{Complainer, Complaints, Unreadable};
+use super::watch::{Name, Seen, follow};
 use super::wire::Pen;
 use super::workers::work;
 use crate::api::{Experiment, Trial};
 use crate::engine::Settings;
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::error_boundary::InvalidObject;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -116,6 +118,8 @@ impl Operator {
 
         let (events, publisher) = Events::new(client.clone(), pen.clone(), config.clock, &config.identity);
         spawn(&mut workers, "Events", publisher);
+        let (complaints, complainer) = Complainer::new(client.clone(), pen.clone(), config.clock);
+        spawn(&mut background, "complaints", complainer.run());
         let hand = Hand::new(client.clone(), pen.clone(), config.mutation);
         let reports = Arc::new(Reports::new(
             client.clone(),
@@ -134,7 +138,7 @@ impl Operator {
             config.mutation,
         ));
         spawn(&mut workers, "workers", work(reconciler, config.concurrency.max(1), stopped));
-        watch_all(&mut background, &client, config.namespace.as_deref(), &shared);
+        watch_all(&mut background, &client, config.namespace.as_deref(), &shared, &complaints);
         let observer = observe(shared.clone(), gate.clone(), telemetry.clone());
         spawn(&mut background, "observer", observer);
         if let Some(lease) = &config.lease {
@@ -229,24 +233,38 @@ async fn observe(shared: Arc<Shared>, gate: Gate, telemetry: Telemetry) {
     }
 }
 
-fn watch_all(tasks: &mut Parts, client: &Client, namespace: Option<&str>, shared: &Arc<Shared>) {
-    let index = shared.clone();
+fn watch_all(
+    tasks: &mut Parts,
+    client: &Client,
+    namespace: Option<&str>,
+    shared: &Arc<Shared>,
+    complaints: &Complaints,
+) {
+    let (index, complain) = (shared.clone(), complaints.clone());
     let experiments = api::<DeserializeGuard<Experiment>>(client, namespace);
     spawn(tasks, "watch of Experiments", async move {
         follow(experiments, "Experiments", None, |seen| match seen {
-            Seen::Present(found) => {
-                readable(*found).into_iter().for_each(|found| index.with(|i| i.see_experiment(found)))
-            }
+            Seen::Present(found) => match found.0 {
+                Ok(found) => index.with(|i| i.see_experiment(found)),
+                Err(invalid) => {
+                    // Nothing is started or judged by a spec that is not the present one.
+                    index.with(|i| i.experiment_deleted(&invalid.metadata));
+                    complain.send((Unreadable::Experiment, unreadable(&invalid, "Experiment"))).ok();
+                }
+            },
             Seen::Deleted(last) => index.with(|i| i.experiment_deleted(metadata(&last))),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Experiment, &names, version)),
         })
         .await;
     });
-    let index = shared.clone();
+    let (index, complain) = (shared.clone(), complaints.clone());
     let trials = api::<DeserializeGuard<Trial>>(client, namespace);
     spawn(tasks, "watch of Trials", async move {
         follow(trials, "Trials", None, |seen| match seen {
-            Seen::Present(found) => readable(*found).into_iter().for_each(|found| index.with(|i| i.see_trial(found))),
+            Seen::Present(found) => match found.0 {
+                Ok(found) => index.with(|i| i.see_trial(found)),
+                Err(invalid) => drop(complain.send((Unreadable::Trial, unreadable(&invalid, "Trial")))),
+            },
             Seen::Deleted(last) => index.with(|i| i.trial_deleted(metadata(&last))),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Trial, &names, version)),
         })
@@ -282,17 +300,12 @@ fn metadata<K: Resource<DynamicType = ()>>(found: &DeserializeGuard<K>) -> &Obje
     }
 }
 
-/// An object that cannot be read is left out and does not hide the others.
-fn readable<K: Resource<DynamicType = ()>>(found: DeserializeGuard<K>) -> Option<K> {
-    match found.0 {
-        Ok(object) => Some(object),
-        Err(invalid) => {
-            let (namespace, name) =
-                (invalid.metadata.namespace.unwrap_or_default(), invalid.metadata.name.unwrap_or_default());
-            tracing::warn!(kind = %K::kind(&()), namespace, name, error = invalid.error, "cannot be read, and is left alone");
-            None
-        }
-    }
+/// Namespace and name of an object that cannot be read. It is left alone and does not hide the others.
+fn unreadable(invalid: &InvalidObject, kind: &str) -> Name {
+    let name =
+        (invalid.metadata.namespace.clone().unwrap_or_default(), invalid.metadata.name.clone().unwrap_or_default());
+    tracing::warn!(kind, namespace = name.0, name = name.1, error = invalid.error, "cannot be read, and is left alone");
+    name
 }
 
 #[cfg(test)]
@@ -344,6 +357,6 @@ mod tests {
         let guard: DeserializeGuard<Trial> = serde_json::from_value(broken).unwrap();
         let known = metadata(&guard);
         assert_eq!((known.name.as_deref(), known.resource_version.as_deref()), (Some("t"), Some("7")));
-        assert!(readable(guard).is_none());
+        assert_eq!(unreadable(&guard.0.unwrap_err(), "Trial"), ("ns".to_owned(), "t".to_owned()));
     }
 }

@@ -1,12 +1,14 @@
 //! A spec made ready to run, or what is wrong with it.
 
-use super::template::unknown_placeholders;
+use super::given;
+use super::inject::{AGENTS_OWN, variable};
+use super::template::misplaced;
 use crate::api::conditions::reasons;
 use crate::api::{Experiment, Objective};
 use crate::space::{Assignment, SearchSpace};
 use crate::tuner::{self, Tuner};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 /// A spec made ready to run. Belongs to one generation of one Experiment.
@@ -18,7 +20,7 @@ pub struct Compiled {
     pub(super) objective: Objective,
     /// The objective's metric, then the additional ones.
     pub(super) metrics: Vec<String>,
-    /// Points to try first; may leave parameters open.
+    /// Points to try first, each whole.
     pub(super) initial: Vec<Assignment>,
     pub(super) max_duration_seconds: Option<i64>,
     pub(super) max_trial_seconds: Option<i64>,
@@ -62,6 +64,7 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     let objective = spec.objectives.first().ok_or_else(|| invalid("objectives is empty"))?;
     let parameters = spec.parameters.iter().map(|parameter| parameter.to_space()).collect::<Option<Vec<_>>>();
     let parameters = parameters.ok_or_else(|| invalid("parameters has one without a domain"))?;
+    check_names(experiment)?;
     let space = SearchSpace::new(parameters, &spec.parameter_constraints)
         .map_err(|errors| Problem::all(reasons::INVALID_SEARCH_SPACE, &errors))?;
     let tuner = tuner::build(&spec.algorithm.name, &spec.algorithm.settings, &space)
@@ -77,7 +80,8 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
         }),
     };
     let initial = spec.initial_trials.iter().map(|trial| trial.assignments.clone()).collect::<Vec<_>>();
-    check_initial(&space, &initial)?;
+    let initial = given::complete(&space, &initial, spec.algorithm.seed.unsigned_abs())
+        .map_err(|problems| Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems))?;
     check_template(experiment)?;
     Ok(Compiled {
         metrics: std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect(),
@@ -92,27 +96,27 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     })
 }
 
-/// A given point may leave parameters open, but what it gives must exist.
-fn check_initial(space: &SearchSpace, initial: &[Assignment]) -> Result<(), Problem> {
-    let problems: Vec<String> = initial
-        .iter()
-        .enumerate()
-        .flat_map(|(index, assignment)| {
-            space
-                .check_partial(assignment)
-                .err()
-                .unwrap_or_default()
-                .into_iter()
-                .map(move |error| format!("initialTrials[{index}]: {error}"))
-        })
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems)) }
+/// Two parameters must not share an environment variable.
+fn check_names(experiment: &Experiment) -> Result<(), Problem> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (at, parameter) in experiment.spec.parameters.iter().enumerate() {
+        let name = parameter.name.as_str();
+        match seen.insert(variable(name), name) {
+            Some(other) if other != name => problems.push(format!(
+                "parameters[{at}].name: {name:?} and {other:?} would be one environment variable, {}; rename one of them",
+                variable(name)
+            )),
+            _ => {}
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problem::all(reasons::INVALID_SEARCH_SPACE, &problems)) }
 }
 
 fn check_template(experiment: &Experiment) -> Result<(), Problem> {
     let template = &experiment.spec.trial_template;
     let parameters: BTreeSet<&str> = experiment.spec.parameters.iter().map(|p| p.name.as_str()).collect();
-    let mut problems = unknown_placeholders(&template.manifest, &parameters);
+    let mut problems = misplaced(&template.manifest, &parameters);
     let pod = template.manifest.pointer("/spec/template/spec");
     let restart = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
     if !matches!(restart, Some("Never" | "OnFailure")) {
@@ -140,6 +144,12 @@ fn check_template(experiment: &Experiment) -> Result<(), Problem> {
                 problems.push(format!(
                     "manifest: container {primary:?} has no command; the image's own entrypoint cannot be known here, \
                      write it out, for example command: [python3, train.py]"
+                ));
+            }
+            let variables = container.get("env").and_then(Value::as_array).into_iter().flatten().map(name);
+            for taken in variables.filter(|variable| AGENTS_OWN.contains(&variable.as_str())) {
+                problems.push(format!(
+                    "manifest: container {primary:?} sets the variable {taken}, which the operator sets; leave it out"
                 ));
             }
         }

@@ -31,6 +31,18 @@ const POD_GRACE: f64 = 30.0;
 /// Most of it that is kept back for the agent's last reports, in seconds.
 const REPORT_TIME: f64 = 5.0;
 
+/// The variables by which the agent is told what to do.
+pub(super) const AGENTS_OWN: [&str; 8] = [
+    env::REPORT_URL,
+    env::NAMESPACE,
+    env::TRIAL,
+    env::TRIAL_UID,
+    env::ATTEMPT,
+    env::METRICS,
+    env::PARAMETERS,
+    env::TOKEN_FILE,
+];
+
 /// Whose Job it is.
 pub(super) struct Owner<'a> {
     pub namespace: &'a str,
@@ -140,9 +152,9 @@ fn wrap(
     let command = array(container, "command");
     command.splice(0..0, ["automl-agent", "exec", "--"].map(Value::from));
     array(container, "volumeMounts").push(json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true}));
-    let variable = |name: &str, value: String| json!({"name": name, "value": value});
-    let parameters = assignment.iter().map(|(name, value)| variable(&name.to_uppercase(), escaped(&plain(value))));
-    let agent = [
+    let set = |name: &str, value: String| json!({"name": name, "value": value});
+    let parameters = assignment.iter().map(|(name, value)| set(&variable(name), escaped(&plain(value))));
+    let agent: [(&str, String); AGENTS_OWN.len()] = [
         (env::REPORT_URL, injection.settings.report_url.clone()),
         (env::NAMESPACE, owner.namespace.to_owned()),
         (env::TRIAL, owner.trial.to_owned()),
@@ -151,12 +163,18 @@ fn wrap(
         (env::METRICS, escaped(&json!(injection.metrics).to_string())),
         (env::PARAMETERS, escaped(&json!(assignment).to_string())),
         (env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")),
-        (env::GRACE_SECONDS, grace.to_string()),
     ];
-    let variables: Vec<Value> =
-        agent.into_iter().map(|(name, value)| variable(name, value)).chain(parameters).collect();
+    let grace = set(env::GRACE_SECONDS, grace.to_string());
+    let variables = array(container, "env");
     // In front, so that the user's own variables can refer to them and win over them.
-    array(container, "env").splice(0..0, variables);
+    variables.splice(0..0, parameters.chain([grace]).collect::<Vec<_>>());
+    // Behind, so that nothing wins over them.
+    variables.extend(agent.into_iter().map(|(name, value)| set(name, value)));
+}
+
+/// The environment variable of a parameter.
+pub(super) fn variable(parameter: &str) -> String {
+    parameter.to_uppercase()
 }
 
 /// Kubernetes expands `$(NAME)` in values; `$$` keeps a dollar.
@@ -287,8 +305,10 @@ mod tests {
         assert_eq!(containers[1]["command"], json!(["automl-agent", "exec", "--", "python3", "train.py"]));
         assert_eq!(containers[1]["args"], json!(["--lr", "$(LR)"]));
         let env = containers[1]["env"].as_array().unwrap();
-        assert_eq!(env.last().unwrap()["name"], "MINE");
-        assert!(env.contains(&json!({"name": "LR", "value": "0.01"})));
+        let names: Vec<&str> = env.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+        assert_eq!(names[..3], ["LR", "AUTOML_GRACE_SECONDS", "MINE"]);
+        assert_eq!(env[0]["value"], "0.01");
+        assert_eq!(names[3..], AGENTS_OWN, "nothing wins over the agent's own");
         assert!(env.contains(&json!({"name": "AUTOML_PARAMETERS", "value": "{\"lr\":0.01}"})));
     }
 

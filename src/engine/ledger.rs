@@ -4,6 +4,7 @@
 use super::compile::Compiled;
 use super::job::{JobView, job_name};
 use super::result::{Ending, ending, loss};
+use super::trial::own_index;
 use crate::api::{Retain, Trial};
 use crate::metrics::Direction;
 use crate::space::Assignment;
@@ -97,7 +98,7 @@ impl Ledger {
             return;
         }
         self.forget(&name);
-        if let Some(index) = trial.spec.index {
+        if let Some(index) = own_index(&trial) {
             self.next_index = self.next_index.max(index.saturating_add(1));
         }
         let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
@@ -312,7 +313,7 @@ fn finished(ended: &Ended, direction: Direction) -> Finished {
 
 /// Position in the history: the index, or for a Trial made by hand a number of its UID above all indices.
 pub(super) fn order(trial: &Trial) -> u64 {
-    match trial.spec.index {
+    match own_index(trial) {
         Some(index) => u64::from(index),
         // FNV-1a, 64 bit.
         None => {

@@ -6,7 +6,7 @@ use super::experiment::{End, at_once, deadline, drained, recorded};
 use super::snapshot::Snapshot;
 use super::status::{set, stored};
 use super::suggest::{Stop, assignments};
-use super::trial::{self, Context, experiment_reference, started, takes_slot};
+use super::trial::{self, Context, experiment_reference, started, takes_slot, trial_name};
 use crate::api::conditions::{find, is_true, reasons, types};
 use crate::api::{Best, Condition, ExperimentStatus, Trial, TrialCounts, TrialSpec, labels};
 use crate::space::Assignment;
@@ -196,9 +196,8 @@ impl<'a> Planner<'a> {
         trial::rendered(compiled, &self.snapshot.experiment.name_any(), name, Some(index), assignment)
     }
 
-    /// Names are functions of experiment and index.
     fn name_of(&self, index: u32) -> String {
-        format!("{}-{index:05}", self.snapshot.experiment.name_any())
+        trial_name(&self.snapshot.experiment.name_any(), index)
     }
 
     fn seed(&self) -> u64 {

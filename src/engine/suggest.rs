@@ -4,8 +4,6 @@ use super::compile::Compiled;
 use super::ledger::{Ledger, order};
 use crate::space::Assignment;
 use crate::tuner::{NoSuggestion, Pending, Request};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why there is no next assignment.
@@ -30,9 +28,8 @@ pub(super) fn assignments(
         ledger.active().map(|trial| Pending::new(order(trial), trial.spec.assignments.clone())).collect();
     let mut made = Vec::new();
     for index in (first..).take(count) {
-        let given = compiled.initial.get(index as usize).and_then(|given| complete(compiled, given, seed, index));
-        let assignment = match given {
-            Some(assignment) => assignment,
+        let assignment = match compiled.initial.get(index as usize) {
+            Some(given) => given.clone(),
             None => {
                 let request =
                     Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
@@ -47,19 +44,6 @@ pub(super) fn assignments(
         made.push((index, assignment));
     }
     (made, None)
-}
-
-/// A given point with the parameters that it leaves open drawn at random; `None` when the constraints leave no room.
-fn complete(compiled: &Compiled, given: &Assignment, seed: u64, index: u32) -> Option<Assignment> {
-    const TRIES: usize = 200;
-    // A stream of its own, so that adding given points does not move the tuner's draws.
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(u64::MAX - u64::from(index));
-    (0..TRIES).find_map(|_| {
-        let mut assignment = compiled.space.sample(&mut rng).ok()?;
-        assignment.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
-        compiled.space.check(&compiled.space.prune(assignment)).ok()
-    })
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {

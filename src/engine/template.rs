@@ -2,12 +2,14 @@
 //!
 //! `${params.NAME}`, `${trial.name}`, `${trial.index}` and `${experiment.name}` are filled in anywhere in the manifest.
 //! `${params.NAME:-VALUE}` gives a value for when the parameter is not active; without one, a list element or field
-//! whose text names an inactive parameter is left out. `$${` stands for `${`. Any other `${...}` is left as it is, so
-//! that shell text passes. A scalar that is nothing but one placeholder takes the parameter's type, except where
-//! Kubernetes wants text: command, args, environment values, labels and annotations.
+//! whose text names an inactive parameter is left out. `$${` stands for `${`. A scalar that is nothing but one
+//! `${params.NAME}` takes the parameter's type, except where Kubernetes wants text: command, args, environment values,
+//! labels and annotations. Keys are not filled in. Text that only looks like a placeholder is a problem; any other
+//! `${...}` is left as it is, so that shell text passes.
 
-use crate::space::{Assignment, Value as ParameterValue};
-use serde_json::{Map, Value};
+use super::pieces::{Flaw, Piece, pieces};
+use crate::space::{Assignment, Domain, SearchSpace, Value as ParameterValue};
+use serde_json::{Map, Number, Value};
 use std::collections::BTreeSet;
 
 /// What the placeholders stand for.
@@ -16,13 +18,7 @@ pub(super) struct Names<'a> {
     pub trial: &'a str,
     pub index: Option<u32>,
     pub assignment: &'a Assignment,
-}
-
-/// One piece of a text.
-#[derive(Debug, PartialEq)]
-enum Piece<'a> {
-    Text(&'a str),
-    Placeholder { scope: &'a str, name: &'a str, default: Option<&'a str> },
+    pub space: &'a SearchSpace,
 }
 
 /// Fills in the placeholders.
@@ -30,12 +26,23 @@ pub(super) fn render(manifest: &Value, names: &Names<'_>) -> Value {
     fill(manifest, names, false).unwrap_or(Value::Null)
 }
 
-/// A sentence for each placeholder that stands for nothing.
-pub(super) fn unknown_placeholders(manifest: &Value, parameters: &BTreeSet<&str>) -> Vec<String> {
+/// A sentence for each placeholder that would not be filled in.
+pub(super) fn misplaced(manifest: &Value, parameters: &BTreeSet<&str>) -> Vec<String> {
     let mut problems = Vec::new();
-    visit(manifest, "manifest", &mut |path, text| {
+    visit(manifest, "manifest", &mut |path, text, is_key| {
         for piece in pieces(text) {
-            let Piece::Placeholder { scope, name, .. } = piece else { continue };
+            let (scope, name) = match piece {
+                Piece::Text(_) => continue,
+                _ if is_key => {
+                    problems.push(format!("{path}: the key {text:?} holds a placeholder; only values are filled in"));
+                    return;
+                }
+                Piece::Flawed(text, flaw) => {
+                    problems.push(format!("{path}: {}", flawed(text, flaw)));
+                    continue;
+                }
+                Piece::Placeholder { scope, name, .. } => (scope, name),
+            };
             match (scope, name) {
                 ("params", name) if parameters.contains(name) => {}
                 ("trial", "name" | "index") | ("experiment", "name") => {}
@@ -53,9 +60,26 @@ pub(super) fn unknown_placeholders(manifest: &Value, parameters: &BTreeSet<&str>
     problems
 }
 
-fn visit(value: &Value, path: &str, see: &mut impl FnMut(&str, &str)) {
+fn flawed(text: &str, flaw: Flaw) -> String {
+    const SHOWN: usize = 60;
+    let shown: String = text.chars().take(SHOWN).collect();
+    match flaw {
+        Flaw::Open => format!("{shown} has no closing brace; add it, or write $${{ for a literal ${{"),
+        Flaw::Form => format!(
+            "{shown} is no placeholder; write ${{params.NAME}} or ${{params.NAME:-VALUE}}, without blanks, or $${{ for a \
+             literal ${{"
+        ),
+        Flaw::Katib => format!(
+            "{shown} is Katib's; write ${{params.NAME}} with a name of spec.parameters, or ${{trial.name}}, or $${{ for \
+             a literal ${{"
+        ),
+    }
+}
+
+/// Shows each text with its path, and whether it is a key.
+fn visit(value: &Value, path: &str, see: &mut impl FnMut(&str, &str, bool)) {
     match value {
-        Value::String(text) => see(path, text),
+        Value::String(text) => see(path, text, false),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 visit(item, &format!("{path}[{index}]"), see);
@@ -63,6 +87,7 @@ fn visit(value: &Value, path: &str, see: &mut impl FnMut(&str, &str)) {
         }
         Value::Object(fields) => {
             for (key, field) in fields {
+                see(path, key, true);
                 visit(field, &format!("{path}.{key}"), see);
             }
         }
@@ -97,9 +122,12 @@ fn wants_text(key: &str, siblings: &Map<String, Value>) -> bool {
 fn fill_text(text: &str, names: &Names<'_>, text_only: bool) -> Option<Value> {
     let pieces = pieces(text);
     if let [Piece::Placeholder { scope, name, default }] = pieces.as_slice() {
+        let text_only = text_only || *scope != "params";
         return match (stands_for(scope, name, names), default) {
             (Known::Value(value), _) => Some(if text_only { Value::String(plain(&value)) } else { typed(&value) }),
-            (Known::Inactive, Some(default)) => Some(Value::String((*default).to_owned())),
+            (Known::Inactive, Some(default)) => {
+                Some(if text_only { (*default).into() } else { fallback(name, default, names) })
+            }
             (Known::Inactive, None) => None,
             (Known::No, _) => Some(Value::String(text.to_owned())),
         };
@@ -107,7 +135,7 @@ fn fill_text(text: &str, names: &Names<'_>, text_only: bool) -> Option<Value> {
     let mut filled = String::with_capacity(text.len());
     for piece in pieces {
         match piece {
-            Piece::Text(part) => filled.push_str(part),
+            Piece::Text(part) | Piece::Flawed(part, _) => filled.push_str(part),
             Piece::Placeholder { scope, name, default } => match (stands_for(scope, name, names), default) {
                 (Known::Value(value), _) => filled.push_str(&plain(&value)),
                 (Known::Inactive, Some(default)) => filled.push_str(default),
@@ -141,6 +169,15 @@ fn typed(value: &ParameterValue) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
+/// A default as its parameter's value would be: a number where the parameter is one.
+fn fallback(name: &str, default: &str, names: &Names<'_>) -> Value {
+    let number = match names.space.parameter(name).map(|parameter| &parameter.domain) {
+        None | Some(Domain::Categorical { .. }) => None,
+        Some(_) => default.trim().parse::<Number>().ok(),
+    };
+    number.map_or_else(|| default.into(), Value::Number)
+}
+
 /// A value as text: numbers as JSON writes them (shortest form that reads back to the same number).
 pub(super) fn plain(value: &ParameterValue) -> String {
     match value {
@@ -149,59 +186,21 @@ pub(super) fn plain(value: &ParameterValue) -> String {
     }
 }
 
-/// Splits a text at its placeholders.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    let mut from = 0;
-    while let Some(found) = rest[from..].find("${").map(|at| at + from) {
-        if found > 0 && rest.as_bytes()[found - 1] == b'$' {
-            // `$${`: one dollar is dropped, the rest is text.
-            pieces.push(Piece::Text(&rest[..found]));
-            rest = &rest[found + 1..];
-            from = 0;
-            continue;
-        }
-        match placeholder(&rest[found + 2..]) {
-            Some((piece, length)) => {
-                if found > 0 {
-                    pieces.push(Piece::Text(&rest[..found]));
-                }
-                pieces.push(piece);
-                rest = &rest[found + 2 + length..];
-                from = 0;
-            }
-            None => from = found + 2,
-        }
-    }
-    if !rest.is_empty() || pieces.is_empty() {
-        pieces.push(Piece::Text(rest));
-    }
-    pieces
-}
-
-/// The placeholder whose inside starts here, and its length with the closing brace; `None` when it is none of ours.
-fn placeholder(text: &str) -> Option<(Piece<'_>, usize)> {
-    let end = text.find('}')?;
-    let inside = &text[..end];
-    let (reference, default) = match inside.split_once(":-") {
-        Some((reference, default)) => (reference, Some(default)),
-        None => (inside, None),
-    };
-    let (scope, name) = reference.split_once('.')?;
-    let ours = matches!(scope, "params" | "trial" | "experiment")
-        && !name.is_empty()
-        && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    ours.then_some((Piece::Placeholder { scope, name, default }, end + 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
-    fn names(assignment: &Assignment) -> Names<'_> {
-        Names { experiment: "digits", trial: "digits-00007", index: Some(7), assignment }
+    fn space() -> SearchSpace {
+        let parameters: Vec<crate::api::Parameter> = serde_json::from_value(json!([
+            {"name": "lr", "double": {"min": 0, "max": 1}},
+            {"name": "layers", "int": {"min": 1, "max": 8}},
+            {"name": "optimizer", "categorical": {"choices": ["sgd", "adam"]}},
+            {"name": "momentum", "double": {"min": 0, "max": 1}, "when": [{"parameter": "optimizer", "in": ["adam"]}]},
+            {"name": "kind", "categorical": {"choices": ["1", "2"]}, "when": [{"parameter": "optimizer", "in": ["adam"]}]},
+        ]))
+        .unwrap();
+        SearchSpace::new(parameters.iter().map(|parameter| parameter.to_space().unwrap()).collect(), &[]).unwrap()
     }
 
     #[test]
@@ -212,6 +211,14 @@ mod tests {
             ("optimizer".to_owned(), ParameterValue::Text("sgd".into())),
         ]
         .into();
+        let space = space();
+        let names = Names {
+            experiment: "digits",
+            trial: "digits-00007",
+            index: Some(7),
+            assignment: &assignment,
+            space: &space,
+        };
         let table = [
             (json!("${params.layers}"), json!(3)),
             (json!("${params.lr}"), json!(1e-7)),
@@ -223,7 +230,12 @@ mod tests {
             ),
             (json!(["a", "--m=${params.momentum}", "b"]), json!(["a", "b"])),
             (json!({"a": "${params.momentum}", "b": 1}), json!({"b": 1})),
-            (json!("${params.momentum:-0.9}"), json!("0.9")),
+            (json!("${params.momentum:-0.9}"), json!(0.9)),
+            (json!("${params.momentum:-none}"), json!("none")),
+            (json!("${params.kind:-2}"), json!("2")),
+            (json!({"args": ["${params.momentum:-0.9}"]}), json!({"args": ["0.9"]})),
+            (json!({"subPath": "${trial.index}"}), json!({"subPath": "7"})),
+            (json!({"${params.lr}": 1}), json!({"${params.lr}": 1})),
             (json!("m=${params.momentum:-}"), json!("m=")),
             (json!("${trial.name}/${trial.index}/${experiment.name}"), json!("digits-00007/7/digits")),
             (json!("$${params.lr}"), json!("${params.lr}")),
@@ -234,16 +246,42 @@ mod tests {
             (json!(null), json!(null)),
         ];
         for (manifest, expected) in table {
-            assert_eq!(render(&manifest, &names(&assignment)), expected, "{manifest}");
+            assert_eq!(render(&manifest, &names), expected, "{manifest}");
         }
     }
 
     #[test]
-    fn says_which_placeholder_is_unknown() {
+    fn says_which_placeholder_would_not_be_filled_in() {
         let known = BTreeSet::from(["lr", "layers"]);
         let table = [
             (json!({"a": ["${params.lr}"]}), None),
-            (json!("${HOME}"), None),
+            (json!("${HOME} ${HOME:-/root} ${file%.*} ${params} $${trialParameters.lr} ${obj.lr}"), None),
+            (
+                json!("${params.l-r}"),
+                Some(
+                    "manifest: ${params.l-r} is no placeholder; write ${params.NAME} or ${params.NAME:-VALUE}, without blanks, or $${ for a literal ${",
+                ),
+            ),
+            (
+                json!("a ${ params.lr } b"),
+                Some(
+                    "manifest: ${ params.lr } is no placeholder; write ${params.NAME} or ${params.NAME:-VALUE}, without blanks, or $${ for a literal ${",
+                ),
+            ),
+            (
+                json!("${params.lr"),
+                Some("manifest: ${params.lr has no closing brace; add it, or write $${ for a literal ${"),
+            ),
+            (
+                json!({"args": ["--lr=${trialParameters.lr}"]}),
+                Some(
+                    "manifest.args[0]: ${trialParameters.lr} is Katib's; write ${params.NAME} with a name of spec.parameters, or ${trial.name}, or $${ for a literal ${",
+                ),
+            ),
+            (
+                json!({"labels": {"${params.lr}": "x"}}),
+                Some("manifest.labels: the key \"${params.lr}\" holds a placeholder; only values are filled in"),
+            ),
             (
                 json!({"a": ["x", "${params.lR}"]}),
                 Some("manifest.a[1]: ${params.lR} names no parameter; there are layers, lr"),
@@ -256,7 +294,7 @@ mod tests {
             ),
         ];
         for (manifest, expected) in table {
-            assert_eq!(unknown_placeholders(&manifest, &known).first().map(String::as_str), expected, "{manifest}");
+            assert_eq!(misplaced(&manifest, &known).first().map(String::as_str), expected, "{manifest}");
         }
     }
 }

@@ -46,9 +46,19 @@ pub(super) struct Context<'a> {
     pub now: Timestamp,
 }
 
+/// Names are functions of experiment and index.
+pub(super) fn trial_name(experiment: &str, index: u32) -> String {
+    format!("{experiment}-{index:05}")
+}
+
+/// The Trial's place in the sequence of suggestions; `None` for one made by a person, which may be a copy of another.
+pub(super) fn own_index(trial: &Trial) -> Option<u32> {
+    trial.spec.index.filter(|index| trial.name_any() == trial_name(&trial.spec.experiment, *index))
+}
+
 /// The Trial was made by a person.
 pub(super) fn by_hand(trial: &Trial) -> bool {
-    trial.spec.index.is_none()
+    own_index(trial).is_none()
 }
 
 /// The Trial takes one of `limits.parallelTrials`: all of the operator's own do, those made by hand once started.
@@ -145,7 +155,7 @@ pub(super) fn rendered(
     index: Option<u32>,
     assignment: &Assignment,
 ) -> Value {
-    render(&compiled.manifest, &Names { experiment, trial, index, assignment })
+    render(&compiled.manifest, &Names { experiment, trial, index, assignment, space: &compiled.space })
 }
 
 /// The Job of a trial, which need not exist yet.

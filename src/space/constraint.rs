@@ -64,6 +64,7 @@ impl Constraint {
                 Value::Int(value) => Operand::Int(*value),
                 Value::Double(value) => Operand::Real(*value),
                 Value::Text(text) => Operand::Text(text),
+                Value::Foreign(_) => return None,
             })
         };
         match evaluate(self.program.expression(), &lookup) {

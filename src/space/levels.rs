@@ -1,6 +1,6 @@
 //! A domain and the unit interval: levels, encoding, decoding.
 
-use super::{Domain, Scale, Value};
+use super::{Domain, FOREIGN, Scale, Value};
 
 /// Most levels that a numeric domain may have and still count as finite.
 const MAX_LEVELS: f64 = 9e15;
@@ -144,6 +144,7 @@ impl Domain {
     pub(super) fn admit(&self, value: &Value) -> Result<Value, String> {
         let said = |what: &str| Err(format!("{value} {what}"));
         match (self, value) {
+            (_, Value::Foreign(_)) => said(FOREIGN),
             (Domain::Categorical { choices }, Value::Text(text)) if choices.contains(text) => Ok(value.clone()),
             (Domain::Categorical { choices }, _) => {
                 let shown: Vec<&str> = choices.iter().take(20).map(String::as_str).collect();

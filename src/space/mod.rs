@@ -14,6 +14,7 @@ mod value;
 
 pub use domain::{Condition, Domain, Parameter, Scale};
 pub use error::{SpaceError, Unsatisfiable};
+pub(crate) use value::FOREIGN;
 pub use value::{Assignment, Value};
 
 use constraint::Constraint;
@@ -116,9 +117,16 @@ impl SearchSpace {
     /// The configuration at a point. Total: coordinates outside `[0, 1]` are clamped, missing ones are 0.5. Constraints
     /// need not hold.
     pub fn decode(&self, point: &[f64]) -> Assignment {
+        self.decode_around(&Assignment::new(), point)
+    }
+
+    /// As [`SearchSpace::decode`], but with these values given: they stand as they are, active or not.
+    pub fn decode_around(&self, given: &Assignment, point: &[f64]) -> Assignment {
         let mut assignment = Assignment::new();
         for (at, parameter) in self.parameters.iter().enumerate() {
-            if self.active(parameter, &assignment) {
+            if let Some(value) = given.get(&parameter.name) {
+                assignment.insert(parameter.name.clone(), value.clone());
+            } else if self.active(parameter, &assignment) {
                 let coordinate = point.get(at).copied().filter(|x| x.is_finite()).unwrap_or(0.5);
                 assignment.insert(parameter.name.clone(), parameter.domain.at_place(coordinate));
             }

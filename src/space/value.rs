@@ -17,18 +17,23 @@ pub enum Value {
     Double(f64),
     /// One of a categorical parameter's choices.
     Text(String),
+    /// Neither a number nor text. No domain admits it; it can be read, so that a sentence can be said about it.
+    Foreign(serde_json::Value),
 }
 
 impl Value {
-    /// The value as a number; `None` for text.
+    /// The value as a number; `None` for what is none.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Int(value) => Some(*value as f64),
             Value::Double(value) => Some(*value),
-            Value::Text(_) => None,
+            Value::Text(_) | Value::Foreign(_) => None,
         }
     }
 }
+
+/// What is said of a [`Value::Foreign`].
+pub(crate) const FOREIGN: &str = "is neither a number nor text; put a word such as true into quotes";
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,6 +41,7 @@ impl fmt::Display for Value {
             Value::Int(value) => write!(f, "{value}"),
             Value::Double(value) => write!(f, "{value}"),
             Value::Text(value) => f.write_str(value),
+            Value::Foreign(value) => write!(f, "{value}"),
         }
     }
 }

@@ -144,26 +144,28 @@ impl Checker {
         if let Some(factor) = schema.multiple_of
             && (number / factor).fract() != 0.0
         {
-            self.invalid(path, value.clone(), format_args!("should be a multiple of {}", gofmt::float(factor)));
+            self.invalid(path, value.clone(), format_args!("should be a multiple of {}", bound(value, factor).1));
         }
         if let Some(least) = schema.minimum {
+            let (limit, shown) = bound(value, least.value);
             let (bad, words) = if least.exclusive {
-                (number <= least.value, "should be greater than")
+                (number <= limit, "should be greater than")
             } else {
-                (number < least.value, "should be greater than or equal to")
+                (number < limit, "should be greater than or equal to")
             };
             if bad {
-                self.invalid(path, value.clone(), format_args!("{words} {}", gofmt::float(least.value)));
+                self.invalid(path, value.clone(), format_args!("{words} {shown}"));
             }
         }
         if let Some(most) = schema.maximum {
+            let (limit, shown) = bound(value, most.value);
             let (bad, words) = if most.exclusive {
-                (number >= most.value, "should be less than")
+                (number >= limit, "should be less than")
             } else {
-                (number > most.value, "should be less than or equal to")
+                (number > limit, "should be less than or equal to")
             };
             if bad {
-                self.invalid(path, value.clone(), format_args!("{words} {}", gofmt::float(most.value)));
+                self.invalid(path, value.clone(), format_args!("{words} {shown}"));
             }
         }
     }
@@ -257,6 +259,11 @@ impl Checker {
             self.errors.push(FieldError::invalid(path, json!(""), detail));
         }
     }
+}
+
+/// A bound as kube-apiserver compares and prints it: as a whole number beside a number written without a fraction.
+fn bound(value: &Value, bound: f64) -> (f64, String) {
+    if value.is_f64() { (bound, gofmt::float(bound)) } else { (bound.trunc(), format!("{}", bound.trunc())) }
 }
 
 fn has_type(value: &Value, kind: Type) -> bool {
