@@ -115,8 +115,8 @@ impl Progress {
             rows = true;
             if runs { live.run(&name, parameters.clone()) } else { live.end(&name) }
         }
-        // Its row says as much.
-        if rows && runs {
+        // Its row says as much; and why nothing at all runs is said of the experiment.
+        if (rows && runs) || condition.reason == reasons::PENDING {
             return;
         }
         let (reason, message) = (condition.reason.clone(), condition.message.clone());
@@ -154,6 +154,8 @@ impl Progress {
     pub fn finish(&mut self) {
         if let View::Live(live) = &mut self.view {
             live.clear();
+            // Another line above the view would draw it once more.
+            self.view = View::Lines;
         }
     }
 
