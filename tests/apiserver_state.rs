@@ -43,15 +43,15 @@ async fn after_a_restart_old_versions_are_expired() {
         }
     };
     let maps = config_maps(&server);
+    let exact = |version: &str| ListParams::default().at(version).matching(VersionMatch::Exact);
+    let refused = maps.list(&exact(&old)).await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 410), "{refused}");
+    assert_eq!(maps.list(&exact(&last)).await.unwrap().items.len(), 2, "the last is known");
     let mut watch = maps.watch(&WatchParams::default(), &old).await.unwrap().boxed();
     match watch.try_next().await.unwrap() {
         Some(WatchEvent::Error(status)) => assert_eq!(status.code, 410, "{status:?}"),
         event => panic!("{event:?}"),
     }
-    let exact = |version: &str| ListParams::default().at(version).matching(VersionMatch::Exact);
-    let refused = maps.list(&exact(&old)).await.unwrap_err();
-    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 410), "{refused}");
-    assert_eq!(maps.list(&exact(&last)).await.unwrap().items.len(), 2, "the last is known");
     // From the last one on, nothing is missed.
     let mut watch = maps.watch(&WatchParams::default(), &last).await.unwrap().boxed();
     let patch = Patch::Merge(json!({"data": {"a": "b"}}));
