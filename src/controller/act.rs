@@ -204,7 +204,10 @@ impl Hand {
         match self.pen.write("create", "Job", &format!("{ns}/{name}"), answer).await {
             Ok(job) => Ok(Done::Done(Learnt::Job(Box::new(job)))),
             // Whose it is, the engine sees by its owner.
-            Err(failure) if failure.class == Class::AlreadyExists => self.read_job(ns, name).await.map(Done::Done),
+            Err(failure) if failure.class == Class::AlreadyExists => {
+                let found = self.read_job(ns, name).await?;
+                Ok(Done::Done(self.mutation.found(found, job)))
+            }
             Err(failure) if failure.class == Class::Invalid => refused(failure.message, true),
             Err(failure) if failure.class == Class::Forbidden => refused(failure.message, false),
             Err(failure) => Err(failure),

@@ -4,7 +4,7 @@ use super::act::Learnt;
 use super::index::Change;
 use crate::api::Experiment;
 use crate::engine::{
-    Compiled, Facts, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting, job_name,
+    Compiled, Facts, Finished, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting, job_name,
 };
 use crate::engine::{compile, plan};
 use jiff::{SignedDuration, Timestamp};
@@ -111,6 +111,16 @@ impl Desk {
         let mut plan = planned.map_err(|panic| said(&*panic))?;
         plan.wake_at = plan.wake_at.into_iter().chain(self.probe_again).chain(self.unwatched.values().copied()).min();
         Ok(plan)
+    }
+
+    /// A Job, as far as it is known.
+    pub fn job(&self, name: &str) -> Option<&JobView> {
+        self.ledger.job(name)
+    }
+
+    /// What the tuner has learnt.
+    pub fn learnt(&self) -> Vec<Finished> {
+        self.ledger.learnt()
     }
 
     /// Jobs to be read again, since no watch shows them.

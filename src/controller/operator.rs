@@ -16,7 +16,7 @@ use super::watch::{Name, Seen, follow};
 use super::wire::Pen;
 use super::workers::work;
 use crate::api::{Experiment, Trial};
-use crate::engine::Settings;
+use crate::engine::{Finished, Settings};
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::error_boundary::InvalidObject;
@@ -25,7 +25,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -86,6 +86,8 @@ pub struct Operator {
     gate: Gate,
     telemetry: Telemetry,
     reports: Arc<Reports>,
+    /// Weak: it ends with the workers, and the Events' publisher ends with it.
+    reconciler: Weak<Reconciler>,
     stop: watch::Sender<bool>,
     /// To be told once nothing is written any more.
     hand_over: watch::Sender<bool>,
@@ -110,6 +112,8 @@ impl Operator {
     pub fn start(client: Client, config: Config) -> Result<Self, OperatorError> {
         let telemetry = Telemetry::new()?;
         let gate = if config.lease.is_some() { Gate::shut() } else { Gate::always_open() };
+        let elected = gate.clone();
+        let gate = if config.mutation == Mutation::IgnoreGate { Gate::always_open() } else { gate };
         let pen = Pen { gate: gate.clone(), telemetry: telemetry.clone() };
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(false);
@@ -137,16 +141,17 @@ impl Operator {
             config.settings.clone(),
             config.mutation,
         ));
+        let known = Arc::downgrade(&reconciler);
         spawn(&mut workers, "workers", work(reconciler, config.concurrency.max(1), stopped));
         watch_all(&mut background, &client, config.namespace.as_deref(), &shared, &complaints);
         let observer = observe(shared.clone(), gate.clone(), telemetry.clone());
         spawn(&mut background, "observer", observer);
         if let Some(lease) = &config.lease {
             let namespace = &lease.namespace;
-            let elector = Elector::new(client, namespace, &lease.name, &config.identity, config.clock, gate.clone());
+            let elector = Elector::new(client, namespace, &lease.name, &config.identity, config.clock, elected);
             spawn(&mut election, "election", elect(elector, handed_over));
         }
-        Ok(Operator { shared, gate, telemetry, reports, stop, hand_over, workers, background, election })
+        Ok(Operator { shared, gate, telemetry, reports, reconciler: known, stop, hand_over, workers, background, election })
     }
 
     /// All caches are filled: this process could act at once.
@@ -169,9 +174,17 @@ impl Operator {
         &self.telemetry
     }
 
+    /// For tests: what the tuners have learnt, as long as the operator lives.
+    #[doc(hidden)]
+    pub fn learnt(&self) -> impl Fn(&str) -> Option<Vec<Finished>> + Send + Sync + use<> {
+        let reconciler = self.reconciler.clone();
+        move |uid| reconciler.upgrade()?.learnt(uid)
+    }
+
     /// Returns when the operator, or a part that it cannot be without, has ended by itself. Pending otherwise.
     pub async fn lost(&mut self) -> Ended {
         let (ended, elected) = tokio::select! {
+            biased;
             Some(ended) = self.workers.join_next() => (ended, false),
             Some(ended) = self.background.join_next() => (ended, false),
             Some(ended) = self.election.join_next() => (ended, true),
@@ -201,6 +214,7 @@ impl Operator {
 /// Holds the lease until told to stop or until it is lost.
 async fn elect(mut elector: Elector, mut stop: watch::Receiver<bool>) {
     let stopped = tokio::select! {
+        biased;
         () = elector.lead() => false,
         stopped = told(&mut stop) => stopped,
     };

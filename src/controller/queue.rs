@@ -76,6 +76,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             };
             match due {
                 Some(at) => tokio::select! {
+                    biased;
                     () = self.changed.notified() => {}
                     () = sleep_until(at) => {}
                 },

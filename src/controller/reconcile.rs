@@ -12,7 +12,7 @@ use super::watch::Name;
 use super::wire::Pen;
 use crate::api::Experiment;
 use crate::api::conditions::{is_true, types};
-use crate::engine::{Action, Plan, Settings, orphan};
+use crate::engine::{Action, Finished, Plan, Settings, orphan};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
@@ -86,7 +86,7 @@ impl Reconciler {
         for _ in 0..TURNS {
             self.shared.queue.renewed(key);
             let (work, synced) = self.shared.with(|index| (index.take(uid), index.synced()));
-            lock(&desk).take(work.changes);
+            lock(&desk).take(self.mutation.changes(work.changes));
             if work.forgotten {
                 lock(&self.desks).remove(uid);
                 return Ok(asleep);
@@ -100,7 +100,7 @@ impl Reconciler {
             let now = self.clock.now();
             let due = lock(&desk).due(now);
             let plan = lock(&desk).plan(&experiment, &self.settings, now).map_err(|said| bug(&experiment, said))?;
-            let plan = self.mutation.plan(plan);
+            let plan = self.mutation.plan(plan, &experiment, &lock(&desk));
             if due.is_empty() && plan.actions.is_empty() {
                 return Ok(Rest { wake_at: plan.wake_at, restless: !ended(&experiment) });
             }
@@ -262,6 +262,13 @@ impl Reconciler {
             _ => {}
         });
         asleep
+    }
+
+    /// What the tuner of this Experiment has learnt; `None` when nothing is known of the Experiment.
+    pub fn learnt(&self, uid: &str) -> Option<Vec<Finished>> {
+        let desk = lock(&self.desks).get(uid).cloned()?;
+        let learnt = lock(&desk).learnt();
+        Some(learnt)
     }
 
     fn desk(&self, uid: &Uid) -> Arc<Mutex<Desk>> {

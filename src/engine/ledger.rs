@@ -214,6 +214,11 @@ impl Ledger {
         self.learnt.as_ref().map(|learnt| &learnt.history)
     }
 
+    /// What the tuner has learnt, in the order of the history; nothing before [`Ledger::prepare`].
+    pub fn learnt(&self) -> Vec<Finished> {
+        self.history().map(|history| history.iter().cloned().collect()).unwrap_or_default()
+    }
+
     fn end(&mut self, name: &str, ended: Ended) {
         *self.count(ended.ending) += 1;
         if let Some(learnt) = &mut self.learnt {

@@ -34,3 +34,5 @@ pub use plan::plan;
 pub use result::Ending;
 pub use snapshot::{Facts, Probe, Refusal, Snapshot, Waiting};
 pub use trial::orphan;
+
+pub use crate::tuner::Finished;

@@ -241,13 +241,15 @@ impl TrialStep<'_> {
                 return step;
             }
         }
+        // What was said last stands until the API server has answered again.
+        let waiting = snapshot.facts.refused.get(&job).map(|refusal| (reasons::JOB_REFUSED, refusal.message.clone()));
         let (name, uid) = (self.trial.name_any(), self.trial.uid().unwrap_or_default());
         let by_hand =
             spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, spec.index, &spec.assignments));
         let Some(manifest) = by_hand.as_ref().or(spec.manifest.as_ref()) else { return Step::default() };
         let job =
             job_of(snapshot, compiled, (&name, &uid, spec.index, self.status.attempt), manifest, &spec.assignments);
-        Step { actions: vec![Action::CreateJob { trial: name, job: Box::new(job) }], ..Step::default() }
+        Step { actions: vec![Action::CreateJob { trial: name, job: Box::new(job) }], waiting, ..Step::default() }
     }
 
     fn job_vanished(self) -> Step {
@@ -280,19 +282,20 @@ impl TrialStep<'_> {
         if now < patient_until {
             return Step { wake_at: Some(patient_until), ..Step::default() };
         }
-        let looked = self.context.snapshot.facts.waiting.get(&job.name).map(|waiting| {
-            let waited = waiting.at.duration_since(job.created.unwrap_or(waiting.at));
-            (waiting, waiting.at + waited.clamp(RECHECK, LONGEST_LOOK))
-        });
-        match looked {
-            Some((waiting, again)) if now < again => {
-                let why = if waiting.why.is_empty() { "no pod of its Job runs yet" } else { &waiting.why };
-                let mut step = self.wait(reasons::PENDING, why.to_owned());
-                step.wake_at = Some(again);
-                step
-            }
-            _ => Step { actions: vec![Action::InspectPods { job: job.name.clone() }], ..Step::default() },
+        let Some(waiting) = self.context.snapshot.facts.waiting.get(&job.name) else {
+            return Step { actions: vec![Action::InspectPods { job: job.name.clone() }], ..Step::default() };
+        };
+        let waited = waiting.at.duration_since(job.created.unwrap_or(waiting.at));
+        let again = waiting.at + waited.clamp(RECHECK, LONGEST_LOOK);
+        let why = if waiting.why.is_empty() { "no pod of its Job runs yet" } else { &waiting.why };
+        // What was seen last stands until the pods have been looked at again.
+        let mut step = self.wait(reasons::PENDING, why.to_owned());
+        if now < again {
+            step.wake_at = Some(again);
+        } else {
+            step.actions.push(Action::InspectPods { job: job.name.clone() });
         }
+        step
     }
 
     /// Starts again after a failure that is not the trial's own.

@@ -10,7 +10,7 @@ use crate::metrics::Observation;
 use crate::report::{Answer, Batch, Stop};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -142,7 +142,7 @@ impl Intake {
 
     /// Stores everything that waits, as far as it can be stored in this time.
     pub async fn flush(&self, patience: Duration) {
-        let names: Vec<Name> = self.lock().keys().cloned().collect();
+        let names: BTreeSet<Name> = self.lock().keys().cloned().collect();
         let all = async {
             for name in names {
                 let _ = self.store(&name).await;

@@ -1,9 +1,12 @@
-//! What goes wrong between the operator and the API server.
+//! What goes wrong between the operators and the API server.
 
-use automl_operator::local::apiserver::{Fault, RequestInfo};
+use super::invariants::Eyes;
+use automl_operator::local::apiserver::{ApiServer, Fault, RequestInfo, Verb};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// When the operator dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,61 +15,145 @@ pub enum Crash {
     Before(u64),
     /// Its n-th write is carried out, and the answer is lost with it.
     After(u64),
+    /// Its n-th request, be it a read, is lost with it.
+    Asking(u64),
 }
 
-/// Which of the operator's requests go wrong: given the request and its number among them.
-pub type Trouble = Arc<dyn Fn(&RequestInfo, u64) -> Fault + Send + Sync>;
+/// A request of an operator.
+pub struct Asked<'a> {
+    pub info: &'a RequestInfo,
+    /// Position among the requests of all operators, from 1.
+    pub number: u64,
+    /// How long the simulation has been running.
+    pub at: Duration,
+    /// For those who meddle.
+    pub server: &'a ApiServer,
+}
+
+/// Which requests go wrong, and how.
+pub type Trouble = Arc<dyn Fn(&Asked<'_>) -> Fault + Send + Sync>;
 
 /// Stands between all operators and the API server.
 pub struct Chaos {
+    server: ApiServer,
+    eyes: Eyes,
+    start: Instant,
     state: Mutex<State>,
     dead: watch::Sender<BTreeSet<String>>,
 }
 
+#[derive(Default)]
 struct State {
     crashes: Vec<Crash>,
     trouble: Option<Trouble>,
+    /// What belongs to the story: a quota, an admission policy. It stays when all else is calm.
+    policy: Option<Trouble>,
+    alive: BTreeSet<String>,
     requests: u64,
     writes: u64,
+    fired: usize,
+    deletes: BTreeSet<String>,
 }
 
 impl Chaos {
-    pub fn new(crashes: Vec<Crash>, trouble: Option<Trouble>) -> Arc<Self> {
-        let state = Mutex::new(State { crashes, trouble, requests: 0, writes: 0 });
-        Arc::new(Chaos { state, dead: watch::Sender::new(BTreeSet::new()) })
+    pub fn new(server: ApiServer, eyes: Eyes) -> Arc<Self> {
+        let chaos = Arc::new(Chaos {
+            server: server.clone(),
+            eyes,
+            start: Instant::now(),
+            state: Mutex::default(),
+            dead: watch::Sender::new(BTreeSet::new()),
+        });
+        let hook = Arc::downgrade(&chaos);
+        server.set_faults(Some(Arc::new(move |request: &RequestInfo| {
+            hook.upgrade().map_or(Fault::None, |chaos| chaos.before(request))
+        })));
+        chaos
+    }
+
+    pub fn set_crashes(&self, crashes: Vec<Crash>) {
+        self.state.lock().unwrap().crashes = crashes;
+    }
+
+    pub fn set_trouble(&self, trouble: Option<Trouble>) {
+        self.state.lock().unwrap().trouble = trouble;
+    }
+
+    pub fn set_policy(&self, policy: Option<Trouble>) {
+        self.state.lock().unwrap().policy = policy;
     }
 
     /// Requests of operators are those of user agents that begin so.
-    pub fn before(&self, request: &RequestInfo) -> Fault {
-        if !request.user_agent.starts_with("operator") {
+    fn before(&self, info: &RequestInfo) -> Fault {
+        if !info.user_agent.starts_with("operator") {
             return Fault::None;
         }
-        if self.dead.borrow().contains(&request.user_agent) {
+        if self.dead.borrow().contains(&info.user_agent) {
             return Fault::Hang;
         }
-        let mut state = self.state.lock().unwrap();
-        state.requests += 1;
-        if request.is_write() {
-            state.writes += 1;
-            let number = state.writes;
-            let hit = |crash: &Crash| matches!(*crash, Crash::Before(n) | Crash::After(n) if n == number);
-            if let Some(crash) = state.crashes.iter().copied().find(hit) {
-                self.dead.send_modify(|dead| {
-                    dead.insert(request.user_agent.clone());
-                });
-                return match crash {
-                    Crash::Before(_) => Fault::Hang,
-                    Crash::After(_) => Fault::HangAfter,
-                };
+        let (asked, policy, trouble) = {
+            let mut state = self.state.lock().unwrap();
+            state.requests += 1;
+            state.writes += u64::from(is_write(info));
+            if info.verb == Verb::Delete {
+                state.deletes.insert(info.name.clone());
             }
+            if let Some(fault) = self.crash(&mut state, info) {
+                return fault;
+            }
+            let asked = Asked { info, number: state.requests, at: self.start.elapsed(), server: &self.server };
+            (asked, state.policy.clone(), state.trouble.clone())
+        };
+        let mut fault = policy.map_or(Fault::None, |policy| policy(&asked));
+        if fault == Fault::None {
+            fault = trouble.map_or(Fault::None, |trouble| trouble(&asked));
         }
-        let number = state.requests;
-        state.trouble.as_ref().map_or(Fault::None, |trouble| trouble(request, number))
+        if self.eyes.lock().asked(info, &fault) { fault } else { Fault::Hang }
     }
 
-    /// Writes of operators so far, refused ones included.
+    fn crash(&self, state: &mut State, info: &RequestInfo) -> Option<Fault> {
+        let hit = |crash: &Crash| match *crash {
+            Crash::Before(n) | Crash::After(n) => is_write(info) && n == state.writes,
+            Crash::Asking(n) => n == state.requests,
+        };
+        let at = state.crashes.iter().position(hit)?;
+        let crash = state.crashes.remove(at);
+        state.fired += 1;
+        self.dead.send_modify(|dead| {
+            dead.insert(info.user_agent.clone());
+        });
+        Some(match crash {
+            Crash::After(_) => {
+                self.eyes.lock().asked(info, &Fault::HangAfter);
+                Fault::HangAfter
+            }
+            _ => Fault::Hang,
+        })
+    }
+
+    /// Writes of operators so far, refused ones included and the lease left out.
     pub fn writes(&self) -> u64 {
         self.state.lock().unwrap().writes
+    }
+
+    /// Requests of operators so far.
+    pub fn requests(&self) -> u64 {
+        self.state.lock().unwrap().requests
+    }
+
+    /// How many of the crashes have happened.
+    pub fn fired(&self) -> usize {
+        self.state.lock().unwrap().fired
+    }
+
+    /// An operator has asked for the deletion of an object of this name.
+    pub fn asked_to_delete(&self, name: &str) -> bool {
+        self.state.lock().unwrap().deletes.contains(name)
+    }
+
+    /// Nothing goes wrong by itself.
+    pub fn is_calm(&self) -> bool {
+        self.state.lock().unwrap().trouble.is_none()
     }
 
     /// From now on nothing goes wrong.
@@ -76,11 +163,18 @@ impl Chaos {
         state.crashes.clear();
     }
 
-    /// Kills the operator of this name.
-    pub fn kill(&self, name: &str) {
-        self.dead.send_modify(|dead| {
-            dead.insert(name.to_owned());
-        });
+    /// An operator of this name has started.
+    pub fn born(&self, name: &str) {
+        self.state.lock().unwrap().alive.insert(name.to_owned());
+    }
+
+    /// Kills all operators whose name begins so.
+    pub fn kill(&self, prefix: &str) {
+        let mut state = self.state.lock().unwrap();
+        let (killed, alive) = std::mem::take(&mut state.alive).into_iter().partition(|name| name.starts_with(prefix));
+        state.alive = alive;
+        let killed: BTreeSet<String> = killed;
+        self.dead.send_modify(|dead| dead.extend(killed));
     }
 
     /// Returns when the operator of this name has died.
@@ -88,4 +182,9 @@ impl Chaos {
         let mut dead = self.dead.subscribe();
         let _ = dead.wait_for(|dead| dead.contains(name)).await;
     }
+}
+
+/// The lease is written for ever.
+fn is_write(info: &RequestInfo) -> bool {
+    info.is_write() && info.resource != "leases"
 }

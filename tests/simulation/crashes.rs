@@ -1,17 +1,14 @@
-//! The operator is killed before and after each of its writes.
+//! The operator is killed before and after each of its writes, and at some of its other requests.
 
 use super::chaos::Crash;
-use super::run::{Disturbance, compare, run};
-use super::scenarios;
+use super::compare::{Like, compare};
+use super::run::{Disturbance, Outcome, run};
+use super::scenarios::{self, Scenario};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn each_scenario_comes_to_its_end_and_to_rest() {
-    let mut wrong = Vec::new();
-    for scenario in scenarios::all() {
-        let outcome = run(&scenario, Disturbance::default());
-        wrong.extend(outcome.violations.iter().map(|violation| format!("{}: {violation}", scenario.name)));
-    }
+    let wrong = each(&scenarios::all(), |scenario| run(scenario, Disturbance::default()).violations);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -19,22 +16,49 @@ fn each_scenario_comes_to_its_end_and_to_rest() {
 fn a_crash_before_or_after_any_write_changes_nothing() {
     let scenarios = scenarios::all();
     assert!(scenarios.len() >= 20);
-    let next = AtomicUsize::new(0);
-    let wrong: Vec<String> = std::thread::scope(|scope| {
-        let worker = || {
-            let mut wrong = Vec::new();
-            while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let undisturbed = run(scenario, Disturbance::default());
-                for crash in (1..=undisturbed.writes).flat_map(|n| [Crash::Before(n), Crash::After(n)]) {
-                    let disturbed = run(scenario, Disturbance { crashes: vec![crash], ..Disturbance::default() });
-                    let differences = compare(&undisturbed, &disturbed);
-                    wrong.extend(differences.iter().map(|what| format!("{}, {crash:?}: {what}", scenario.name)));
-                }
-            }
-            wrong
-        };
-        let workers: Vec<_> = (0..4).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    let wrong = each(&scenarios, |scenario| {
+        let undisturbed = run(scenario, Disturbance::default());
+        let crashes = (1..=undisturbed.writes).flat_map(|n| [Crash::Before(n), Crash::After(n)]);
+        crashes.flat_map(|crash| after_crashes(scenario, &undisturbed, vec![crash])).collect()
     });
     assert!(wrong.is_empty(), "{} differences, such as\n{}", wrong.len(), wrong[..wrong.len().min(10)].join("\n"));
+}
+
+#[test]
+fn a_crash_while_reading_or_soon_after_another_changes_nothing() {
+    let scenarios = scenarios::all();
+    let wrong = each(&scenarios, |scenario| {
+        let undisturbed = run(scenario, Disturbance::default());
+        // Two crashes: the second hits the first writes of the recovery.
+        let twice = (1..undisturbed.writes).step_by(5).map(|n| vec![Crash::After(n), Crash::Before(n + 1 + n % 3)]);
+        let reading = (1..=undisturbed.requests).step_by(11).map(|n| vec![Crash::Asking(n)]);
+        twice.chain(reading).flat_map(|crashes| after_crashes(scenario, &undisturbed, crashes)).collect()
+    });
+    assert!(wrong.is_empty(), "{} differences, such as\n{}", wrong.len(), wrong[..wrong.len().min(10)].join("\n"));
+}
+
+fn after_crashes(scenario: &Scenario, undisturbed: &Outcome, crashes: Vec<Crash>) -> Vec<String> {
+    let disturbed = run(scenario, Disturbance { crashes: crashes.clone(), ..Disturbance::default() });
+    let mut wrong = compare(undisturbed, &disturbed, Like::Same);
+    if disturbed.fired != crashes.len() {
+        wrong.push(format!("{} of {} crashes happened", disturbed.fired, crashes.len()));
+    }
+    wrong.iter().map(|what| format!("{crashes:?}: {what}")).collect()
+}
+
+/// Works through all of them on all cores. Each message gets the scenario's name in front.
+pub fn each(scenarios: &[Scenario], check: impl Fn(&Scenario) -> Vec<String> + Sync) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut wrong = Vec::new();
+        while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+            wrong.extend(check(scenario).iter().map(|what| format!("{}: {what}", scenario.name)));
+        }
+        wrong
+    };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
 }

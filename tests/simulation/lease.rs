@@ -2,8 +2,8 @@
 
 use super::experiments::experiment;
 use super::script::plain;
-use super::world::{Life, World};
-use automl_operator::controller::{Ended, LeaseName, Mutation};
+use super::world::{Life, Start, World};
+use automl_operator::controller::{Ended, LeaseName};
 use automl_operator::local::apiserver::{Fault, RequestInfo, Verb};
 use serde_json::json;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 fn start(world: &World, name: &str) -> Life {
     let lease = LeaseName { namespace: "default".into(), name: "automl-operator".into() };
-    world.start_with(name, Some(lease), Mutation::None)
+    world.start_with(name, Start { lease: Some(lease), ..Start::default() })
 }
 
 fn holder(world: &World) -> String {

@@ -1,20 +1,26 @@
 //! The real controllers against the embedded control plane, in simulated time: whole experiments in milliseconds, with
-//! an operator that is killed, starved, lied to and restarted.
+//! operators that are killed, starved, lied to and restarted.
 
-#![allow(dead_code)] // the world is growing: chaos and mutations come next
-
+mod agent;
 mod chaos;
 mod cluster;
+mod compare;
 mod crashes;
+mod door;
 mod events;
 mod experiments;
+mod faults;
 mod invariants;
 mod lease;
+mod leases;
+mod mutations;
 mod races;
 mod routes;
 mod run;
 mod scenarios;
+mod schedules;
 mod script;
+mod weather;
 mod whole;
 mod world;
 mod writes;

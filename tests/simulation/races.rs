@@ -1,7 +1,7 @@
 //! Things that happen while a request is under way, or just before one fails.
 
 use super::experiments::experiment;
-use super::invariants::ended;
+use super::invariants::has_ended as ended;
 use super::script::{End, Program, Script, improving, plain};
 use super::world::World;
 use automl_operator::api::{Trial, TrialSpec};

@@ -2,8 +2,8 @@
 
 use super::experiments::experiment;
 use super::script::{End, Script, plain};
-use super::world::{Life, World};
-use automl_operator::controller::{LeaseName, Mutation};
+use super::world::{Life, Start, World};
+use automl_operator::controller::LeaseName;
 use automl_operator::local::apiserver::{Fault, RequestInfo};
 use automl_operator::report::PATH;
 use http::{Method, Request, StatusCode};
@@ -43,7 +43,7 @@ async fn ask(world: &World, method: Method, path: &str, token: &str, body: Strin
         request = request.header("authorization", token);
     }
     let response = world.door.send(request.body(axum::body::Body::from(body)).unwrap()).await.unwrap();
-    let (parts, body) = response.into_parts();
+    let (parts, body) = response.1.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     assert_eq!(
         parts.headers.contains_key("retry-after"),
@@ -143,10 +143,11 @@ async fn an_api_server_in_trouble_and_an_operator_that_does_not_lead_say_later()
     world.server.set_faults(None);
     drop(life);
     let lease = LeaseName { namespace: "default".into(), name: "automl-operator".into() };
-    let _leader = world.start_with("operator-a", Some(lease.clone()), Mutation::None);
+    let _leader = world.start_with("operator-a", Start { lease: Some(lease.clone()), ..Start::default() });
     sleep(Duration::from_secs(3)).await;
-    let _standby = world.start_with("operator-b", Some(lease), Mutation::None);
+    let standby = world.start_with("operator-b", Start { lease: Some(lease), ..Start::default() });
     sleep(Duration::from_secs(3)).await;
+    standby.answer(&world.door);
     let (status, answer) = ask(&world, Method::POST, PATH, &first, batch(&world).to_string()).await;
     assert_eq!(status, 503);
     assert!(answer.contains("this operator is not (yet) the one that writes; say it again later"), "{answer}");

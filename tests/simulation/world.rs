@@ -1,6 +1,9 @@
-//! A cluster with an operator in it, in simulated time.
+//! A cluster with operators in it, in simulated time.
 
-use super::cluster::{Cluster, Door};
+use super::chaos::Chaos;
+use super::cluster::Cluster;
+use super::door::Door;
+use super::invariants::Eyes;
 use super::script::Play;
 use automl_operator::api::conditions::{find, types};
 use automl_operator::api::{Condition, Experiment, Trial, crds};
@@ -11,7 +14,7 @@ use automl_operator::server::{INTERVAL, Intake, router};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,15 +27,27 @@ pub struct World {
     pub server: ApiServer,
     pub door: Door,
     pub user: Client,
+    pub chaos: Arc<Chaos>,
+    pub eyes: Eyes,
     base: Instant,
     journal: Arc<Mutex<Vec<Entry>>>,
     _cluster: Cluster,
+}
+
+/// How an operator is started.
+#[derive(Clone, Default)]
+pub struct Start {
+    pub lease: Option<LeaseName>,
+    pub mutation: Mutation,
+    /// How far its clock is ahead, in seconds.
+    pub clock_ahead: i64,
 }
 
 /// An operator with its server. Dropping it is a crash.
 pub struct Life {
     pub operator: Operator,
     pub intake: Arc<Intake>,
+    name: String,
     _tasks: JoinSet<()>,
     closed: Closed,
 }
@@ -47,6 +62,11 @@ impl Drop for Closed {
 }
 
 impl Life {
+    /// From now on agents find this one, whether it leads or not.
+    pub fn answer(&self, door: &Door) {
+        door.open(&self.name, router(self.intake.clone()), self.closed.0.subscribe());
+    }
+
     /// Stops it in order, as a signal does.
     pub async fn stop(self) {
         drop(self.closed);
@@ -61,72 +81,114 @@ impl World {
         // RUST_LOG=automl_operator=debug shows what the operator says.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        static DEFINITIONS: OnceLock<Vec<Value>> = OnceLock::new();
         let clock = TokioClock::starting_at(START.parse().unwrap());
         let mut builder = ApiServer::builder().clock(clock).seed(1).audit_log();
-        for definition in crds().unwrap() {
-            builder = builder.custom_resource_definition(definition);
+        for definition in DEFINITIONS.get_or_init(|| crds().unwrap().to_vec()) {
+            builder = builder.custom_resource_definition(definition.clone());
         }
         let server = builder.build().unwrap();
+        let eyes = Eyes::default();
+        let witness = eyes.clone();
         let journal = Arc::new(Mutex::new(Vec::new()));
         let kept = journal.clone();
-        server.add_observer(Arc::new(move |write: &Write| kept.lock().unwrap().push(entry(write))));
+        let base = Instant::now();
+        server.add_observer(Arc::new(move |write: &Write| {
+            witness.lock().see(write);
+            kept.lock().unwrap().push(entry(write, base.elapsed()));
+        }));
+        let chaos = Chaos::new(server.clone(), eyes.clone());
         let door = Door::default();
-        let cluster = Cluster::start(&server, door.clone(), play);
+        let cluster = Cluster::start(&server, door.clone(), eyes.clone(), play);
         let user = server.client_as("default", "user");
-        World { server, door, user, base: Instant::now(), journal, _cluster: cluster }
+        World { server, door, user, chaos, eyes, base, journal, _cluster: cluster }
     }
 
     /// Starts an operator under this name, by which the API server knows its requests.
     pub fn start(&self, name: &str) -> Life {
-        self.start_with(name, None, Mutation::None)
+        self.start_with(name, Start::default())
     }
 
-    pub fn start_with(&self, name: &str, lease: Option<LeaseName>, mutation: Mutation) -> Life {
+    pub fn start_with(&self, name: &str, start: Start) -> Life {
         let base: jiff::Timestamp = START.parse().unwrap();
-        let now = base + jiff::SignedDuration::try_from(self.base.elapsed()).unwrap();
+        let elapsed = jiff::SignedDuration::try_from(self.base.elapsed()).unwrap();
+        let now = base + elapsed + jiff::SignedDuration::from_secs(start.clock_ahead);
+        let leads = start.lease.is_none();
         let config = Config {
             namespace: None,
             identity: name.into(),
             settings: Settings { report_url: "http://operator".into(), ..Settings::default() },
-            lease,
+            lease: start.lease,
             concurrency: 16,
             clock: Clock::starting_at(now),
-            mutation,
+            mutation: start.mutation,
         };
+        self.chaos.born(name);
         let operator = Operator::start(self.server.client_as("default", name), config).unwrap();
+        self.eyes.lock().learnt_by(name, Box::new(operator.learnt()));
         let intake = Intake::new(operator.reports(), INTERVAL);
         let mut tasks = JoinSet::new();
         tasks.spawn(intake.clone().run());
         let (closed, closing) = watch::channel(false);
-        self.door.open(router(intake.clone()), closing);
-        Life { operator, intake, _tasks: tasks, closed: Closed(closed) }
+        let (door, routes, life) = (self.door.clone(), router(intake.clone()), name.to_owned());
+        if leads {
+            door.open(&life, routes, closing);
+        } else {
+            // The Service sends reports to whoever is ready, which is whoever leads.
+            let reports = operator.reports();
+            tasks.spawn(async move {
+                let mut open = false;
+                loop {
+                    if reports.is_open() && !open {
+                        door.open(&life, routes.clone(), closing.clone());
+                    }
+                    open = reports.is_open();
+                    sleep(Duration::from_secs(1)).await;
+                }
+            });
+        }
+        Life { operator, intake, name: name.to_owned(), _tasks: tasks, closed: Closed(closed) }
     }
 
-    pub fn experiments(&self) -> Api<Experiment> {
-        Api::namespaced(self.user.clone(), "default")
+    fn experiments(&self, namespace: &str) -> Api<Experiment> {
+        Api::namespaced(self.user.clone(), namespace)
     }
 
     pub fn trials(&self) -> Api<Trial> {
         Api::namespaced(self.user.clone(), "default")
     }
 
+    pub fn jobs(&self) -> Api<k8s_openapi::api::batch::v1::Job> {
+        Api::namespaced(self.user.clone(), "default")
+    }
+
     /// As `kubectl create` would.
     pub async fn create(&self, experiment: &Value) -> Experiment {
-        let experiment = serde_json::from_value(experiment.clone()).unwrap();
-        self.experiments().create(&PostParams::default(), &experiment).await.unwrap()
+        let experiment: Experiment = serde_json::from_value(experiment.clone()).unwrap();
+        let namespace = experiment.namespace().unwrap_or_default();
+        self.experiments(&namespace).create(&PostParams::default(), &experiment).await.unwrap()
     }
 
     pub async fn edit(&self, name: &str, patch: Value) {
-        self.experiments().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        self.experiments("default").patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
     pub async fn delete(&self, name: &str) {
-        self.experiments().delete(name, &DeleteParams::default()).await.unwrap();
+        self.experiments("default").delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// As `kubectl delete --cascade=foreground` would.
+    pub async fn delete_in_the_foreground(&self, name: &str) {
+        self.experiments("default").delete(name, &DeleteParams::foreground()).await.unwrap();
     }
 
     /// The stored Experiment.
     pub fn experiment(&self, name: &str) -> Option<Experiment> {
-        let found = self.server.peek("experiments", "default", name)?;
+        self.experiment_in("default", name)
+    }
+
+    pub fn experiment_in(&self, namespace: &str, name: &str) -> Option<Experiment> {
+        let found = self.server.peek("experiments", namespace, name)?;
         Some(serde_json::from_value((*found).clone()).unwrap())
     }
 
@@ -145,17 +207,49 @@ impl World {
 
     /// Complete or Failed.
     pub fn ended(&self, name: &str) -> bool {
-        [types::COMPLETE, types::FAILED].iter().any(|kind| self.condition(name, kind).0 == "True")
+        self.ended_in("default", name)
     }
 
-    /// Lets time pass until this holds.
+    pub fn ended_in(&self, namespace: &str, name: &str) -> bool {
+        let Some(found) = self.server.peek("experiments", namespace, name) else { return false };
+        let conditions = found["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        conditions.iter().any(|c| c["status"] == "True" && (c["type"] == types::COMPLETE || c["type"] == types::FAILED))
+    }
+
+    /// Lets time pass until this holds of what is stored.
     pub async fn until(&self, what: &str, holds: impl Fn(&World) -> bool) {
-        let limit = Duration::from_secs(3600);
+        let limit = Duration::from_secs(2 * 3600);
         let start = Instant::now();
-        while !holds(self) {
-            assert!(start.elapsed() < limit, "after an hour: not {what}\n{}", self.report());
+        let mut seen = None;
+        loop {
+            let version = Some(self.server.resource_version());
+            if seen != version {
+                seen = version;
+                if holds(self) {
+                    return;
+                }
+            }
+            assert!(start.elapsed() < limit, "after two hours: not {what}\n{}", self.report());
             sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Lets some time pass in which nothing can change, so that nothing may be written once all is told.
+    pub async fn rests(&self, state: &str) {
+        sleep(Duration::from_secs(60)).await;
+        let before = self.chaos.writes();
+        sleep(Duration::from_secs(180)).await;
+        if self.chaos.is_calm() {
+            let writes = self.chaos.writes() - before;
+            self.eyes.lock().s10_nothing_is_written_at_rest(state, writes, &self.server);
+        }
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn calm(&self) {
+        self.chaos.calm();
+        self.server.set_expired_as_http(false);
+        ["experiments", "trials", "jobs"].iter().for_each(|kind| self.server.release(kind));
     }
 
     /// What there is, for the message of a failed test.
@@ -213,6 +307,8 @@ impl World {
 /// One stored change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// When, since the start.
+    pub at: Duration,
     /// User agent.
     pub by: String,
     /// `create`, `update` or `delete`.
@@ -221,11 +317,11 @@ pub struct Entry {
     pub name: String,
 }
 
-fn entry(write: &Write) -> Entry {
+fn entry(write: &Write, at: Duration) -> Entry {
     let verb = match (&write.before, &write.after) {
         (None, _) => "create",
         (_, None) => "delete",
         _ => "update",
     };
-    Entry { by: write.user_agent.clone(), verb, resource: write.resource.clone(), name: write.name.clone() }
+    Entry { at, by: write.user_agent.clone(), verb, resource: write.resource.clone(), name: write.name.clone() }
 }

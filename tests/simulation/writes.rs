@@ -1,7 +1,7 @@
 //! What a trial costs the API server.
 
 use super::experiments::experiment;
-use super::script::{End, Script, plain};
+use super::script::{End, Script, plain, printing};
 use super::world::World;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
@@ -12,8 +12,7 @@ use tokio::time::sleep;
 
 /// A value each `pause`, `count` times.
 fn steady(pause: Duration, count: u32) -> Script {
-    let lines = (0..count).map(|at| (pause, "score".to_owned(), f64::from(at))).collect();
-    Script { pending: Duration::from_millis(300), lines, end: End::Exit(0) }
+    printing("score", pause, (0..count).map(f64::from))
 }
 
 #[tokio::test(start_paused = true)]

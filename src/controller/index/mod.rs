@@ -128,7 +128,9 @@ impl Index {
     pub fn touch_all(&mut self) {
         let experiments = self.homes.keys().cloned().map(Key::Experiment);
         let orphans = self.orphans.iter().cloned().map(Key::Orphan);
-        let all: Vec<Key> = experiments.chain(orphans).collect();
+        let mut all: Vec<Key> = experiments.chain(orphans).collect();
+        // A map has no order that could be replayed.
+        all.sort();
         self.touched.extend(all);
     }
 
@@ -306,18 +308,18 @@ impl Index {
         match kind {
             Kind::Experiment => {
                 let known = self.experiments.iter();
-                let gone: Vec<Name> =
+                let gone: BTreeSet<Name> =
                     known.filter(|(n, e)| missing(n, self::version(&***e))).map(|(n, _)| n.clone()).collect();
                 gone.iter().for_each(|name| self.remove_experiment(name));
             }
             Kind::Trial => {
                 let known = self.trials.iter();
-                let gone: Vec<Name> = known.filter(|(n, t)| missing(n, t.version)).map(|(n, _)| n.clone()).collect();
+                let gone: BTreeSet<Name> = known.filter(|(n, t)| missing(n, t.version)).map(|(n, _)| n.clone()).collect();
                 gone.iter().for_each(|name| self.remove_trial(name));
             }
             Kind::Job => {
                 let known = self.jobs.iter();
-                let gone: Vec<Name> = known.filter(|(n, j)| missing(n, j.version)).map(|(n, _)| n.clone()).collect();
+                let gone: BTreeSet<Name> = known.filter(|(n, j)| missing(n, j.version)).map(|(n, _)| n.clone()).collect();
                 gone.iter().for_each(|name| self.remove_job(name));
             }
         }

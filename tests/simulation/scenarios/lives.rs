@@ -1,0 +1,101 @@
+//! Experiments that nobody touches.
+
+use super::super::script::{End, Script, improving};
+use super::{Scenario, alone, ending, evicted, merged, one_at_a_time, standard, two_at_a_time};
+use serde_json::{Value as Json, json};
+
+pub fn all() -> Vec<Scenario> {
+    [undisturbed_experiments(), failures(), endings()].into_iter().flatten().collect()
+}
+
+fn undisturbed_experiments() -> Vec<Scenario> {
+    let algorithm = |name: &str, settings: Json| json!({"algorithm": {"name": name, "settings": settings}});
+    vec![
+        alone("random, two at a time", two_at_a_time(5), standard),
+        alone("tpe, one at a time", merged(one_at_a_time(4), algorithm("TPE", json!({}))), standard),
+        alone(
+            "sobol, three at a time",
+            merged(json!({"limits": {"maxTrials": 6, "parallelTrials": 3}}), algorithm("Sobol", json!({}))),
+            standard,
+        ),
+        alone(
+            "grid, to the end of the space",
+            merged(
+                json!({
+                    "parameters": [
+                        {"name": "x", "double": {"min": 0.0, "max": 1.0, "step": 0.5}},
+                    ],
+                    "limits": {"maxTrials": 50, "parallelTrials": 2},
+                }),
+                algorithm("Grid", json!({})),
+            ),
+            standard,
+        ),
+        alone(
+            "given points first",
+            merged(
+                one_at_a_time(3),
+                json!({"initialTrials": [{"assignments": {"x": 0.25}}, {"assignments": {"x": 0.75}}]}),
+            ),
+            standard,
+        ),
+        alone("every Job is kept", merged(two_at_a_time(3), json!({"trialTemplate": {"retain": "Always"}})), standard),
+    ]
+}
+
+fn failures() -> Vec<Scenario> {
+    vec![
+        alone("some programs fail", two_at_a_time(5), |program| match program.index {
+            Some(1 | 3) => ending(program, End::Exit(1)),
+            _ => standard(program),
+        }),
+        alone("every program fails", one_at_a_time(9), |program| ending(program, End::Exit(2))),
+        alone("evicted once", two_at_a_time(4), |program| match (program.index, program.attempt) {
+            (Some(1), 0) => evicted(program),
+            _ => standard(program),
+        }),
+        alone(
+            "evicted again and again",
+            merged(two_at_a_time(3), json!({"failurePolicy": {"retries": 1}})),
+            |program| match program.index {
+                Some(1) => evicted(program),
+                _ => standard(program),
+            },
+        ),
+        alone("the metric is never printed", two_at_a_time(3), |program| match program.index {
+            Some(1) => Script { lines: Vec::new(), ..standard(program) },
+            _ => standard(program),
+        }),
+        alone("the metric is not finite", two_at_a_time(3), |program| match program.index {
+            Some(1) => improving("score", f64::NAN, 3),
+            _ => standard(program),
+        }),
+    ]
+}
+
+fn endings() -> Vec<Scenario> {
+    vec![
+        alone(
+            "the goal is reached",
+            json!({"limits": {"maxTrials": 9, "parallelTrials": 2}, "objectives": [{"metric": "score", "direction": "Maximize", "goal": 5.0}]}),
+            |program| match program.index {
+                Some(0) => Script { end: End::Never, ..standard(program) },
+                _ => improving("score", 7.0, 20),
+            },
+        ),
+        alone(
+            "a trial runs too long",
+            json!({"limits": {"maxTrials": 3, "parallelTrials": 1, "maxTrialDuration": "60s"}}),
+            |program| match program.index {
+                Some(1) => ending(program, End::Never),
+                _ => standard(program),
+            },
+        ),
+        alone(
+            "the experiment runs too long",
+            json!({"limits": {"maxTrials": 9, "parallelTrials": 2, "maxDuration": "5m"}}),
+            |program| ending(program, End::Never),
+        ),
+    ]
+}
+
