@@ -122,7 +122,7 @@ fn a_trial_forks_and_exits() {
     let forks = format!("{}; {}", fork("").replace('N', "2"), fork("setsid").replace('N', "3"));
     let table = [
         (format!("echo epoch=1 accuracy=0.5; {forks}; echo epoch=2 accuracy=0.75"), 0, "with accuracy = 0.75\n"),
-        (forks.clone(), 1, "MetricNotFound, such as run-00000: the program ended well but printed no metric"),
+        (forks.clone(), 1, "MetricNotFound, such as run-00000: the program ended well, but it printed no metric"),
         (format!("{forks}; exit 3"), 1, "exit code 3"),
     ];
     for (script, code, message) in table {

@@ -53,7 +53,7 @@ fn how_trials_fail_is_said() {
         ("true", "MetricNotFound", "printed no metric"),
         ("echo accuracy=nan", "MetricNotFinite", "NaN or infinite"),
         ("exec /no/such/program", "ProgramFailed", "exit code 127"),
-        ("head -c 3000000 /dev/urandom", "MetricNotFound", "the program ended well but"),
+        ("head -c 3000000 /dev/urandom", "MetricNotFound", "the program ended well, but"),
     ];
     for (script, reason, message) in table {
         let run = Run::new("{maxTrials: 2, maxFailedTrials: 0}", script);

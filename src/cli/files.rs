@@ -46,7 +46,7 @@ fn documents(text: &str, shown: &str) -> Result<Vec<Value>, Failure> {
     })?;
     let mut objects = Vec::new();
     for document in parsed {
-        match document {
+        match whole(document) {
             Value::Null => {}
             Value::Object(fields) if fields.get("kind").is_some_and(|kind| kind == "List") => {
                 objects.extend(fields.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
@@ -65,6 +65,21 @@ fn documents(text: &str, shown: &str) -> Result<Vec<Value>, Failure> {
         return Err(Failure::usage(format!("{shown} is empty; it should hold an Experiment")));
     }
     Ok(objects)
+}
+
+/// Real numbers without a fraction as whole ones, such as 5.0 as 5: kubectl writes them so into its JSON.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()).filter(|real| real.fract() == 0.0) {
+            // Beyond these no number is both whole and exact.
+            Some(real) if (0.0..1.8e19).contains(&real) => Value::from(real as u64),
+            Some(real) if (-9.2e18..0.0).contains(&real) => Value::from(real as i64),
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, whole(value))).collect(),
+        other => other,
+    }
 }
 
 /// Reads a file that holds one Experiment, and nothing but what goes with one.
@@ -121,6 +136,22 @@ mod tests {
         let huge = format!("a: [{}]", "0, ".repeat(300_000));
         let message = documents(&huge, "x").unwrap_err().to_string();
         assert!(message.starts_with("x holds more than is read of an experiment (up to line 1)"), "{message}");
+    }
+
+    #[test]
+    fn numbers_are_those_that_kubectl_sends() {
+        let table = [
+            ("5.0", "5"),
+            ("1e19", "10000000000000000000"),
+            ("-2.0", "-2"),
+            ("1e30", "1e+30"),
+            ("0.5", "0.5"),
+            ("7", "7"),
+        ];
+        for (given, sent) in table {
+            let objects = documents(&format!("apiVersion: a\nkind: b\nx: [{given}]\n"), "x").unwrap();
+            assert_eq!(objects[0]["x"][0].to_string(), sent, "{given}");
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ mod tests {
             let api: Api<DynamicObject> = Api::namespaced_with(server.client("default"), "ns", &resource);
             api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
         };
-        let spec = json!({"experiment": "e", "index": 1, "assignments": {}});
+        let spec = json!({"experiment": "e", "index": 1, "assignments": {}, "manifest": {}});
         create("automl.dev", "v1alpha1", "Trial", json!({"name": "e-00001"}), spec).await;
         let spec = json!({"containers": [{"name": "main", "image": "i"}]});
         create("", "v1", "Pod", json!({"name": "bare"}), spec).await;

@@ -151,7 +151,18 @@ impl Operator {
             let elector = Elector::new(client, namespace, &lease.name, &config.identity, config.clock, elected);
             spawn(&mut election, "election", elect(elector, handed_over));
         }
-        Ok(Operator { shared, gate, telemetry, reports, reconciler: known, stop, hand_over, workers, background, election })
+        Ok(Operator {
+            shared,
+            gate,
+            telemetry,
+            reports,
+            reconciler: known,
+            stop,
+            hand_over,
+            workers,
+            background,
+            election,
+        })
     }
 
     /// All caches are filled: this process could act at once.

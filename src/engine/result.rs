@@ -73,7 +73,7 @@ pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, compiled: &Compiled) -
         },
         (JobEnd::Complete, None) => {
             let (reason, why) = without_value(status, compiled);
-            Verdict::failed(reason, format!("the program ended well but {why}"), None)
+            Verdict::failed(reason, format!("the program ended well, but {why}"), None)
         }
         (JobEnd::DeadlineExceeded, Some(value)) => Verdict {
             ending: Ending::EarlyStopped,
@@ -182,7 +182,7 @@ mod tests {
             let complete = verdict(&status, &JobEnd::Complete, &compiled).unwrap();
             assert_eq!((complete.ending, complete.reason, complete.objective), (Ending::Failed, reason, None));
             assert!(
-                complete.message.starts_with(&format!("the program ended well but {says}")),
+                complete.message.starts_with(&format!("the program ended well, but {says}")),
                 "{}",
                 complete.message
             );

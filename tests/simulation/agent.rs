@@ -48,7 +48,17 @@ impl Agent {
             records: Vec::new(),
             end: false,
         };
-        Agent { door, eyes, batch, token: token.into(), outbox: Outbox::default(), pushed: 0, last_post: Instant::now(), session, heard: false }
+        Agent {
+            door,
+            eyes,
+            batch,
+            token: token.into(),
+            outbox: Outbox::default(),
+            pushed: 0,
+            last_post: Instant::now(),
+            session,
+            heard: false,
+        }
     }
 
     /// Plays the lines; `None` when the container died after the last of them.

@@ -39,9 +39,12 @@ fn ill(name: &'static str, scenarios: &'static [&'static str], like: Like, distu
 
 /// Every n-th request of the first minute goes wrong.
 fn now_and_then(n: u64, fault: Fault) -> Disturbance {
-    let trouble: Trouble = Arc::new(move |asked| {
-        if asked.at < Duration::from_secs(60) && asked.number % n == 0 { fault.clone() } else { Fault::None }
-    });
+    let trouble: Trouble =
+        Arc::new(
+            move |asked| {
+                if asked.at < Duration::from_secs(60) && asked.number % n == 0 { fault.clone() } else { Fault::None }
+            },
+        );
     Disturbance { trouble: Some(trouble), slack: Duration::from_secs(60), ..Disturbance::default() }
 }
 

@@ -54,11 +54,18 @@ fn a_standby_takes_over_and_goes_on() {
     let leader = &["operator-a-1"];
     check(vec![
         ("nothing happens", Like::Same, replicas()),
-        ("the leader dies", Like::Same, Disturbance { weather: Some(weather::killing(&[("operator-a", 4)])), ..replicas() }),
+        (
+            "the leader dies",
+            Like::Same,
+            Disturbance { weather: Some(weather::killing(&[("operator-a", 4)])), ..replicas() },
+        ),
         (
             "each leader dies after a while",
             Like::Same,
-            Disturbance { weather: Some(weather::killing(&[("operator-a", 4), ("operator-b", 50), ("operator-a", 90)])), ..replicas() },
+            Disturbance {
+                weather: Some(weather::killing(&[("operator-a", 4), ("operator-b", 50), ("operator-a", 90)])),
+                ..replicas()
+            },
         ),
         (
             "the leader is cut off in the middle of a plan",
@@ -73,7 +80,10 @@ fn a_standby_takes_over_and_goes_on() {
         (
             "the leader is slow",
             Like::Same,
-            Disturbance { trouble: Some(cut_off(leader, 4, 64, "", Fault::Delay(Duration::from_secs(8)))), ..replicas() },
+            Disturbance {
+                trouble: Some(cut_off(leader, 4, 64, "", Fault::Delay(Duration::from_secs(8)))),
+                ..replicas()
+            },
         ),
         (
             "the leader cannot renew, and could write all else",
@@ -89,11 +99,7 @@ fn a_standby_takes_over_and_goes_on() {
         (
             "clocks differ, and the leader dies",
             Like::Same,
-            Disturbance {
-                clocks: [-3600, 3600],
-                weather: Some(weather::killing(&[("operator-a", 4)])),
-                ..replicas()
-            },
+            Disturbance { clocks: [-3600, 3600], weather: Some(weather::killing(&[("operator-a", 4)])), ..replicas() },
         ),
     ]);
 }
@@ -103,7 +109,14 @@ fn twins_get_in_each_others_way_and_nothing_is_lost() {
     let twins = || Disturbance { fleet: Fleet::Twins, slack: Duration::from_secs(30), ..Disturbance::default() };
     check(vec![
         ("side by side", Like::Same, twins()),
-        ("one dies now and then", Like::Same, Disturbance { weather: Some(weather::killing(&[("operator-b", 3), ("operator-b", 6), ("operator-b", 9)])), ..twins() }),
+        (
+            "one dies now and then",
+            Like::Same,
+            Disturbance {
+                weather: Some(weather::killing(&[("operator-b", 3), ("operator-b", 6), ("operator-b", 9)])),
+                ..twins()
+            },
+        ),
         (
             "one is slow",
             Like::End,

@@ -24,7 +24,12 @@ fn each_deliberate_fault_is_caught_by_the_invariant_that_stands_against_it() {
         (Mutation::StatusFirst, "S9", plain(), calm()),
         (Mutation::NeverDelete, "L2", named("the goal is reached while a Job waits"), calm()),
         (Mutation::PlanUnsynced, "S2", plain(), late_lists()),
-        (Mutation::ForgetAnswers, "S10", plain(), Disturbance { weather: Some(weather::lagging(&["trials"], 5)), ..calm() }),
+        (
+            Mutation::ForgetAnswers,
+            "S10",
+            plain(),
+            Disturbance { weather: Some(weather::lagging(&["trials"], 5)), ..calm() },
+        ),
         (Mutation::ForgetDeletions, "S8", named("a Trial that has ended is deleted by hand"), calm()),
         (Mutation::AcknowledgeEarly, "S4", plain(), calm()),
         (Mutation::StoreBlindly, "S4", named("an hour of reports"), lost_answers()),

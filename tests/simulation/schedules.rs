@@ -45,9 +45,8 @@ fn random_schedules_violate_no_invariant() {
         while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
             let violations = play(*seed).violations;
             if !violations.is_empty() {
-                let again = format!(
-                    "AUTOML_SIMULATION_SEED={seed} cargo test --locked --test simulation -- random_schedules"
-                );
+                let again =
+                    format!("AUTOML_SIMULATION_SEED={seed} cargo test --locked --test simulation -- random_schedules");
                 wrong.push(format!("seed {seed} (once more: {again}):\n{}", violations.join("\n")));
             }
         }
@@ -233,7 +232,8 @@ async fn meddle(world: &World, seed: u64) {
             5 => {
                 // Until the count is stored, a Trial that is deleted was never suggested.
                 let counted = world.counted("e");
-                let known = |trial: &&automl_operator::api::Trial| trial.spec.index.is_some_and(|index| index < counted);
+                let known =
+                    |trial: &&automl_operator::api::Trial| trial.spec.index.is_some_and(|index| index < counted);
                 if let Some(trial) = world.stored_trials().iter().find(known) {
                     let _ = world.trials().delete(&trial.name_any(), &DeleteParams::default()).await;
                 }

@@ -314,12 +314,14 @@ impl Index {
             }
             Kind::Trial => {
                 let known = self.trials.iter();
-                let gone: BTreeSet<Name> = known.filter(|(n, t)| missing(n, t.version)).map(|(n, _)| n.clone()).collect();
+                let gone: BTreeSet<Name> =
+                    known.filter(|(n, t)| missing(n, t.version)).map(|(n, _)| n.clone()).collect();
                 gone.iter().for_each(|name| self.remove_trial(name));
             }
             Kind::Job => {
                 let known = self.jobs.iter();
-                let gone: BTreeSet<Name> = known.filter(|(n, j)| missing(n, j.version)).map(|(n, _)| n.clone()).collect();
+                let gone: BTreeSet<Name> =
+                    known.filter(|(n, j)| missing(n, j.version)).map(|(n, _)| n.clone()).collect();
                 gone.iter().for_each(|name| self.remove_job(name));
             }
         }

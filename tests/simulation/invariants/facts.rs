@@ -1,8 +1,8 @@
 //! What the witness remembers.
 
 use super::{Uid, Witness};
-use automl_operator::api::conditions::{is_true, reasons, types};
 use automl_operator::api::conditions::find;
+use automl_operator::api::conditions::{is_true, reasons, types};
 use automl_operator::api::{Experiment, Trial, labels};
 use automl_operator::metrics::Direction;
 use automl_operator::report::Record;
@@ -29,7 +29,11 @@ impl<T: PartialEq> Series<T> {
     /// The values that were in force at this instant or later.
     pub fn since(&self, instant: Instant) -> impl Iterator<Item = &T> {
         let ended = |at: usize| self.0.get(at + 1).map(|(end, _)| *end);
-        self.0.iter().enumerate().filter(move |(at, _)| ended(*at).is_none_or(|end| end >= instant)).map(|(_, (_, v))| v)
+        self.0
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| ended(*at).is_none_or(|end| end >= instant))
+            .map(|(_, (_, v))| v)
     }
 }
 
@@ -176,7 +180,8 @@ pub fn controller(metadata: &ObjectMeta) -> Option<&str> {
 /// UID of the Trial that controls a Job; empty when none does.
 pub fn owner(job: &Value) -> &str {
     let references = job["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let controller = references.iter().find(|reference| reference["controller"] == true && reference["kind"] == "Trial");
+    let controller =
+        references.iter().find(|reference| reference["controller"] == true && reference["kind"] == "Trial");
     controller.and_then(|reference| reference["uid"].as_str()).unwrap_or_default()
 }
 

@@ -31,7 +31,9 @@ impl Witness {
     }
 
     fn l3_a_lease_is_taken_only_once_it_has_run_out(&mut self, next: &str) {
-        let Some(lease) = self.lease.as_ref().filter(|lease| !lease.holder.is_empty() && !next.is_empty()) else { return };
+        let Some(lease) = self.lease.as_ref().filter(|lease| !lease.holder.is_empty() && !next.is_empty()) else {
+            return;
+        };
         let age = lease.written.elapsed();
         if lease.holder != next && age < DURATION {
             let text = format!("{next} took the lease of {} after {age:?}", lease.holder);

@@ -1,7 +1,7 @@
 //! S1, S2, S3, S6: what is made, adopted and deleted.
 
-use super::facts::{attempt, controller, ended, experiment_uid, job_ended, owner};
 use super::Witness;
+use super::facts::{attempt, controller, ended, experiment_uid, job_ended, owner};
 use automl_operator::api::Trial;
 use kube::ResourceExt;
 use serde_json::Value;

@@ -241,9 +241,7 @@ impl Witness {
             return None;
         }
         let same = |known: &&KnownExperiment| {
-            !known.gone
-                && known.last.name_any() == trial.spec.experiment
-                && known.last.namespace() == trial.namespace()
+            !known.gone && known.last.name_any() == trial.spec.experiment && known.last.namespace() == trial.namespace()
         };
         self.experiments.values().find(same).and_then(|known| known.last.uid())
     }

@@ -1,7 +1,7 @@
 //! S10, L1, L2: quiet, and the end.
 
-use super::facts::{ended, experiment_uid, job_ended, owner};
 use super::Witness;
+use super::facts::{ended, experiment_uid, job_ended, owner};
 use automl_operator::api::conditions::{is_true, types};
 use automl_operator::local::apiserver::{ApiServer, Fault, RequestInfo, Write};
 use kube::ResourceExt;
@@ -87,7 +87,8 @@ impl Witness {
         if writes > 0 {
             let log = server.audit_log();
             let operators = log.iter().rev().map(|line| &line.request);
-            let operators = operators.filter(|request| request.is_write() && request.user_agent.starts_with("operator"));
+            let operators =
+                operators.filter(|request| request.is_write() && request.user_agent.starts_with("operator"));
             let last: Vec<String> = operators.take(3).map(|r| format!("{} {}", r.verb.as_str(), r.path)).collect();
             self.violated("S10", format!("{writes} writes {state}, such as {last:?}"));
         }
@@ -114,9 +115,12 @@ impl Witness {
 
     fn l2_no_job_runs_without_its_trial(&mut self) {
         let alone = |job: &&std::sync::Arc<serde_json::Value>| {
-            !experiment_uid(job).is_empty() && !job_ended(job) && self.trial(owner(job)).is_none_or(|trial| ended(trial))
+            !experiment_uid(job).is_empty()
+                && !job_ended(job)
+                && self.trial(owner(job)).is_none_or(|trial| ended(trial))
         };
-        let alone: Vec<String> = self.jobs.values().filter(alone).map(|job| job["metadata"]["name"].to_string()).collect();
+        let alone: Vec<String> =
+            self.jobs.values().filter(alone).map(|job| job["metadata"]["name"].to_string()).collect();
         for name in alone {
             self.violated("L2", format!("Job {name} runs without its Trial"));
         }

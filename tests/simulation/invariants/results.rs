@@ -1,7 +1,7 @@
 //! S4, S5, S7: what was measured stays, and things go forward.
 
-use super::facts::{TrialLife, attempt, ended, owner};
 use super::Witness;
+use super::facts::{TrialLife, attempt, ended, owner};
 use automl_operator::api::conditions::{find, is_true, types};
 use automl_operator::api::{Experiment, ExperimentStatus, Trial, TrialStatus};
 use automl_operator::engine::fold;
@@ -100,7 +100,8 @@ impl Witness {
                 guess.insert(session.clone(), upto);
                 guess
             };
-            guesses = upto.range(least..).flat_map(|upto| guesses.iter().map(move |guess| with(guess, *upto))).collect();
+            guesses =
+                upto.range(least..).flat_map(|upto| guesses.iter().map(move |guess| with(guess, *upto))).collect();
         }
         let expected: Vec<_> = guesses.iter().map(|guess| shown(&life.folded(trial, guess, &wanted))).collect();
         match expected.iter().position(|expected| *expected == found) {
@@ -172,9 +173,8 @@ impl Witness {
                 self.violated("S5", format!("{} of {name} moved its time without a change", condition.r#type));
             }
         }
-        let counts = |s: &ExperimentStatus| {
-            [s.trials.created, s.trials.succeeded, s.trials.failed, s.trials.early_stopped]
-        };
+        let counts =
+            |s: &ExperimentStatus| [s.trials.created, s.trials.succeeded, s.trials.failed, s.trials.early_stopped];
         if counts(&new).iter().zip(counts(&old)).any(|(new, old)| *new < old) {
             self.violated("S5", format!("counters of {name} went down: {:?} after {:?}", new.trials, old.trials));
         }

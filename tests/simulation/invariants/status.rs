@@ -1,7 +1,7 @@
 //! S8, S9: what operators believe follows from what is stored.
 
-use super::facts::{Truth, controller};
 use super::Witness;
+use super::facts::{Truth, controller};
 use automl_operator::api::conditions::{is_true, types};
 use automl_operator::api::{Experiment, Trial};
 use automl_operator::metrics::Direction;
@@ -52,7 +52,11 @@ impl Witness {
             match told.remove(&u64::from(index)) {
                 None if ended < since => wrong.push(format!("has not learnt how {} ended", trial.name_any())),
                 Some(loss) if loss != true_loss(trial, direction) => {
-                    wrong.push(format!("has learnt {loss} of {}, not {}", trial.name_any(), true_loss(trial, direction)));
+                    wrong.push(format!(
+                        "has learnt {loss} of {}, not {}",
+                        trial.name_any(),
+                        true_loss(trial, direction)
+                    ));
                 }
                 _ => {}
             }
@@ -138,7 +142,8 @@ impl Witness {
 
 fn true_loss(trial: &Trial, direction: Direction) -> f64 {
     let status = trial.status.clone().unwrap_or_default();
-    let value = status.objective.map_or(f64::NAN, |value| if direction == Direction::Maximize { -value } else { value });
+    let value =
+        status.objective.map_or(f64::NAN, |value| if direction == Direction::Maximize { -value } else { value });
     match is_true(&status.conditions, types::FAILED) {
         true => Outcome::Failed.loss(),
         false => Outcome::Complete { losses: vec![value] }.loss(),

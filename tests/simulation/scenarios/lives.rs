@@ -98,4 +98,3 @@ fn endings() -> Vec<Scenario> {
         ),
     ]
 }
-

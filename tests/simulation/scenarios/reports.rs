@@ -28,7 +28,10 @@ pub fn all() -> Vec<Scenario> {
             json!({"limits": {"maxTrials": 9, "parallelTrials": 3}, "objectives": [{"metric": "score", "direction": "Maximize", "goal": 5.0}]}),
             move |program| match program.index {
                 Some(0) => Script { pending: seconds(3), ..printing("score", seconds(3), [7.0]) },
-                _ => Script { end: End::Never, ..printing("score", seconds(1), (0..600).map(|step| f64::from(step) / 1e3)) },
+                _ => Script {
+                    end: End::Never,
+                    ..printing("score", seconds(1), (0..600).map(|step| f64::from(step) / 1e3))
+                },
             },
         ),
         alone(
