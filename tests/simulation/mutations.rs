@@ -17,7 +17,7 @@ fn each_deliberate_fault_is_caught_by_the_invariant_that_stands_against_it() {
     let plain = || named("random, two at a time");
     let table: Vec<(Mutation, &str, Scenario, Disturbance)> = vec![
         (Mutation::DropUidPrecondition, "S6", races::a_job_is_replaced_before_it_is_deleted(), slow_deletes()),
-        (Mutation::DropResourceVersion, "S4", named("the goal is reached while others talk"), slow_statuses()),
+        (Mutation::DropResourceVersion, "S4", races::the_goal_is_reached_while_others_talk(), slow_statuses()),
         (Mutation::SkipOwnerCheck, "S6", races::a_strangers_job_has_ended(), calm()),
         (Mutation::ForgetConfirm, "S1", named("a running Job loses its labels"), calm()),
         (Mutation::DeleteFirst, "S7", plain(), calm()),

@@ -23,6 +23,7 @@ async fn the_number_of_stores_grows_with_the_logarithm_of_a_trials_life() {
         (Duration::from_secs(1), 3, 3),
         (Duration::from_secs(1), 30, 5),
         (Duration::from_secs(10), 360, 3 + 9),
+        (Duration::from_secs(60), 24 * 60, 3 + 12),
         // One more for every 384 values or so that are too many to wait.
         (Duration::from_secs(1), 3600, 3 + 6 + 8),
     ];

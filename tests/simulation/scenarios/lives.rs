@@ -11,11 +11,11 @@ pub fn all() -> Vec<Scenario> {
 fn undisturbed_experiments() -> Vec<Scenario> {
     let algorithm = |name: &str, settings: Json| json!({"algorithm": {"name": name, "settings": settings}});
     vec![
-        alone("random, two at a time", two_at_a_time(5), standard),
-        alone("tpe, one at a time", merged(one_at_a_time(4), algorithm("TPE", json!({}))), standard),
+        alone("random, two at a time", two_at_a_time(4), standard),
+        alone("tpe, one at a time", merged(one_at_a_time(3), algorithm("TPE", json!({}))), standard),
         alone(
             "sobol, three at a time",
-            merged(json!({"limits": {"maxTrials": 6, "parallelTrials": 3}}), algorithm("Sobol", json!({}))),
+            merged(json!({"limits": {"maxTrials": 4, "parallelTrials": 3}}), algorithm("Sobol", json!({}))),
             standard,
         ),
         alone(
@@ -45,12 +45,14 @@ fn undisturbed_experiments() -> Vec<Scenario> {
 
 fn failures() -> Vec<Scenario> {
     vec![
-        alone("some programs fail", two_at_a_time(5), |program| match program.index {
+        alone("some programs fail", two_at_a_time(4), |program| match program.index {
             Some(1 | 3) => ending(program, End::Exit(1)),
             _ => standard(program),
         }),
-        alone("every program fails", one_at_a_time(9), |program| ending(program, End::Exit(2))),
-        alone("evicted once", two_at_a_time(4), |program| match (program.index, program.attempt) {
+        alone("every program fails", merged(one_at_a_time(9), json!({"limits": {"maxFailedTrials": 2}})), |program| {
+            ending(program, End::Exit(2))
+        }),
+        alone("evicted once", two_at_a_time(3), |program| match (program.index, program.attempt) {
             (Some(1), 0) => evicted(program),
             _ => standard(program),
         }),

@@ -81,5 +81,9 @@ pub fn all() -> Vec<Scenario> {
 
 /// The scenario of this name.
 pub fn named(name: &str) -> Scenario {
-    all().into_iter().find(|scenario| scenario.name == name).unwrap_or_else(|| panic!("no scenario {name}"))
+    all()
+        .into_iter()
+        .chain(races::all())
+        .find(|scenario| scenario.name == name)
+        .unwrap_or_else(|| panic!("no scenario {name}"))
 }

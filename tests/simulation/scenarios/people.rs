@@ -4,13 +4,13 @@ use super::super::experiments::experiment;
 use super::super::invariants::has_ended;
 use super::super::script::{End, Script};
 use super::super::world::World;
-use super::{Scenario, ending, evicted, one_at_a_time, scenario, standard, two_at_a_time};
+use super::{Scenario, ending, one_at_a_time, scenario, standard, two_at_a_time};
 use automl_operator::api::conditions::types;
 use automl_operator::api::{Trial, TrialSpec};
 use automl_operator::space::Value;
 use futures::FutureExt;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -37,7 +37,7 @@ fn limits() -> Vec<Scenario> {
     vec![
         scenario("suspended and resumed", standard, |world| {
             async move {
-                world.create(&experiment("e", one_at_a_time(4))).await;
+                world.create(&experiment("e", one_at_a_time(3))).await;
                 world.until("one ended", |world| count_ended(world) > 0).await;
                 world.edit("e", json!({"spec": {"suspend": true}})).await;
                 world.rests("while suspended").await;
@@ -68,7 +68,7 @@ fn limits() -> Vec<Scenario> {
         }),
         scenario("fewer at a time, then more", standard, |world| {
             async move {
-                world.create(&experiment("e", json!({"limits": {"maxTrials": 6, "parallelTrials": 3}}))).await;
+                world.create(&experiment("e", json!({"limits": {"maxTrials": 5, "parallelTrials": 3}}))).await;
                 world.until("one ended", |world| count_ended(world) > 0).await;
                 world.edit("e", json!({"spec": {"limits": {"parallelTrials": 1}}})).await;
                 sleep(Duration::from_secs(20)).await;
@@ -201,7 +201,7 @@ fn deletions() -> Vec<Scenario> {
         ),
         scenario("a Trial that has ended is deleted by hand", standard, |world| {
             async move {
-                world.create(&experiment("e", one_at_a_time(4))).await;
+                world.create(&experiment("e", one_at_a_time(3))).await;
                 world.until("one ended", |world| trial_ended(world, "e-00000")).await;
                 world.until("two are counted", |world| world.counted("e") == 2).await;
                 world.trials().delete("e-00000", &DeleteParams::default()).await.unwrap();
@@ -209,23 +209,6 @@ fn deletions() -> Vec<Scenario> {
             }
             .boxed()
         }),
-        scenario(
-            "a running Job loses its labels",
-            |program| match program.index {
-                Some(1) => Script { end: End::Exit(0), ..evicted(program) },
-                _ => standard(program),
-            },
-            |world| {
-                async move {
-                    world.create(&experiment("e", one_at_a_time(3))).await;
-                    world.until("it runs", |world| world.runs("e-00001")).await;
-                    let labels = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
-                    world.jobs().patch("e-00001", &PatchParams::default(), &Patch::Merge(&labels)).await.unwrap();
-                    world.until("ended", |world| world.ended("e")).await;
-                }
-                .boxed()
-            },
-        ),
     ]
 }
 
@@ -258,7 +241,7 @@ fn by_hand() -> Vec<Scenario> {
             },
             |world| {
                 async move {
-                    world.create(&experiment("e", two_at_a_time(6))).await;
+                    world.create(&experiment("e", two_at_a_time(4))).await;
                     world.trials().create(&PostParams::default(), &mine("mine", 0.9)).await.unwrap();
                     world.until("it runs", |world| world.runs("mine")).await;
                     world.trials().delete("mine", &DeleteParams::default()).await.unwrap();

@@ -24,17 +24,6 @@ pub fn all() -> Vec<Scenario> {
             script
         }),
         alone(
-            "the goal is reached while others talk",
-            json!({"limits": {"maxTrials": 9, "parallelTrials": 3}, "objectives": [{"metric": "score", "direction": "Maximize", "goal": 5.0}]}),
-            move |program| match program.index {
-                Some(0) => Script { pending: seconds(3), ..printing("score", seconds(3), [7.0]) },
-                _ => Script {
-                    end: End::Never,
-                    ..printing("score", seconds(1), (0..600).map(|step| f64::from(step) / 1e3))
-                },
-            },
-        ),
-        alone(
             "clocks of nodes differ by hours",
             merged(two_at_a_time(3), json!({"failurePolicy": {"retries": 2}})),
             |program| match (program.index, program.attempt) {

@@ -71,12 +71,11 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario("a quota refuses Jobs for a while", standard, |world| {
             async move {
-                world.create(&experiment("e", one_at_a_time(3))).await;
-                world.until("one runs", |world| world.runs("e-00000")).await;
                 world.chaos.set_policy(Some(Arc::new(|asked| {
-                    let job = asked.info.resource == "jobs" && asked.info.verb == Verb::Create;
-                    if job { refused(403, "Forbidden") } else { Fault::None }
+                    let job = asked.info.resource == "jobs" && asked.info.verb == Verb::Create && !asked.info.dry_run;
+                    if job && asked.info.name == "e-00001" { refused(403, "Forbidden") } else { Fault::None }
                 })));
+                world.create(&experiment("e", one_at_a_time(3))).await;
                 world.until("told", |world| world.waits("e-00001", "JobRefused")).await;
                 sleep(Duration::from_secs(120)).await;
                 world.chaos.set_policy(None);
