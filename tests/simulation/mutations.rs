@@ -23,7 +23,7 @@ fn each_deliberate_fault_is_caught_by_the_invariant_that_stands_against_it() {
         (Mutation::DeleteFirst, "S7", plain(), calm()),
         (Mutation::StatusFirst, "S9", plain(), calm()),
         (Mutation::NeverDelete, "L2", named("the goal is reached while a Job waits"), calm()),
-        (Mutation::PlanUnsynced, "S2", plain(), late_lists()),
+        (Mutation::PlanUnsynced, "S9", plain(), late_lists()),
         (
             Mutation::ForgetAnswers,
             "S10",
