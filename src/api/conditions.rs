@@ -119,8 +119,13 @@ reasons! {
     RETRIES_EXHAUSTED = "RetriesExhausted";
     /// The Job's API refused what the trial asked for.
     JOB_REFUSED = "JobRefused";
-    /// A Job of the trial's name exists that is not the trial's; delete or rename it.
+    /// An object exists under a name that the operator needs, and is not its own; the message says which.
     NAME_TAKEN = "NameTaken";
+    /// The API server keeps refusing something that the experiment needs (a quota, a policy, a permission); the message
+    /// quotes it. It is tried again and again.
+    API_REFUSED = "ApiRefused";
+    /// The Trial is not taken into its Experiment; the message says why.
+    NOT_ADOPTED = "NotAdopted";
     /// The trial's values do not fit the search space.
     INVALID_ASSIGNMENT = "InvalidAssignment";
     /// The Trial names an Experiment that does not exist.

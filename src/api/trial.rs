@@ -88,6 +88,7 @@ fn rendered_schema(_: &mut SchemaGenerator) -> Schema {
 pub struct TrialStatus {
     /// How many attempts came before the present one.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
     pub attempt: u32,
     /// When the present attempt was seen running.
     #[serde(default, skip_serializing_if = "Option::is_none")]

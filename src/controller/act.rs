@@ -41,6 +41,15 @@ pub enum Learnt {
         /// Trying again cannot help.
         permanent: bool,
     },
+    /// An action keeps failing.
+    Blocked {
+        /// [`Action::what`].
+        what: String,
+        /// One of [`crate::api::conditions::reasons`].
+        reason: &'static str,
+        /// The API server's sentence.
+        message: String,
+    },
     /// The API server's answer to a dry run.
     Probed {
         /// Generation of the Experiment.
@@ -185,7 +194,12 @@ impl Hand {
                     if ours || self.mutation == Mutation::SkipOwnerCheck {
                         return Ok(Done::Done(Learnt::Trial(found)));
                     }
-                    failure.message = "a Trial of this name exists that is not this Experiment's; delete it".into();
+                    failure.message = format!(
+                        "a Trial of this name exists that is not this Experiment's; delete it (kubectl delete trial \
+                         {name}), and all that an earlier Experiment has left with kubectl delete trials -l {}={}",
+                        labels::EXPERIMENT,
+                        trial.spec.experiment,
+                    );
                     Err(failure)
                 }
                 gone => Ok(Done::Void(gone)),

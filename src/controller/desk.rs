@@ -4,7 +4,7 @@ use super::act::Learnt;
 use super::index::Change;
 use crate::api::Experiment;
 use crate::engine::{
-    Compiled, Facts, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting, job_name,
+    Action, Blocked, Compiled, Facts, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting,
 };
 use crate::engine::{compile, plan};
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How often something is looked at again that no watch tells of.
 const RECHECK: SignedDuration = SignedDuration::from_secs(15);
+/// After this time an action that kept failing is not wanted any more.
+const FORGET: SignedDuration = SignedDuration::from_mins(20);
 
 /// See the module.
 #[derive(Default)]
@@ -34,17 +36,14 @@ impl Desk {
             match change {
                 Change::Trial(trial) => {
                     let name = kube::ResourceExt::name_any(&*trial);
-                    let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
                     self.ledger.upsert_trial(trial);
                     if self.ledger.trial(&name).is_none() {
-                        self.forget_trial(&name, attempt);
+                        self.facts.forget_trial(&name);
                     }
                 }
                 Change::TrialGone(name) => {
-                    let attempt =
-                        self.ledger.trial(&name).and_then(|trial| trial.status.as_ref()).map_or(0, |s| s.attempt);
                     self.ledger.remove_trial(&name);
-                    self.forget_trial(&name, attempt);
+                    self.facts.forget_trial(&name);
                 }
                 Change::Job(job) => {
                     self.unwatched.remove(&job.name);
@@ -74,6 +73,9 @@ impl Desk {
                 self.probe_again = may_pass.then_some(now + RECHECK);
                 self.facts.probe = Some(Probe { generation, refusal });
             }
+            Learnt::Blocked { what, reason, message } => {
+                self.facts.blocked.insert(what, Blocked { at: now, reason, message });
+            }
             Learnt::Waiting(job, why) => {
                 self.facts.waiting.insert(job, Waiting { why, at: now });
             }
@@ -82,11 +84,25 @@ impl Desk {
         }
     }
 
+    /// An action of this description is known to fail.
+    pub fn is_blocked(&self, what: &str) -> bool {
+        self.facts.blocked.contains_key(what)
+    }
+
+    /// An action has succeeded.
+    pub fn succeeded(&mut self, action: &Action) {
+        if !self.facts.blocked.is_empty() {
+            self.facts.blocked.remove(&action.what());
+        }
+    }
+
     /// Decides what to do.
     ///
     /// # Errors
     /// What the engine said when it panicked, which is a bug.
     pub fn plan(&mut self, experiment: &Experiment, settings: &Settings, now: Timestamp) -> Result<Plan, String> {
+        // One that is still wanted is tried, and renewed, much more often.
+        self.facts.blocked.retain(|_, blocked| now.duration_since(blocked.at) < FORGET);
         if self.probe_again.is_some_and(|at| at <= now) {
             self.probe_again = None;
             self.facts.probe = None;
@@ -131,16 +147,6 @@ impl Desk {
         self.unwatched.remove(name);
         self.facts.waiting.remove(name);
         self.ledger.remove_job(name);
-    }
-
-    /// What was learnt about an active trial is of no use once it is none.
-    fn forget_trial(&mut self, name: &str, attempt: u32) {
-        for attempt in 0..=attempt {
-            let job = job_name(name, attempt);
-            self.facts.jobs_gone.remove(&job);
-            self.facts.waiting.remove(&job);
-            self.facts.refused.remove(&job);
-        }
     }
 }
 

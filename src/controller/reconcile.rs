@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::watch::Name;
 use super::wire::Pen;
 use crate::api::Experiment;
-use crate::api::conditions::{is_true, types};
+use crate::api::conditions::{is_true, reasons, types};
 use crate::engine::{Action, Plan, Settings, orphan};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const TURNS: usize = 64;
 /// After this many failures in a row (about 7 s) the API server's sentence goes into a condition.
 const TELL_AFTER: u32 = 3;
+/// So many calls of one plan may get no proper answer, once people are told of such: then the API server is left alone.
+const TROUBLES: usize = 3;
 /// Turns in a row whose plan was void before the pass is broken off and tried later.
 const VOID_TURNS: usize = 8;
 
@@ -126,7 +128,13 @@ impl Reconciler {
         failures: u32,
     ) -> Result<Progress, Failure> {
         let (namespace, _) = name(experiment);
+        let mut failed: Vec<Failure> = Vec::new();
+        let mut troubles = 0;
+        let mut no_more_trials = false;
         for action in plan.actions {
+            if no_more_trials && matches!(action, Action::CreateTrial { .. }) {
+                continue;
+            }
             if self.has_more_to_say(&namespace, &action).await {
                 return Ok(Progress::Void);
             }
@@ -134,18 +142,31 @@ impl Reconciler {
             let done = match self.hand.carry_out(subject, &action).await {
                 Ok(done) => done,
                 Err(failure) => {
-                    if failure.class == Class::AlreadyExists
-                        && let Action::CreateTrial { trial } = &action
-                    {
-                        let taken = (namespace.clone(), trial.name_any());
-                        self.shared.with(|index| index.want(Kind::Trial, taken, uid.clone()));
+                    if let Action::CreateTrial { trial } = &action {
+                        no_more_trials = true;
+                        if failure.class == Class::AlreadyExists {
+                            let taken = (namespace.clone(), trial.name_any());
+                            self.shared.with(|index| index.want(Kind::Trial, taken, uid.clone()));
+                        }
                     }
-                    match tell(&action, &failure).filter(|_| failures >= TELL_AFTER) {
-                        Some(learnt) => Done::Done(learnt),
-                        None => return Err(failure),
+                    let lasting = failures >= TELL_AFTER || lock(desk).is_blocked(&action.what());
+                    troubles += usize::from(failure.class == Class::Transient);
+                    let told = tell(&action, &failure).filter(|_| lasting && troubles <= TROUBLES);
+                    match told {
+                        Some(learnt) => {
+                            self.take_in(uid, desk, experiment, learnt);
+                            continue;
+                        }
+                        // The API server itself is in trouble, or nobody may write any more.
+                        None if !refused(&failure) => return Err(failure),
+                        None => {
+                            failed.push(failure);
+                            continue;
+                        }
                     }
                 }
             };
+            lock(desk).succeeded(&action);
             let (learnt, progress) = match done {
                 Done::Done(learnt) => (learnt, Progress::Done),
                 Done::Void(learnt) => (learnt, Progress::Void),
@@ -156,7 +177,7 @@ impl Reconciler {
             }
             self.tell_events(experiment, &action);
         }
-        Ok(Progress::Done)
+        failed.into_iter().next().map_or(Ok(Progress::Done), Err)
     }
 
     /// A trial is about to be ended: what it has reported by now belongs to its result. True: that changed the Trial.
@@ -261,8 +282,19 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
         Action::InspectPods { job } => {
             Some(Learnt::Waiting(job.clone(), format!("its pods cannot be read: {message}")))
         }
-        _ => None,
+        // The place itself where people are told.
+        Action::WriteExperimentStatus { .. } => None,
+        _ => {
+            let taken = failure.class == Class::AlreadyExists;
+            let reason = if taken { reasons::NAME_TAKEN } else { reasons::API_REFUSED };
+            Some(Learnt::Blocked { what: action.what(), reason, message })
+        }
     }
+}
+
+/// The API server has answered, and says no to this one thing: that says nothing about others.
+fn refused(failure: &Failure) -> bool {
+    !matches!(failure.class, Class::Transient | Class::NotLeader)
 }
 
 fn ended(experiment: &Experiment) -> bool {

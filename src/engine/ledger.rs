@@ -2,7 +2,8 @@
 //! trials that have ended.
 
 use super::compile::Compiled;
-use super::job::{JobView, job_name};
+use super::job::{JobView, attempt_of};
+use super::membership::index_of;
 use super::result::{Ending, ending, loss};
 use crate::api::{Retain, Trial};
 use crate::metrics::Direction;
@@ -10,6 +11,7 @@ use crate::space::Assignment;
 use crate::tuner::{Finished, History, Outcome};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The trials and Jobs of one Experiment (of one UID).
@@ -46,6 +48,7 @@ pub struct Ended {
     pub objective: Option<f64>,
     /// Its parameters.
     pub assignment: Assignment,
+    uid: String,
     attempt: u32,
     version: Option<u64>,
 }
@@ -97,7 +100,7 @@ impl Ledger {
             return;
         }
         self.forget(&name);
-        if let Some(index) = trial.spec.index {
+        if let Some(index) = index_of(&trial) {
             self.next_index = self.next_index.max(index.saturating_add(1));
         }
         let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
@@ -112,14 +115,22 @@ impl Ledger {
                     ending,
                     objective: trial.status.as_ref().and_then(|status| status.objective),
                     assignment: trial.spec.assignments.clone(),
+                    uid: trial.uid().unwrap_or_default(),
                     attempt,
                     version,
                 },
             ),
         }
-        for attempt in 0..=attempt {
-            self.sort_out(&job_name(&name, attempt));
+        for job in self.jobs_of(&name) {
+            self.sort_out(&job);
         }
+    }
+
+    /// Names of the Jobs that are called as an attempt of this trial is.
+    fn jobs_of(&self, trial: &str) -> Vec<String> {
+        let from = self.jobs.range::<str, _>((Bound::Included(trial), Bound::Unbounded));
+        let called_so = from.map(|(name, _)| name).take_while(|name| name.starts_with(trial));
+        called_so.filter(|name| attempt_of(trial, name).is_some()).cloned().collect()
     }
 
     /// The Trial is gone.
@@ -279,14 +290,16 @@ impl Ledger {
         }
     }
 
+    /// Only a Job that its trial owns and that is called as one of its attempts is ours to delete: labels are copied
+    /// easily.
     fn unneeded(&self, job: &JobView) -> bool {
+        let Some(attempt) = attempt_of(&job.trial, &job.name) else { return false };
         if let Some(trial) = self.active.get(&job.trial) {
-            let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
-            return trial.uid().as_deref() == Some(&job.owner_uid)
-                && (0..attempt).any(|a| job_name(&job.trial, a) == job.name);
+            let present = trial.status.as_ref().map_or(0, |status| status.attempt);
+            return trial.uid().as_deref() == Some(&job.owner_uid) && attempt < present;
         }
-        let Some(ended) = self.ended.get(&job.trial) else { return false };
-        if (0..ended.attempt).any(|attempt| job_name(&job.trial, attempt) == job.name) {
+        let Some(ended) = self.ended.get(&job.trial).filter(|ended| ended.uid == job.owner_uid) else { return false };
+        if attempt < ended.attempt {
             return true;
         }
         match self.learnt.as_ref().map(|learnt| learnt.retain) {
@@ -312,7 +325,7 @@ fn finished(ended: &Ended, direction: Direction) -> Finished {
 
 /// Position in the history: the index, or for a Trial made by hand a number of its UID above all indices.
 pub(super) fn order(trial: &Trial) -> u64 {
-    match trial.spec.index {
+    match index_of(trial) {
         Some(index) => u64::from(index),
         // FNV-1a, 64 bit.
         None => {

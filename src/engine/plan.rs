@@ -3,10 +3,11 @@
 use super::action::{Action, Event, Plan};
 use super::compile::{Compiled, Problem};
 use super::experiment::{End, at_once, deadline, drained, recorded};
+use super::membership::{experiment_reference, joins, name_of};
 use super::snapshot::Snapshot;
-use super::status::{set, stored};
+use super::status::{later, set, stored};
 use super::suggest::{Stop, assignments};
-use super::trial::{self, Context, experiment_reference, started, takes_slot};
+use super::trial::{self, Context, RECHECK, started, takes_slot};
 use crate::api::conditions::{find, is_true, reasons, types};
 use crate::api::{Best, Condition, ExperimentStatus, Trial, TrialCounts, TrialSpec, labels};
 use crate::space::Assignment;
@@ -51,6 +52,8 @@ struct Planner<'a> {
     busy: usize,
     /// The first trial that waits, and why.
     waiting: Option<String>,
+    /// The first action that keeps failing: reason and sentence.
+    blocked: Option<(&'static str, String)>,
 }
 
 impl<'a> Planner<'a> {
@@ -71,7 +74,23 @@ impl<'a> Planner<'a> {
             created,
             busy,
             waiting: None,
+            blocked: None,
         }
+    }
+
+    /// Asks for an action; one that keeps failing is tried now and then only. False: not now.
+    fn push(&mut self, action: Action) -> bool {
+        let blocked = &self.snapshot.facts.blocked;
+        if let Some((what, blocked)) = (!blocked.is_empty()).then(|| blocked.get_key_value(&action.what())).flatten() {
+            self.blocked.get_or_insert_with(|| (blocked.reason, format!("cannot {what}: {}", blocked.message)));
+            let again = later(blocked.at, RECHECK);
+            if self.now < again {
+                self.wake(Some(again));
+                return false;
+            }
+        }
+        self.plan.actions.push(action);
+        true
     }
 
     fn accept(&mut self) {
@@ -131,7 +150,9 @@ impl<'a> Planner<'a> {
             };
             let step = trial::step(trial, &context);
             let starts = step.actions.iter().any(|action| matches!(action, Action::CreateJob { .. }));
-            self.plan.actions.extend(step.actions);
+            for action in step.actions {
+                self.push(action);
+            }
             self.wake(step.wake_at);
             if let Some((_, why)) = step.waiting {
                 self.waiting.get_or_insert_with(|| format!("trial {}: {why}", trial.name_any()));
@@ -159,7 +180,10 @@ impl<'a> Planner<'a> {
             let (made, stop) = assignments(compiled, self.snapshot.ledger, self.seed(), self.created, free.min(left));
             for (index, assignment) in made {
                 let trial = self.trial(compiled, index, assignment);
-                self.plan.actions.push(Action::CreateTrial { trial: Box::new(trial) });
+                if !self.push(Action::CreateTrial { trial: Box::new(trial) }) {
+                    // Later ones would leave a gap in the sequence.
+                    break;
+                }
                 self.busy += 1;
             }
             self.nothing_more = stop;
@@ -196,9 +220,8 @@ impl<'a> Planner<'a> {
         trial::rendered(compiled, &self.snapshot.experiment.name_any(), name, Some(index), assignment)
     }
 
-    /// Names are functions of experiment and index.
     fn name_of(&self, index: u32) -> String {
-        format!("{}-{index:05}", self.snapshot.experiment.name_any())
+        name_of(&self.snapshot.experiment.name_any(), index)
     }
 
     fn seed(&self) -> u64 {
@@ -206,12 +229,9 @@ impl<'a> Planner<'a> {
     }
 
     fn clean_up(&mut self) {
-        let deletes = self
-            .snapshot
-            .ledger
-            .cleanup()
-            .map(|job| Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
-        self.plan.actions.extend(deletes);
+        for job in self.snapshot.ledger.cleanup() {
+            self.push(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
+        }
     }
 
     fn write_status(&mut self) {
@@ -222,7 +242,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let interval = SignedDuration::from_millis(self.snapshot.settings.status_interval_ms);
-        let next = self.snapshot.facts.status_written.map(|written| written + interval);
+        let next = self.snapshot.facts.status_written.map(|written| later(written, interval));
         if let Some(next) = next.filter(|next| *next > self.now)
             && !urgent(&before, &self.status)
         {
@@ -239,11 +259,11 @@ impl<'a> Planner<'a> {
     fn count(&mut self) {
         let ledger = self.snapshot.ledger;
         let ended = ledger.counts();
-        let running = ledger.active().filter(|trial| started(trial)).count() as u32;
+        let running = ledger.active().filter(|trial| joins(trial) && started(trial)).count() as u32;
         let before = self.status.trials;
         self.status.trials = TrialCounts {
             created: self.created,
-            pending: ledger.active().len() as u32 - running,
+            pending: ledger.active().filter(|trial| joins(trial)).count() as u32 - running,
             running,
             // Ended trials may be deleted by hand; that does not undo that they have ended.
             succeeded: before.succeeded.max(ended.succeeded),
@@ -312,6 +332,8 @@ impl<'a> Planner<'a> {
             (reasons::TUNER_FAILED, format!("the tuner failed, which is a bug: {message}"))
         } else if self.snapshot.experiment.spec.suspend {
             (reasons::SUSPENDED, format!("spec.suspend is true; {} trials go on to their end", trials.running))
+        } else if let Some((reason, message)) = &self.blocked {
+            (*reason, message.clone())
         } else if let (0, Some(why)) = (trials.running, &self.waiting) {
             (reasons::PENDING, why.clone())
         } else {

@@ -1,5 +1,7 @@
 //! What a plan is made from.
 
+use super::action::create_trial;
+use super::job::attempt_of;
 use super::{Compiled, Ledger, Problem, Settings};
 use crate::api::Experiment;
 use jiff::Timestamp;
@@ -30,8 +32,22 @@ pub struct Facts {
     pub waiting: BTreeMap<String, Waiting>,
     /// Name of a Job -> why the API server did not take it.
     pub refused: BTreeMap<String, Refusal>,
+    /// [`super::Action::what`] of actions that keep failing -> why.
+    pub blocked: BTreeMap<String, Blocked>,
     /// When the Experiment's status was last written, for coalescing.
     pub status_written: Option<Timestamp>,
+}
+
+impl Facts {
+    /// What was learnt about a trial that runs is of no use once it has ended or is gone. One that stood in the way of
+    /// ours does so no more.
+    pub fn forget_trial(&mut self, trial: &str) {
+        let other = |job: &str| attempt_of(trial, job).is_none();
+        self.jobs_gone.retain(|job| other(job));
+        self.waiting.retain(|job, _| other(job));
+        self.refused.retain(|job, _| other(job));
+        self.blocked.remove(&create_trial(trial));
+    }
 }
 
 /// Why a Job's pods do not run.
@@ -52,6 +68,17 @@ pub struct Refusal {
     pub message: String,
     /// The Job itself is wrong (400, 422): trying again cannot help. Otherwise (403: quota, policy) it may.
     pub permanent: bool,
+}
+
+/// Why an action keeps failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// When it was tried.
+    pub at: Timestamp,
+    /// One of [`crate::api::conditions::reasons`].
+    pub reason: &'static str,
+    /// The API server's sentence.
+    pub message: String,
 }
 
 /// The API server's answer to a dry run.

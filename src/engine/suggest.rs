@@ -2,6 +2,7 @@
 
 use super::compile::Compiled;
 use super::ledger::{Ledger, order};
+use super::membership::joins;
 use crate::space::Assignment;
 use crate::tuner::{NoSuggestion, Request};
 use rand::SeedableRng;
@@ -26,7 +27,8 @@ pub(super) fn assignments(
     count: usize,
 ) -> (Vec<(u32, Assignment)>, Option<Stop>) {
     let Some(history) = ledger.history() else { return (Vec::new(), None) };
-    let mut active: Vec<_> = ledger.active().map(|trial| (order(trial), trial.spec.assignments.clone())).collect();
+    let running = ledger.active().filter(|trial| joins(trial));
+    let mut active: Vec<_> = running.map(|trial| (order(trial), trial.spec.assignments.clone())).collect();
     active.sort_by_key(|(order, _)| *order);
     let mut pending: Vec<Assignment> = active.into_iter().map(|(_, assignment)| assignment).collect();
     let mut made = Vec::new();

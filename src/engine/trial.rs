@@ -6,21 +6,22 @@ use super::experiment::End;
 use super::inject::{self, Injection, Owner};
 use super::job::{JobEnd, JobView, job_name};
 use super::ledger::Ledger;
+use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::result::{Ending, Verdict, stopped, verdict};
 use super::snapshot::Snapshot;
-use super::status::{set, stored};
+use super::status::{later, set, stored};
 use super::template::{Names, render};
 use crate::api::conditions::{find, reasons, types};
-use crate::api::{Experiment, GROUP, Trial, TrialStatus, VERSION, labels};
+use crate::api::{Trial, TrialStatus};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// How long a Job may take to get a running pod before its pods are looked at.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
-/// How often a waiting Job's pods are looked at again, and a refused Job is tried again.
-const RECHECK: SignedDuration = SignedDuration::from_secs(15);
+/// How often a waiting Job's pods are looked at again, and what was refused is tried again.
+pub(super) const RECHECK: SignedDuration = SignedDuration::from_secs(15);
 
 /// What one trial does next.
 #[derive(Default)]
@@ -43,14 +44,13 @@ pub(super) struct Context<'a> {
     pub now: Timestamp,
 }
 
-/// The Trial was made by a person.
-pub(super) fn by_hand(trial: &Trial) -> bool {
-    trial.spec.index.is_none()
-}
-
 /// The Trial takes one of `limits.parallelTrials`: all of the operator's own do, those made by hand once started.
 pub(super) fn takes_slot(trial: &Trial, ledger: &Ledger) -> bool {
-    !by_hand(trial) || started(trial) || ledger.job(&current_job(trial)).is_some()
+    joined(trial) && (!by_hand(trial) || started(trial) || own_job(trial, ledger).is_some())
+}
+
+fn own_job<'a>(trial: &Trial, ledger: &'a Ledger) -> Option<&'a JobView> {
+    ledger.job(&current_job(trial)).filter(|job| Some(&job.owner_uid) == trial.uid().as_ref())
 }
 
 /// The present attempt has been seen running.
@@ -67,8 +67,15 @@ pub(super) fn step(trial: &Trial, context: &Context<'_>) -> Step {
     if trial.metadata.deletion_timestamp.is_some() {
         return Step::default();
     }
-    if owner(trial).is_none() {
-        return Step { actions: vec![adopt(trial, context.snapshot.experiment)], ..Step::default() };
+    if !joined(trial) {
+        let action = match not_adoptable(trial) {
+            None => Some(adopt(trial, context.snapshot.experiment)),
+            Some(why) => {
+                let status = trial.status.clone().unwrap_or_default();
+                write_waiting(trial, &status, reasons::NOT_ADOPTED, &why, context.now)
+            }
+        };
+        return Step { actions: action.into_iter().collect(), ..Step::default() };
     }
     let step = TrialStep { trial, status: trial.status.clone().unwrap_or_default(), context };
     let job = context.snapshot.ledger.job(&current_job(trial));
@@ -90,48 +97,6 @@ pub(super) fn step(trial: &Trial, context: &Context<'_>) -> Step {
         ),
         (Some(_), Some(job)) => step.with_job(job),
     }
-}
-
-/// The condition of a Trial made by hand whose Experiment does not exist; `None` when it stands there already.
-pub fn orphan(trial: &Trial, now: Timestamp) -> Option<Action> {
-    if owner(trial).is_some() || trial.metadata.deletion_timestamp.is_some() || super::result::ending(trial).is_some() {
-        return None;
-    }
-    let status = trial.status.clone().unwrap_or_default();
-    let message =
-        format!("there is no Experiment {:?} in this namespace; the trial starts once there is", trial.spec.experiment);
-    write_waiting(trial, &status, reasons::EXPERIMENT_NOT_FOUND, &message, now)
-}
-
-/// UID of the Experiment that controls the Trial.
-fn owner(trial: &Trial) -> Option<&str> {
-    let references = trial.metadata.owner_references.as_ref()?;
-    references.iter().find(|r| r.controller == Some(true) && r.kind == "Experiment").map(|r| r.uid.as_str())
-}
-
-fn adopt(trial: &Trial, experiment: &Experiment) -> Action {
-    let mut references: Vec<Value> = trial.owner_references().iter().map(|reference| json!(reference)).collect();
-    references.push(experiment_reference(experiment));
-    Action::AdoptTrial {
-        name: trial.name_any(),
-        patch: Box::new(json!({"metadata": {
-            "resourceVersion": trial.resource_version(),
-            "uid": trial.uid(),
-            "ownerReferences": references,
-            "labels": {
-                labels::EXPERIMENT: experiment.name_any(),
-                labels::EXPERIMENT_UID: experiment.uid().unwrap_or_default(),
-            },
-        }})),
-    }
-}
-
-/// The owner reference to an Experiment.
-pub(super) fn experiment_reference(experiment: &Experiment) -> Value {
-    json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "Experiment", "name": experiment.name_any(),
-        "uid": experiment.uid().unwrap_or_default(), "controller": true, "blockOwnerDeletion": true,
-    })
 }
 
 /// The manifest with this trial's values filled in.
@@ -220,19 +185,18 @@ impl TrialStep<'_> {
             if refusal.permanent {
                 return self.conclude(Verdict::failed(reasons::JOB_REFUSED, refusal.message.clone(), None), None);
             }
-            let again = refusal.at + RECHECK;
+            let again = later(refusal.at, RECHECK);
             if self.context.now < again {
                 let mut step = self.wait(reasons::JOB_REFUSED, refusal.message.clone());
                 step.wake_at = Some(again);
                 return step;
             }
         }
-        let (name, uid) = (self.trial.name_any(), self.trial.uid().unwrap_or_default());
+        let (name, uid, index) = (self.trial.name_any(), self.trial.uid().unwrap_or_default(), index_of(self.trial));
         let by_hand =
-            spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, spec.index, &spec.assignments));
+            spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, index, &spec.assignments));
         let Some(manifest) = by_hand.as_ref().or(spec.manifest.as_ref()) else { return Step::default() };
-        let job =
-            job_of(snapshot, compiled, (&name, &uid, spec.index, self.status.attempt), manifest, &spec.assignments);
+        let job = job_of(snapshot, compiled, (&name, &uid, index, self.status.attempt), manifest, &spec.assignments);
         Step { actions: vec![Action::CreateJob { trial: name, job: Box::new(job) }], ..Step::default() }
     }
 
@@ -262,15 +226,15 @@ impl TrialStep<'_> {
             // Between two pods of one Job.
             return Step::default();
         }
-        let patient_until = job.created.unwrap_or(now) + PATIENCE;
+        let patient_until = later(job.created.unwrap_or(now), PATIENCE);
         if now < patient_until {
             return Step { wake_at: Some(patient_until), ..Step::default() };
         }
         match self.context.snapshot.facts.waiting.get(&job.name) {
-            Some(waiting) if now < waiting.at + RECHECK => {
+            Some(waiting) if now < later(waiting.at, RECHECK) => {
                 let why = if waiting.why.is_empty() { "no pod of its Job runs yet" } else { &waiting.why };
                 let mut step = self.wait(reasons::PENDING, why.to_owned());
-                step.wake_at = Some(waiting.at + RECHECK);
+                step.wake_at = Some(later(waiting.at, RECHECK));
                 step
             }
             _ => Step { actions: vec![Action::InspectPods { job: job.name.clone() }], ..Step::default() },
@@ -340,7 +304,13 @@ fn write(trial: &Trial, patch: TrialPatch, event: Option<Event>) -> Action {
 }
 
 /// Says why the trial waits; `None` when the condition says so already.
-fn write_waiting(trial: &Trial, status: &TrialStatus, reason: &str, message: &str, now: Timestamp) -> Option<Action> {
+pub(super) fn write_waiting(
+    trial: &Trial,
+    status: &TrialStatus,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Option<Action> {
     let mut patch = patch_of(status);
     set(&mut patch.conditions, types::COMPLETE, false, reason, message, None, now);
     let same = match (find(&status.conditions, types::COMPLETE), find(&patch.conditions, types::COMPLETE)) {

@@ -8,6 +8,7 @@ mod cluster;
 mod crashes;
 mod experiments;
 mod invariants;
+mod neighbours;
 mod run;
 mod scenarios;
 mod script;

@@ -28,7 +28,7 @@ pub struct Scenario {
 
 type Story = Arc<dyn for<'a> Fn(&'a World) -> BoxFuture<'a, ()> + Send + Sync>;
 
-fn scenario(
+pub fn scenario(
     name: &'static str,
     play: impl Fn(&Program) -> Script + Send + Sync + 'static,
     story: impl for<'a> Fn(&'a World) -> BoxFuture<'a, ()> + Send + Sync + 'static,
@@ -77,6 +77,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(failures());
     all.extend(endings());
     all.extend(people());
+    all.extend(super::neighbours::scenarios());
     all
 }
 

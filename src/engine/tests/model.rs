@@ -1,8 +1,9 @@
 //! A cluster in a few maps: carries out the actions of a plan, and plays the Jobs.
 
 use crate::api::{Condition, Experiment, Trial, TrialStatus};
+use crate::engine::membership::index_of;
 use crate::engine::{
-    Action, Facts, JobCondition, JobView, Ledger, Plan, Probe, Settings, Snapshot, Waiting, compile, plan,
+    Action, Blocked, Facts, JobCondition, JobView, Ledger, Plan, Probe, Settings, Snapshot, Waiting, compile, plan,
 };
 use crate::metrics::{MetricSummary, Observation};
 use jiff::{SignedDuration, Timestamp};
@@ -115,7 +116,12 @@ impl Model {
             if actions.is_empty() {
                 return;
             }
+            let blocked = self.facts.blocked.clone();
             for action in actions {
+                // As the controller does: none is made after one that was not.
+                if matches!(action, Action::CreateTrial { .. }) && self.facts.blocked != blocked {
+                    continue;
+                }
                 if *fuel == 0 {
                     return;
                 }
@@ -133,8 +139,14 @@ impl Model {
             }
             Action::CreateTrial { trial } => {
                 let name = trial.name_any();
-                assert!(!self.trials.contains_key(&name), "{name} is made twice");
-                self.add(*trial);
+                match self.trials.get(&name) {
+                    None => self.add(*trial),
+                    Some(other) => {
+                        assert_eq!(index_of(other), None, "{name} is made twice");
+                        let blocked = Blocked { at: self.now, reason: "NameTaken", message: "it exists".into() };
+                        self.facts.blocked.insert(format!("create Trial {name}"), blocked);
+                    }
+                }
             }
             Action::AdoptTrial { name, patch } => {
                 let version = self.next_version();
@@ -191,7 +203,7 @@ impl Model {
             Action::DeleteJob { name, uid } => {
                 let trial = self.trials.get(&self.jobs[&name].trial).unwrap();
                 let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
-                let old = name != crate::engine::job_name(&trial.name_any(), attempt);
+                let old = name != crate::engine::job::job_name(&trial.name_any(), attempt);
                 assert!(old || super::ended(trial), "Job {name} is deleted before its trial's end is stored");
                 assert_eq!(self.jobs[&name].uid, uid);
                 self.jobs.remove(&name);
@@ -210,6 +222,13 @@ impl Model {
         trial.metadata.uid = Some(format!("uid-of-{name}"));
         trial.metadata.resource_version = Some(self.next_version());
         self.trials.insert(name, trial);
+    }
+
+    /// A person deletes a Trial.
+    pub fn remove(&mut self, name: &str) {
+        let trial = self.trials.remove(name).unwrap();
+        self.jobs.retain(|_, job| Some(&job.owner_uid) != trial.uid().as_ref());
+        self.facts.forget_trial(name);
     }
 
     /// One second passes, and each Job takes a step: starts, reports, ends.
