@@ -90,6 +90,10 @@ pub struct TrialStatus {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub attempt: u32,
+    /// How many interruptions count towards `failurePolicy.retries` so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub interruptions: u32,
     /// When the present attempt was seen running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::conditions::time_schema")]
@@ -121,6 +125,10 @@ pub struct TrialStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How the program ended.

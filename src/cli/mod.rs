@@ -1,5 +1,6 @@
 //! Subcommands for people. The only room that knows all others.
 
+mod alive;
 mod crd;
 mod exit;
 mod files;

@@ -4,7 +4,7 @@ use super::act::Learnt;
 use super::index::Change;
 use crate::api::Experiment;
 use crate::engine::{
-    Action, Blocked, Compiled, Facts, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting,
+    Action, Blocked, Compiled, Facts, JobView, Ledger, Plan, Pods, Probe, Problem, Refusal, Settings, Snapshot,
 };
 use crate::engine::{compile, plan};
 use jiff::{SignedDuration, Timestamp};
@@ -31,7 +31,7 @@ pub struct Desk {
 
 impl Desk {
     /// Learns what has happened.
-    pub fn take(&mut self, changes: Vec<Change>) {
+    pub fn take(&mut self, changes: Vec<Change>, now: Timestamp) {
         for change in changes {
             match change {
                 Change::Trial(trial) => {
@@ -47,7 +47,7 @@ impl Desk {
                 }
                 Change::Job(job) => {
                     self.unwatched.remove(&job.name);
-                    self.see_job(*job);
+                    self.see_job(*job, now);
                 }
                 Change::JobGone(name) => self.job_gone(&name),
             }
@@ -59,7 +59,7 @@ impl Desk {
         match learnt {
             Learnt::Job(job) => {
                 self.unwatched.insert(kube::ResourceExt::name_any(&*job), now + RECHECK);
-                self.see_job(job.view());
+                self.see_job(job.view(), now);
             }
             Learnt::JobMissing(name) => {
                 self.job_gone(&name);
@@ -71,13 +71,13 @@ impl Desk {
             }
             Learnt::Probed { generation, refusal, may_pass } => {
                 self.probe_again = may_pass.then_some(now + RECHECK);
-                self.facts.probe = Some(Probe { generation, refusal });
+                self.facts.probe = Some(Probe { generation, refusal, may_pass });
             }
             Learnt::Blocked { what, reason, message } => {
                 self.facts.blocked.insert(what, Blocked { at: now, reason, message });
             }
-            Learnt::Waiting(job, why) => {
-                self.facts.waiting.insert(job, Waiting { why, at: now });
+            Learnt::Pods { job, why, machine_stopped } => {
+                self.facts.pods.insert(job, Pods { why, machine_stopped, at: now });
             }
             Learnt::Experiment(_) => self.facts.status_written = Some(now),
             Learnt::Trial(_) | Learnt::TrialGone(_) | Learnt::ExperimentGone => {}
@@ -113,9 +113,7 @@ impl Desk {
                 Some((known, compiled)) if known == generation => compiled,
                 _ => {
                     let compiled = compile(experiment);
-                    if let Ok(compiled) = &compiled {
-                        self.ledger.prepare(compiled, experiment.spec.trial_template.retain);
-                    }
+                    self.ledger.prepare(&experiment.spec, compiled.as_ref().ok());
                     compiled
                 }
             };
@@ -134,18 +132,25 @@ impl Desk {
         self.unwatched.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
     }
 
-    fn see_job(&mut self, job: JobView) {
+    fn see_job(&mut self, job: JobView, now: Timestamp) {
         self.facts.jobs_gone.remove(&job.name);
         self.facts.refused.remove(&job.name);
-        if job.ready > 0 {
-            self.facts.waiting.remove(&job.name);
+        // What they said before they ran is nothing about how they ended.
+        if job.ready > 0 || !job.conditions.is_empty() {
+            self.facts.pods.remove(&job.name);
+        }
+        if job.ready > 0 || !job.conditions.is_empty() {
+            self.facts.unready.remove(&job.name);
+        } else {
+            self.facts.unready.entry(job.name.clone()).or_insert(now);
         }
         self.ledger.upsert_job(job);
     }
 
     fn job_gone(&mut self, name: &str) {
         self.unwatched.remove(name);
-        self.facts.waiting.remove(name);
+        self.facts.pods.remove(name);
+        self.facts.unready.remove(name);
         self.ledger.remove_job(name);
     }
 }

@@ -87,7 +87,7 @@ impl Reconciler {
         for _ in 0..TURNS {
             self.shared.queue.renewed(key);
             let (work, synced) = self.shared.with(|index| (index.take(uid), index.synced()));
-            lock(&desk).take(work.changes);
+            lock(&desk).take(work.changes, self.clock.now());
             if work.forgotten {
                 lock(&self.desks).remove(uid);
                 return Ok(asleep);
@@ -280,7 +280,8 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
             Some(Learnt::Probed { generation: *generation, refusal: Some(message), may_pass: true })
         }
         Action::InspectPods { job } => {
-            Some(Learnt::Waiting(job.clone(), format!("its pods cannot be read: {message}")))
+            let why = format!("its pods cannot be read: {message}");
+            Some(Learnt::Pods { job: job.clone(), why, machine_stopped: false })
         }
         // The place itself where people are told.
         Action::WriteExperimentStatus { .. } => None,

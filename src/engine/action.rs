@@ -65,8 +65,8 @@ pub enum Action {
         /// Name of the Job.
         name: String,
     },
-    /// Read the pods of a Job that has not started, so that a condition can say why. What they say comes back in
-    /// [`super::Facts::waiting`].
+    /// Read the pods of a Job that does not run, so that a condition can say why, or why they were taken away. What they
+    /// say comes back in [`super::Facts::pods`].
     InspectPods {
         /// Name of the Job.
         job: String,
@@ -119,6 +119,8 @@ pub(super) fn create_trial(name: &str) -> String {
 pub struct TrialPatch {
     /// `status.attempt`.
     pub attempt: u32,
+    /// `status.interruptions`.
+    pub interruptions: u32,
     /// `status.startTime`; `None` clears it.
     pub start_time: Option<Timestamp>,
     /// `status.completionTime`.

@@ -15,6 +15,8 @@ pub struct JobView {
     pub trial: String,
     /// UID of the controlling owner; empty when there is none.
     pub owner_uid: String,
+    /// `spec.suspend`: a queue has not let it in, or has put it out.
+    pub suspended: bool,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
     /// `status.startTime`.

@@ -4,8 +4,8 @@
 use super::compile::Compiled;
 use super::job::{JobView, attempt_of};
 use super::membership::index_of;
-use super::result::{Ending, ending, loss};
-use crate::api::{Retain, Trial};
+use super::result::{Ending, ending, excused, loss};
+use crate::api::{ExperimentSpec, Retain, Trial};
 use crate::metrics::Direction;
 use crate::space::Assignment;
 use crate::tuner::{Finished, History, Outcome};
@@ -28,13 +28,15 @@ pub struct Ledger {
     next_index: u32,
     best: Option<String>,
     learnt: Option<Learnt>,
+    /// What the tuner learns from; needs a spec that can be run.
+    history: Option<History>,
 }
 
 /// What depends on the Experiment's spec.
+#[derive(Clone, Copy)]
 struct Learnt {
     direction: Direction,
     retain: Retain,
-    history: History,
 }
 
 /// An ended trial.
@@ -44,6 +46,8 @@ pub struct Ended {
     pub order: u64,
     /// How it ended.
     pub ending: Ending,
+    /// Its failure was none of its own.
+    pub excused: bool,
     /// Value of the objective, as the user's program printed it.
     pub objective: Option<f64>,
     /// Its parameters.
@@ -60,26 +64,32 @@ pub struct EndedCounts {
     pub succeeded: u32,
     /// Without one.
     pub failed: u32,
+    /// Of these, through no fault of their own.
+    pub excused: u32,
     /// Stopped before their end.
     pub early_stopped: u32,
 }
 
 impl Ledger {
-    /// Takes what depends on the spec: call it for each new generation, before a plan.
-    pub fn prepare(&mut self, compiled: &Compiled, retain: Retain) {
-        match &mut self.learnt {
-            Some(learnt) => learnt.retain = retain,
-            None => {
-                let direction = compiled.objective.direction;
-                let mut finished: Vec<Finished> = self.ended.values().map(|ended| finished(ended, direction)).collect();
-                finished.sort_by_key(|finished| finished.index);
-                let mut history = History::new(&compiled.space);
-                for finished in finished {
-                    history.insert(finished);
-                }
-                self.learnt = Some(Learnt { direction, retain, history });
+    /// Takes what depends on the spec: call it for each new generation, before a plan. `compiled`: the spec made ready,
+    /// when it can be run.
+    pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
+        if let Some(objective) = spec.objectives.first() {
+            let known = self.learnt.is_some();
+            self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain });
+            if !known {
                 self.find_best();
             }
+        }
+        if let (Some(compiled), Some(learnt), None) = (compiled, self.learnt, &self.history) {
+            let ended = self.ended.values().filter(|ended| !ended.excused);
+            let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt.direction)).collect();
+            all.sort_by_key(|finished| finished.index);
+            let mut history = History::new(&compiled.space);
+            for finished in all {
+                history.insert(finished);
+            }
+            self.history = Some(history);
         }
         let jobs: Vec<String> = self.jobs.keys().cloned().collect();
         for job in jobs {
@@ -113,6 +123,7 @@ impl Ledger {
                 Ended {
                     order: order(&trial),
                     ending,
+                    excused: excused(&trial),
                     objective: trial.status.as_ref().and_then(|status| status.objective),
                     assignment: trial.spec.assignments.clone(),
                     uid: trial.uid().unwrap_or_default(),
@@ -219,15 +230,18 @@ impl Ledger {
         self.ended.get(name).map(|ended| (name, ended))
     }
 
-    /// What the tuner learns from; `None` before [`Ledger::prepare`].
+    /// What the tuner learns from; `None` before [`Ledger::prepare`] with a spec that can be run.
     pub(super) fn history(&self) -> Option<&History> {
-        self.learnt.as_ref().map(|learnt| &learnt.history)
+        self.history.as_ref()
     }
 
     fn end(&mut self, name: &str, ended: Ended) {
         *self.count(ended.ending) += 1;
-        if let Some(learnt) = &mut self.learnt {
-            learnt.history.insert(finished(&ended, learnt.direction));
+        self.counts.excused += u32::from(ended.excused);
+        if let (Some(learnt), Some(history)) = (self.learnt, &mut self.history)
+            && !ended.excused
+        {
+            history.insert(finished(&ended, learnt.direction));
         }
         self.ended.insert(name.to_owned(), ended);
         if self.better(name) {
@@ -239,8 +253,11 @@ impl Ledger {
         self.active.remove(name);
         if let Some(ended) = self.ended.remove(name) {
             *self.count(ended.ending) -= 1;
-            if let Some(learnt) = &mut self.learnt {
-                learnt.history.remove(ended.order);
+            self.counts.excused -= u32::from(ended.excused);
+            if let Some(history) = &mut self.history
+                && !ended.excused
+            {
+                history.remove(ended.order);
             }
             if self.best.as_deref() == Some(name) {
                 self.find_best();

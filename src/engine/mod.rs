@@ -5,6 +5,7 @@
 //! have ended.
 
 mod action;
+mod clock;
 mod compile;
 mod experiment;
 mod fold;
@@ -17,6 +18,7 @@ mod result;
 mod snapshot;
 mod status;
 mod suggest;
+mod summary;
 mod template;
 mod trial;
 
@@ -32,4 +34,4 @@ pub use ledger::{Ended, EndedCounts, Ledger};
 pub use membership::orphan;
 pub use plan::plan;
 pub use result::Ending;
-pub use snapshot::{Blocked, Facts, Probe, Refusal, Snapshot, Waiting};
+pub use snapshot::{Blocked, Facts, Pods, Probe, Refusal, Snapshot};

@@ -1,9 +1,9 @@
 //! What a trial's end means.
 
-use super::compile::Compiled;
 use super::job::JobEnd;
+use super::membership::by_hand;
 use crate::api::conditions::{find, is_true, reasons, types};
-use crate::api::{Trial, TrialStatus};
+use crate::api::{Objective, Trial, TrialStatus};
 use crate::metrics::Direction;
 
 /// How a trial ended, as its conditions say.
@@ -27,6 +27,18 @@ pub(super) fn ending(trial: &Trial) -> Option<Ending> {
     Some(if complete.reason == reasons::SUCCEEDED { Ending::Succeeded } else { Ending::EarlyStopped })
 }
 
+/// The trial has failed, but not through a fault of its program: it was interrupted too often, or it was made by hand and
+/// could not be started. `limits.maxFailedTrials` does not count it, and the tuner has nothing to learn from it.
+pub(super) fn excused(trial: &Trial) -> bool {
+    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let failed = find(conditions, types::FAILED).filter(|condition| condition.status == "True");
+    failed.is_some_and(|condition| match condition.reason.as_str() {
+        reasons::RETRIES_EXHAUSTED | reasons::INVALID_ASSIGNMENT => true,
+        reasons::JOB_REFUSED => by_hand(trial),
+        _ => false,
+    })
+}
+
 /// A trial's verdict, to be written into its status.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
@@ -43,8 +55,7 @@ impl Verdict {
 }
 
 /// The objective's value so far, by its statistic; `None` when it was never seen or never finite.
-pub(super) fn objective(status: &TrialStatus, compiled: &Compiled) -> Option<f64> {
-    let objective = &compiled.objective;
+fn value(status: &TrialStatus, objective: &Objective) -> Option<f64> {
     status
         .metrics
         .iter()
@@ -61,60 +72,72 @@ pub(super) fn loss(value: f64, direction: Direction) -> f64 {
 }
 
 /// The verdict on a trial whose Job has ended by itself; `None` when it was disrupted, which is no verdict.
-pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, compiled: &Compiled) -> Option<Verdict> {
-    let value = objective(status, compiled);
+pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, objective: &Objective) -> Option<Verdict> {
+    let value = value(status, objective);
     Some(match (end, value) {
         (JobEnd::Disrupted(_), _) => return None,
         (JobEnd::Complete, Some(value)) => Verdict {
             ending: Ending::Succeeded,
             reason: reasons::SUCCEEDED,
-            message: format!("{} = {value}", compiled.objective.metric),
+            message: format!("{} = {value}", objective.metric),
             objective: Some(value),
         },
-        (JobEnd::Complete, None) => missing_metric(status, compiled),
-        (JobEnd::DeadlineExceeded, Some(value)) => Verdict {
-            ending: Ending::EarlyStopped,
-            reason: reasons::MAX_TRIAL_DURATION_REACHED,
-            message: format!("stopped at its time limit with {} = {value}", compiled.objective.metric),
-            objective: Some(value),
-        },
-        (JobEnd::DeadlineExceeded, None) => Verdict::failed(
-            reasons::MAX_TRIAL_DURATION_REACHED,
-            format!("stopped at its time limit before it reported {}", compiled.objective.metric),
-            None,
-        ),
+        (JobEnd::Complete, None) => missing_metric(status, objective),
+        (JobEnd::DeadlineExceeded, _) => {
+            let limit = "the activeDeadlineSeconds of its Job";
+            out_of_time(status, reasons::JOB_DEADLINE_EXCEEDED, limit, objective)
+        }
         (JobEnd::Failed(message), value) => {
             Verdict::failed(reasons::PROGRAM_FAILED, how_the_program_ended(status, message), value)
         }
     })
 }
 
+/// The verdict on a trial that has run for as long as it may.
+pub(super) fn out_of_time(status: &TrialStatus, reason: &'static str, limit: &str, objective: &Objective) -> Verdict {
+    let metric = &objective.metric;
+    match value(status, objective) {
+        Some(value) => Verdict {
+            ending: Ending::EarlyStopped,
+            reason,
+            message: format!("stopped at {limit} with {metric} = {value}"),
+            objective: Some(value),
+        },
+        None => {
+            let seen = seen(status);
+            let seen = if seen.is_empty() { "no metric".into() } else { seen };
+            let message = format!("stopped at {limit} before it reported {metric}; it reported {seen}");
+            Verdict::failed(reason, message, None)
+        }
+    }
+}
+
 /// The verdict on a trial that the experiment's end cut short.
-pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, compiled: Option<&Compiled>) -> Verdict {
-    let objective = compiled.and_then(|compiled| objective(status, compiled));
+pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, objective: Option<&Objective>) -> Verdict {
+    let objective = objective.and_then(|objective| value(status, objective));
     Verdict { ending: Ending::EarlyStopped, reason, message: format!("stopped: {why}"), objective }
 }
 
-fn missing_metric(status: &TrialStatus, compiled: &Compiled) -> Verdict {
-    let wanted = &compiled.objective.metric;
+/// Names of the metrics that the program has printed.
+fn seen(status: &TrialStatus) -> String {
+    let kept = status.metrics.iter().map(|summary| summary.name.as_str());
+    kept.chain(status.other_metrics.iter().map(String::as_str)).collect::<Vec<_>>().join(", ")
+}
+
+fn missing_metric(status: &TrialStatus, objective: &Objective) -> Verdict {
+    let wanted = &objective.metric;
     if status.metrics.iter().any(|summary| &summary.name == wanted) {
         let message = format!("{wanted} was NaN or infinite each time it was reported");
         return Verdict::failed(reasons::METRIC_NOT_FINITE, message, None);
     }
-    let seen: Vec<&str> = status
-        .metrics
-        .iter()
-        .map(|summary| summary.name.as_str())
-        .chain(status.other_metrics.iter().map(String::as_str))
-        .collect();
+    let seen = seen(status);
     let message = if seen.is_empty() {
         format!(
             "the program ended well but printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output"
         )
     } else {
         format!(
-            "the program ended well but never printed {wanted}; it printed {}; name one of them in spec.objectives[0].metric",
-            seen.join(", ")
+            "the program ended well but never printed {wanted}; it printed {seen}; name one of them in spec.objectives[0].metric"
         )
     };
     Verdict::failed(reasons::METRIC_NOT_FOUND, message, None)

@@ -28,8 +28,10 @@ pub struct Facts {
     pub probe: Option<Probe>,
     /// Names of Jobs that the API server said do not exist, by [`super::Action::ConfirmJob`].
     pub jobs_gone: BTreeSet<String>,
-    /// Name of a Job -> why its pods do not run, by [`super::Action::InspectPods`].
-    pub waiting: BTreeMap<String, Waiting>,
+    /// Name of a Job -> what its pods say, by [`super::Action::InspectPods`].
+    pub pods: BTreeMap<String, Pods>,
+    /// Name of a Job none of whose pods is ready -> since when that is known.
+    pub unready: BTreeMap<String, Timestamp>,
     /// Name of a Job -> why the API server did not take it.
     pub refused: BTreeMap<String, Refusal>,
     /// [`super::Action::what`] of actions that keep failing -> why.
@@ -44,17 +46,20 @@ impl Facts {
     pub fn forget_trial(&mut self, trial: &str) {
         let other = |job: &str| attempt_of(trial, job).is_none();
         self.jobs_gone.retain(|job| other(job));
-        self.waiting.retain(|job, _| other(job));
+        self.pods.retain(|job, _| other(job));
+        self.unready.retain(|job, _| other(job));
         self.refused.retain(|job, _| other(job));
         self.blocked.remove(&create_trial(trial));
     }
 }
 
-/// Why a Job's pods do not run.
+/// What the pods of a Job that does not run say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// A sentence; empty when the pods say nothing.
+pub struct Pods {
+    /// Why they do not run, or why they were taken away: a sentence; empty when they say nothing.
     pub why: String,
+    /// They were taken away because the machine itself was stopped: see [`crate::api::disruptions`].
+    pub machine_stopped: bool,
     /// When they were looked at.
     pub at: Timestamp,
 }
@@ -88,4 +93,6 @@ pub struct Probe {
     pub generation: i64,
     /// `None`: taken. Otherwise the API server's sentence.
     pub refusal: Option<String>,
+    /// The refusal (403: a quota, a policy; no answer) says nothing about the template, and may pass.
+    pub may_pass: bool,
 }

@@ -32,7 +32,7 @@ pub(super) fn assignments(
     active.sort_by_key(|(order, _)| *order);
     let mut pending: Vec<Assignment> = active.into_iter().map(|(_, assignment)| assignment).collect();
     let mut made = Vec::new();
-    for index in (first..).take(count) {
+    for index in (0..count).map_while(|at| first.checked_add(u32::try_from(at).ok()?)) {
         let given = compiled.initial.get(index as usize).and_then(|given| complete(compiled, given, seed, index));
         let assignment = match given {
             Some(assignment) => assignment,

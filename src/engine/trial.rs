@@ -1,18 +1,19 @@
 //! The life of a trial: waiting, its Job, running, its verdict; tried again when it was taken away.
 
 use super::action::{Action, Event, TrialPatch};
-use super::compile::Compiled;
+use super::compile::{Compiled, length};
 use super::experiment::End;
 use super::inject::{self, Injection, Owner};
 use super::job::{JobEnd, JobView, job_name};
 use super::ledger::Ledger;
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
-use super::result::{Ending, Verdict, stopped, verdict};
+use super::plan::Accepted;
+use super::result::{Ending, Verdict, out_of_time, stopped, verdict};
 use super::snapshot::Snapshot;
 use super::status::{later, set, stored};
 use super::template::{Names, render};
 use crate::api::conditions::{find, reasons, types};
-use crate::api::{Trial, TrialStatus};
+use crate::api::{Condition, Objective, Trial, TrialStatus};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -23,6 +24,9 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 /// How often a waiting Job's pods are looked at again, and what was refused is tried again.
 pub(super) const RECHECK: SignedDuration = SignedDuration::from_secs(15);
 
+/// Highest `status.attempt` that the schema allows.
+const MAX_ATTEMPT: u32 = 1000;
+
 /// What one trial does next.
 #[derive(Default)]
 pub(super) struct Step {
@@ -32,11 +36,17 @@ pub(super) struct Step {
     pub waiting: Option<(&'static str, String)>,
 }
 
+impl Step {
+    fn of(action: Action) -> Self {
+        Step { actions: vec![action], ..Step::default() }
+    }
+}
+
 /// What the step of a trial depends on besides the trial.
 pub(super) struct Context<'a> {
     pub snapshot: &'a Snapshot<'a>,
-    /// `None`: the spec cannot be run now.
-    pub compiled: Option<&'a Compiled>,
+    /// Whether the spec can be run.
+    pub accepted: &'a Accepted<'a>,
     /// The experiment has ended or is about to.
     pub end: Option<&'a End>,
     /// There is room for one more running trial.
@@ -56,6 +66,12 @@ fn own_job<'a>(trial: &Trial, ledger: &'a Ledger) -> Option<&'a JobView> {
 /// The present attempt has been seen running.
 pub(super) fn started(trial: &Trial) -> bool {
     trial.status.as_ref().is_some_and(|status| status.start_time.is_some())
+}
+
+/// It has been seen running, and nothing says that it stalls.
+pub(super) fn runs(trial: &Trial) -> bool {
+    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    started(trial) && find(conditions, types::COMPLETE).is_none_or(|condition| condition.reason != reasons::PENDING)
 }
 
 fn current_job(trial: &Trial) -> String {
@@ -78,12 +94,15 @@ pub(super) fn step(trial: &Trial, context: &Context<'_>) -> Step {
         return Step { actions: action.into_iter().collect(), ..Step::default() };
     }
     let step = TrialStep { trial, status: trial.status.clone().unwrap_or_default(), context };
+    if let Some(sentences) = step.misfit() {
+        return step.conclude(Verdict::failed(reasons::INVALID_ASSIGNMENT, sentences, None), None);
+    }
     let job = context.snapshot.ledger.job(&current_job(trial));
-    let own = job.filter(|job| Some(&job.owner_uid) == trial.uid().as_ref());
-    if let (Some(job), Some(compiled)) = (own, context.compiled)
+    let own = own_job(trial, context.snapshot.ledger);
+    if let (Some(job), Some(objective)) = (own, step.objective())
         && let Some(end) = job.end()
     {
-        return step.after_job(job, &end, compiled);
+        return step.after_job(job, &end, objective);
     }
     if let Some(end) = context.end {
         return step.cut_short(end);
@@ -91,10 +110,7 @@ pub(super) fn step(trial: &Trial, context: &Context<'_>) -> Step {
     match (job, own) {
         (None, _) if started(trial) => step.job_vanished(),
         (None, _) => step.start(),
-        (Some(_), None) => step.wait(
-            reasons::NAME_TAKEN,
-            format!("a Job {} exists that is not this trial's; delete it", current_job(trial)),
-        ),
+        (Some(_), None) => step.name_taken(),
         (Some(_), Some(job)) => step.with_job(job),
     }
 }
@@ -132,7 +148,6 @@ pub(super) fn job_of(
     let injection = Injection {
         primary_container: &experiment.spec.trial_template.primary_container,
         metrics: &compiled.metrics,
-        max_trial_seconds: compiled.max_trial_seconds,
         settings: snapshot.settings,
     };
     inject::job(manifest, &owner, assignment, &injection)
@@ -144,12 +159,30 @@ struct TrialStep<'a> {
     context: &'a Context<'a>,
 }
 
-impl TrialStep<'_> {
-    fn after_job(self, job: &JobView, end: &JobEnd, compiled: &Compiled) -> Step {
-        match (verdict(&self.status, end, compiled), end, self.context.end) {
+impl<'a> TrialStep<'a> {
+    /// What the trial is judged by. It cannot be changed, so it holds even while the spec cannot be run.
+    fn objective(&self) -> Option<&'a Objective> {
+        self.context.snapshot.experiment.spec.objectives.first()
+    }
+
+    /// What of a Trial made by hand does not fit the search space.
+    fn misfit(&self) -> Option<String> {
+        let compiled = self.context.snapshot.compiled.as_ref().ok().filter(|_| by_hand(self.trial))?;
+        let errors = compiled.space.check(&self.trial.spec.assignments).err()?;
+        Some(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    fn after_job(self, job: &JobView, end: &JobEnd, objective: &Objective) -> Step {
+        match (verdict(&self.status, end, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),
             (None, _, Some(end)) => self.cut_short(end),
-            (None, JobEnd::Disrupted(why), None) => self.retry(why),
+            (None, JobEnd::Disrupted(message), None) => match self.context.snapshot.facts.pods.get(&job.name) {
+                None => Step::of(Action::InspectPods { job: job.name.clone() }),
+                Some(pods) => {
+                    let why = if pods.why.is_empty() { message } else { &pods.why };
+                    self.retry(why, !pods.machine_stopped)
+                }
+            },
             (None, _, None) => Step::default(),
         }
     }
@@ -160,20 +193,22 @@ impl TrialStep<'_> {
             let message = "the experiment has ended; raise limits.maxTrials to resume it";
             return self.wait(reasons::EXPERIMENT_ENDED, message.into());
         }
-        let compiled = self.context.snapshot.compiled.as_ref().ok();
-        let verdict = stopped(&self.status, reasons::EARLY_STOPPED, &end.message, compiled);
+        let verdict = stopped(&self.status, reasons::EARLY_STOPPED, &end.message, self.objective());
         self.conclude(verdict, None)
     }
 
     fn start(self) -> Step {
-        let Some(compiled) = self.context.compiled else { return Step::default() };
         let (spec, snapshot) = (&self.trial.spec, self.context.snapshot);
-        if by_hand(self.trial)
-            && let Err(errors) = compiled.space.check(&spec.assignments)
-        {
-            let sentences = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            return self.conclude(Verdict::failed(reasons::INVALID_ASSIGNMENT, sentences, None), None);
+        let not_accepted = match self.context.accepted {
+            Accepted::No(problem) => Some(&problem.message),
+            Accepted::Refused(sentence) if by_hand(self.trial) => Some(sentence),
+            Accepted::Asking if by_hand(self.trial) => return Step::default(),
+            _ => None,
+        };
+        if let Some(why) = not_accepted {
+            return self.wait(reasons::EXPERIMENT_NOT_ACCEPTED, format!("the Experiment is not accepted: {why}"));
         }
+        let Ok(compiled) = snapshot.compiled else { return Step::default() };
         if snapshot.experiment.spec.suspend {
             return self.wait(reasons::SUSPENDED, "the experiment is suspended".into());
         }
@@ -197,65 +232,120 @@ impl TrialStep<'_> {
             spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, index, &spec.assignments));
         let Some(manifest) = by_hand.as_ref().or(spec.manifest.as_ref()) else { return Step::default() };
         let job = job_of(snapshot, compiled, (&name, &uid, index, self.status.attempt), manifest, &spec.assignments);
-        Step { actions: vec![Action::CreateJob { trial: name, job: Box::new(job) }], ..Step::default() }
+        Step::of(Action::CreateJob { trial: name, job: Box::new(job) })
     }
 
     fn job_vanished(self) -> Step {
         let job = current_job(self.trial);
         if self.context.snapshot.facts.jobs_gone.contains(&job) {
-            return self.retry("its Job was deleted");
+            return self.retry("its Job was deleted", true);
         }
-        Step { actions: vec![Action::ConfirmJob { name: job }], ..Step::default() }
+        Step::of(Action::ConfirmJob { name: job })
+    }
+
+    /// A Job of the present attempt's name exists that is not the trial's.
+    fn name_taken(self) -> Step {
+        let job = current_job(self.trial);
+        if started(self.trial) {
+            return self.retry("its Job was replaced by another of its name", true);
+        }
+        if (1..MAX_ATTEMPT).contains(&self.status.attempt) {
+            // Any further number will do.
+            return self.again(&format!("a Job {job} exists that is not this trial's"));
+        }
+        self.wait(reasons::NAME_TAKEN, format!("a Job {job} exists that is not this trial's; delete it"))
     }
 
     fn with_job(self, job: &JobView) -> Step {
-        let now = self.context.now;
+        let (now, facts) = (self.context.now, &self.context.snapshot.facts);
+        if let Some(verdict) = self.out_of_time() {
+            return self.conclude(verdict, Some(job));
+        }
         if job.deleting {
             return self.wait(reasons::PENDING, format!("Job {} is being deleted", job.name));
         }
+        if job.suspended && started(self.trial) {
+            return self.put_out(job);
+        }
         if job.active > 0 && job.ready > 0 {
-            if started(self.trial) {
-                return Step::default();
-            }
-            let mut patch = self.patch();
-            patch.start_time = Some(stored(job.start_time.unwrap_or(now)));
-            set(&mut patch.conditions, types::COMPLETE, false, reasons::RUNNING, "", None, now);
-            return Step { actions: vec![self.write(patch, None)], ..Step::default() };
+            return self.running();
         }
-        if started(self.trial) {
+        let since = match started(self.trial) {
             // Between two pods of one Job.
-            return Step::default();
-        }
-        let patient_until = later(job.created.unwrap_or(now), PATIENCE);
-        if now < patient_until {
-            return Step { wake_at: Some(patient_until), ..Step::default() };
-        }
-        match self.context.snapshot.facts.waiting.get(&job.name) {
-            Some(waiting) if now < later(waiting.at, RECHECK) => {
-                let why = if waiting.why.is_empty() { "no pod of its Job runs yet" } else { &waiting.why };
+            true => facts.unready.get(&job.name).copied(),
+            false => job.created,
+        };
+        let patient_until = later(since.unwrap_or(now), PATIENCE);
+        let step = match facts.pods.get(&job.name) {
+            _ if now < patient_until => Step { wake_at: Some(patient_until), ..Step::default() },
+            Some(pods) if now < later(pods.at, RECHECK) => {
+                let why = if pods.why.is_empty() { "no pod of its Job runs" } else { &pods.why };
                 let mut step = self.wait(reasons::PENDING, why.to_owned());
-                step.wake_at = Some(later(waiting.at, RECHECK));
+                step.wake_at = Some(later(pods.at, RECHECK));
                 step
             }
-            _ => Step { actions: vec![Action::InspectPods { job: job.name.clone() }], ..Step::default() },
-        }
+            _ => Step::of(Action::InspectPods { job: job.name.clone() }),
+        };
+        Step { wake_at: step.wake_at.into_iter().chain(self.deadline()).min(), ..step }
     }
 
-    /// Starts again after a failure that is not the trial's own.
-    fn retry(self, why: &str) -> Step {
+    /// A pod of the Job is ready.
+    fn running(self) -> Step {
+        let (mut patch, now) = (self.patch(), self.context.now);
+        patch.start_time = patch.start_time.or(Some(stored(now)));
+        set(&mut patch.conditions, types::COMPLETE, false, reasons::RUNNING, "", None, now);
+        let write = (!self.says(&patch)).then(|| self.write(patch, None));
+        Step { actions: write.into_iter().collect(), wake_at: self.deadline(), waiting: None }
+    }
+
+    /// A queue has put the Job out (preempted by Kueue): it will begin anew when it is let in again.
+    fn put_out(self, job: &JobView) -> Step {
+        let (mut patch, now) = (self.patch(), self.context.now);
+        patch.start_time = None;
+        let message = format!("Job {} was suspended while it ran; it begins anew once it is let in again", job.name);
+        set(&mut patch.conditions, types::COMPLETE, false, reasons::PENDING, message.clone(), None, now);
+        Step { actions: vec![self.write(patch, None)], wake_at: None, waiting: Some((reasons::PENDING, message)) }
+    }
+
+    /// When the present attempt has run for as long as it may.
+    fn deadline(&self) -> Option<Timestamp> {
+        let most = self.context.snapshot.experiment.spec.limits.max_trial_duration.as_ref().and_then(length)?;
+        self.status.start_time.map(|start| later(start, most))
+    }
+
+    fn out_of_time(&self) -> Option<Verdict> {
+        let objective = self.objective()?;
+        let passed = self.deadline()? <= self.context.now;
+        passed.then(|| {
+            out_of_time(&self.status, reasons::MAX_TRIAL_DURATION_REACHED, "limits.maxTrialDuration", objective)
+        })
+    }
+
+    /// Starts again after a failure that is not the trial's own. `counted`: it uses up one of the retries.
+    fn retry(mut self, why: &str, counted: bool) -> Step {
         let retries = self.context.snapshot.experiment.spec.failure_policy.retries;
-        if self.status.attempt >= retries {
-            let message = format!("interrupted {} times, the last time: {why}", self.status.attempt + 1);
+        let interruptions = self.status.interruptions.saturating_add(u32::from(counted));
+        if interruptions > retries || self.status.attempt >= MAX_ATTEMPT {
+            let message = format!(
+                "interrupted {interruptions} times, the last time: {why}; failurePolicy.retries allows {retries}"
+            );
             return self.conclude(Verdict::failed(reasons::RETRIES_EXHAUSTED, message, None), None);
         }
+        self.status.interruptions = interruptions;
+        self.again(why)
+    }
+
+    fn again(self, why: &str) -> Step {
+        let retries = self.context.snapshot.experiment.spec.failure_policy.retries;
         let mut patch = self.patch();
-        patch.attempt += 1;
+        patch.attempt = patch.attempt.saturating_add(1);
         patch.start_time = None;
-        let message = format!("attempt {} of {}: {why}", patch.attempt + 1, retries + 1);
+        let (attempt, used) = (u64::from(patch.attempt) + 1, patch.interruptions);
+        let message = format!("attempt {attempt}: {why} ({used} of {retries} retries used)");
         set(&mut patch.conditions, types::COMPLETE, false, reasons::RETRYING, message.clone(), None, self.context.now);
         let note = format!("Trial {}: {message}", self.trial.name_any());
         let event = Event { warning: true, reason: reasons::RETRYING, note };
-        Step { actions: vec![self.write(patch, Some(event))], ..Step::default() }
+        Step::of(self.write(patch, Some(event)))
     }
 
     fn conclude(self, verdict: Verdict, job: Option<&JobView>) -> Step {
@@ -271,16 +361,21 @@ impl TrialStep<'_> {
         }
         let note = format!("Trial {}: {}", self.trial.name_any(), verdict.message);
         let event = failed.then_some(Event { warning: true, reason: verdict.reason, note });
-        Step { actions: vec![self.write(patch, event)], ..Step::default() }
+        Step::of(self.write(patch, event))
     }
 
-    fn wait(self, reason: &'static str, message: String) -> Step {
+    fn wait(&self, reason: &'static str, message: String) -> Step {
         let write = write_waiting(self.trial, &self.status, reason, &message, self.context.now);
         Step { actions: write.into_iter().collect(), wake_at: None, waiting: Some((reason, message)) }
     }
 
     fn patch(&self) -> TrialPatch {
         patch_of(&self.status)
+    }
+
+    /// The stored status says so already.
+    fn says(&self, patch: &TrialPatch) -> bool {
+        self.status.start_time == patch.start_time && same_complete(&self.status.conditions, &patch.conditions)
     }
 
     fn write(&self, patch: TrialPatch, event: Option<Event>) -> Action {
@@ -291,6 +386,7 @@ impl TrialStep<'_> {
 fn patch_of(status: &TrialStatus) -> TrialPatch {
     TrialPatch {
         attempt: status.attempt,
+        interruptions: status.interruptions,
         start_time: status.start_time,
         completion_time: status.completion_time,
         objective: status.objective,
@@ -313,9 +409,12 @@ pub(super) fn write_waiting(
 ) -> Option<Action> {
     let mut patch = patch_of(status);
     set(&mut patch.conditions, types::COMPLETE, false, reason, message, None, now);
-    let same = match (find(&status.conditions, types::COMPLETE), find(&patch.conditions, types::COMPLETE)) {
+    (!same_complete(&status.conditions, &patch.conditions)).then(|| write(trial, patch, None))
+}
+
+fn same_complete(old: &[Condition], new: &[Condition]) -> bool {
+    match (find(old, types::COMPLETE), find(new, types::COMPLETE)) {
         (Some(old), Some(new)) => old.reason == new.reason && old.message == new.message,
         _ => false,
-    };
-    (!same).then(|| write(trial, patch, None))
+    }
 }
