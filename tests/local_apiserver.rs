@@ -17,7 +17,8 @@ async fn the_embedded_server_behaves_like_kubernetes() {
 }
 
 /// The same list against the cluster of KUBECONFIG. It leaves namespaces behind, so the cluster should be one to
-/// throw away. Set `BEHAVIOURS_WITHOUT_CONTROLLERS` where only an API server runs.
+/// throw away. Set `BEHAVIOURS_WITHOUT_CONTROLLERS` where only an API server runs, and start that one with
+/// `--disable-admission-plugins=ServiceAccount`: no controller makes the account that pods ask for.
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn a_real_cluster_behaves_like_kubernetes() {
