@@ -1,5 +1,6 @@
 //! The view of a terminal: a bar, what is best and how long it takes, and a row for each trial that runs.
 
+use super::echo::Silence;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,18 +8,22 @@ use std::time::Duration;
 /// More trials than these are only counted: they would not fit on a screen.
 const ROWS: usize = 12;
 const TICK: Duration = Duration::from_millis(250);
+/// The last line.
+const FOOT: &str = "Ctrl-C stops; run again to go on";
 
 /// See the module. Every line is cut where the terminal ends.
 pub struct Live {
     all: MultiProgress,
     total: ProgressBar,
-    /// The line below: of two lines in one bar the first would stay on the screen.
+    /// The line below it.
     below: ProgressBar,
     rows: BTreeMap<String, Row>,
     /// Trials that run and have no row, with their parameters.
     hidden: BTreeMap<String, String>,
     /// How many these are.
     more: Option<ProgressBar>,
+    foot: ProgressBar,
+    _silence: Option<Silence>,
 }
 
 struct Row {
@@ -33,7 +38,18 @@ impl Live {
         let total = styled(all.add(ProgressBar::new(1)), "{bar:20} {pos}/{len} trials, {elapsed}");
         total.enable_steady_tick(TICK);
         let below = styled(all.add(ProgressBar::new_spinner()), "{wide_msg}");
-        Live { all, total, below, rows: BTreeMap::new(), hidden: BTreeMap::new(), more: None }
+        let foot = styled(all.add(ProgressBar::new_spinner()), "{msg}").with_message(FOOT);
+        foot.tick();
+        Live {
+            all,
+            total,
+            below,
+            rows: BTreeMap::new(),
+            hidden: BTreeMap::new(),
+            more: None,
+            foot,
+            _silence: Silence::begin(),
+        }
     }
 
     /// A line above the view, to stay.
@@ -83,6 +99,7 @@ impl Live {
         let running: BTreeSet<String> = self.rows.keys().chain(self.hidden.keys()).cloned().collect();
         self.hidden.clear();
         running.iter().for_each(|trial| self.end(trial));
+        self.foot.finish_and_clear();
         self.below.finish_and_clear();
         self.total.finish_and_clear();
         let _ = self.all.clear();
@@ -94,10 +111,7 @@ impl Live {
             && let Some((trial, parameters)) = self.hidden.pop_first()
         {
             let bar = ProgressBar::new_spinner();
-            let bar = match &self.more {
-                Some(more) => self.all.insert_before(more, bar),
-                None => self.all.add(bar),
-            };
+            let bar = self.all.insert_before(self.more.as_ref().unwrap_or(&self.foot), bar);
             let bar = styled(bar, "  {spinner} {prefix}  {wide_msg}");
             bar.set_prefix(trial.clone());
             bar.enable_steady_tick(TICK);
@@ -111,7 +125,7 @@ impl Live {
                 self.more = None;
             }
             (hidden, more) => {
-                let add = || styled(self.all.add(ProgressBar::new_spinner()), "    {wide_msg}");
+                let add = || styled(self.all.insert_before(&self.foot, ProgressBar::new_spinner()), "    {wide_msg}");
                 let more = more.clone().unwrap_or_else(add);
                 more.set_message(format!("and {hidden} more"));
                 self.more = Some(more);

@@ -1,6 +1,8 @@
 //! Subcommands for people. The only room that knows all others.
 
+mod alive;
 mod crd;
+mod echo;
 mod exit;
 mod files;
 mod follow;
