@@ -91,27 +91,34 @@ impl Chaos {
         if self.dead.borrow().contains(&info.user_agent) {
             return Fault::Hang;
         }
-        let (asked, policy, trouble) = {
+        let (crash, asked, policy, trouble) = {
             let mut state = self.state.lock().unwrap();
             state.requests += 1;
             state.writes += u64::from(is_write(info));
             if info.verb == Verb::Delete {
                 state.deletes.insert(info.name.clone());
             }
-            if let Some(fault) = self.crash(&mut state, info) {
-                return fault;
-            }
+            let crash = self.crash(&mut state, info);
             let asked = Asked { info, number: state.requests, at: self.start.elapsed(), server: &self.server };
-            (asked, state.policy.clone(), state.trouble.clone())
+            (crash, asked, state.policy.clone(), state.trouble.clone())
         };
         let mut fault = policy.map_or(Fault::None, |policy| policy(&asked));
+        match crash {
+            // What the policy refuses is not carried out, whether or not anybody lives to hear of it.
+            Some(Crash::After(_)) if fault == Fault::None => {
+                self.eyes.lock().asked(info, &Fault::HangAfter);
+                return Fault::HangAfter;
+            }
+            Some(_) => return Fault::Hang,
+            None => {}
+        }
         if fault == Fault::None {
             fault = trouble.map_or(Fault::None, |trouble| trouble(&asked));
         }
         if self.eyes.lock().asked(info, &fault) { fault } else { Fault::Hang }
     }
 
-    fn crash(&self, state: &mut State, info: &RequestInfo) -> Option<Fault> {
+    fn crash(&self, state: &mut State, info: &RequestInfo) -> Option<Crash> {
         let hit = |crash: &Crash| match *crash {
             Crash::Before(n) | Crash::After(n) => is_write(info) && n == state.writes,
             Crash::Asking(n) => n == state.requests,
@@ -122,13 +129,7 @@ impl Chaos {
         self.dead.send_modify(|dead| {
             dead.insert(info.user_agent.clone());
         });
-        Some(match crash {
-            Crash::After(_) => {
-                self.eyes.lock().asked(info, &Fault::HangAfter);
-                Fault::HangAfter
-            }
-            _ => Fault::Hang,
-        })
+        Some(crash)
     }
 
     /// Writes of operators so far, refused ones included and the lease left out.

@@ -150,7 +150,7 @@ impl World {
         Life { operator, intake, name: name.to_owned(), _tasks: tasks, closed: Closed(closed) }
     }
 
-    fn experiments(&self, namespace: &str) -> Api<Experiment> {
+    pub fn experiments(&self, namespace: &str) -> Api<Experiment> {
         Api::namespaced(self.user.clone(), namespace)
     }
 
@@ -236,12 +236,20 @@ impl World {
 
     /// Lets some time pass in which nothing can change, so that nothing may be written once all is told.
     pub async fn rests(&self, state: &str) {
-        sleep(Duration::from_secs(60)).await;
-        let before = self.chaos.writes();
-        sleep(Duration::from_secs(180)).await;
-        if self.chaos.is_calm() {
-            let writes = self.chaos.writes() - before;
-            self.eyes.lock().s10_nothing_is_written_at_rest(state, writes, &self.server);
+        loop {
+            let deaths = self.chaos.fired();
+            sleep(Duration::from_secs(60)).await;
+            let before = self.chaos.writes();
+            sleep(Duration::from_secs(180)).await;
+            if self.chaos.fired() > deaths {
+                // An operator has died meanwhile, and the next one had to find out anew.
+                continue;
+            }
+            if self.chaos.is_calm() {
+                let writes = self.chaos.writes() - before;
+                self.eyes.lock().s10_nothing_is_written_at_rest(state, writes, &self.server);
+            }
+            return;
         }
     }
 

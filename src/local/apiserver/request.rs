@@ -117,6 +117,24 @@ impl Request {
         Self { info, options, accept: Accept::parse(&parts.headers), content_type, body }
     }
 
+    /// What hooks are told: a create names its object in the body only.
+    pub fn told(&self) -> RequestInfo {
+        #[derive(Default, serde::Deserialize)]
+        struct Named {
+            metadata: Metadata,
+        }
+        #[derive(Default, serde::Deserialize)]
+        struct Metadata {
+            name: String,
+        }
+        let mut info = self.info.clone();
+        if info.verb == Verb::Create {
+            let named: Named = serde_json::from_slice(&self.body).unwrap_or_default();
+            info.name = named.metadata.name;
+        }
+        info
+    }
+
     /// The path without the query.
     pub fn path(&self) -> &str {
         self.info.path.split('?').next().unwrap_or_default()

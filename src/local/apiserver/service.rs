@@ -127,7 +127,7 @@ impl ApiServer {
         } else {
             self.inner.writes.load(Ordering::Relaxed)
         };
-        let fault = self.hooks().faults.map_or(Fault::None, |faults| faults.before(&request.info));
+        let fault = self.hooks().faults.map_or(Fault::None, |faults| faults.before(&request.told()));
         match &fault {
             Fault::DropBefore => return Err(Lost("request", request.info.path).into()),
             Fault::Hang => return std::future::pending().await,
