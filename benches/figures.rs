@@ -102,7 +102,7 @@ impl Bench {
         let compiled = compile(&experiment);
         let mut ledger = Ledger::default();
         if let Ok(compiled) = &compiled {
-            ledger.prepare(compiled, experiment.spec.trial_template.retain);
+            ledger.prepare(&experiment.spec, Some(compiled));
         }
         for index in 0..ended {
             ledger.upsert_trial(trial(index, 1, true));

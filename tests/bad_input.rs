@@ -167,7 +167,11 @@ fn a_trial_that_ignores_sigterm_is_killed_at_its_time_limit_and_its_values_are_k
     assert_eq!(output.status.code(), Some(0), "{}", show(&output));
     let out = text(&output.stdout);
     assert!(out.contains("1 stopped early") && out.contains("Best trial: run-00000 with accuracy = 0.25\n"), "{out}");
-    assert!(text(&output.stderr).contains("stopped at its time limit with accuracy = 0.25"), "{}", show(&output));
+    assert!(
+        text(&output.stderr).contains("stopped at limits.maxTrialDuration with accuracy = 0.25"),
+        "{}",
+        show(&output)
+    );
     run.nobody_is_left();
     assert!(run.lines(FINISHED).is_empty());
 }

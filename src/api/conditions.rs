@@ -87,7 +87,7 @@ reasons! {
     MAX_TRIALS_REACHED = "MaxTrialsReached";
     /// A trial reached the objective's goal.
     GOAL_REACHED = "GoalReached";
-    /// `limits.maxDuration` has passed.
+    /// The experiment has been at work for `limits.maxDuration`.
     MAX_DURATION_REACHED = "MaxDurationReached";
     /// Every configuration of the search space has been tried.
     SEARCH_SPACE_EXHAUSTED = "SearchSpaceExhausted";
@@ -113,18 +113,27 @@ reasons! {
     METRIC_NOT_FINITE = "MetricNotFinite";
     /// The trial ran longer than `limits.maxTrialDuration`.
     MAX_TRIAL_DURATION_REACHED = "MaxTrialDurationReached";
+    /// The trial's Job ran into the `activeDeadlineSeconds` of its own manifest.
+    JOB_DEADLINE_EXCEEDED = "JobDeadlineExceeded";
     /// The trial was interrupted (evicted, preempted, node lost, Job deleted) and starts again.
     RETRYING = "Retrying";
     /// The trial was interrupted more often than `failurePolicy.retries` allows.
     RETRIES_EXHAUSTED = "RetriesExhausted";
     /// The Job's API refused what the trial asked for.
     JOB_REFUSED = "JobRefused";
-    /// A Job of the trial's name exists that is not the trial's; delete or rename it.
+    /// An object exists under a name that the operator needs, and is not its own; the message says which.
     NAME_TAKEN = "NameTaken";
+    /// The API server keeps refusing something that the experiment needs (a quota, a policy, a permission); the message
+    /// quotes it. It is tried again and again.
+    API_REFUSED = "ApiRefused";
+    /// The Trial is not taken into its Experiment; the message says why.
+    NOT_ADOPTED = "NotAdopted";
     /// The trial's values do not fit the search space.
     INVALID_ASSIGNMENT = "InvalidAssignment";
     /// The Trial names an Experiment that does not exist.
     EXPERIMENT_NOT_FOUND = "ExperimentNotFound";
+    /// The Experiment's spec cannot be run (see its condition Accepted); this trial is not started.
+    EXPERIMENT_NOT_ACCEPTED = "ExperimentNotAccepted";
     /// The Experiment has ended; this trial is not started.
     EXPERIMENT_ENDED = "ExperimentEnded";
     /// All of `limits.parallelTrials` are taken; the trial waits.

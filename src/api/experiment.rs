@@ -190,14 +190,17 @@ pub struct Limits {
     #[serde(default = "default_parallel_trials")]
     #[schemars(range(min = 1, max = 1000))]
     pub parallel_trials: u32,
-    /// More failed trials than this end the experiment as failed; a tenth of maxTrials, at least 3, when absent.
+    /// More failed trials than this end the experiment as failed; when absent, a tenth of the highest maxTrials so far,
+    /// at least 3. Those that failed through no fault of their program do not count: see status.trials.excused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000))]
     pub max_failed_trials: Option<u32>,
-    /// The experiment is complete after this time; running trials are stopped and their results kept.
+    /// The experiment is complete once it has been at work for this time; running trials are stopped and their results
+    /// kept. While it is suspended, ended, not accepted, or its machine is down, the time stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration: Option<Duration>,
-    /// A trial that runs longer is stopped. It counts with what it reported; without a report it has failed.
+    /// A trial that runs longer is stopped; the time until it runs does not count. It counts with what it reported;
+    /// without a report it has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_trial_duration: Option<Duration>,
 }
@@ -210,8 +213,9 @@ fn default_parallel_trials() -> u32 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailurePolicy {
-    /// How often a trial is started again after a failure that is not its own (evicted, preempted, node lost); such
-    /// failures do not count towards maxFailedTrials until the retries are used up.
+    /// How often a trial is started again after a failure that is not its own (evicted, preempted, node lost, Job
+    /// deleted). A trial that is interrupted more often has failed, but does not count towards maxFailedTrials. Stopping
+    /// `automl run` or `automl local` uses up no retry.
     #[serde(default = "default_retries")]
     #[schemars(range(min = 0, max = 50))]
     pub retries: u32,
@@ -251,6 +255,18 @@ pub struct ExperimentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::conditions::time_schema")]
     pub completion_time: Option<Timestamp>,
+    /// Since when the time of `limits.maxDuration` runs; absent while it stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::time_schema")]
+    pub active_since: Option<Timestamp>,
+    /// How much of it had passed before, in seconds.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub active_seconds: i64,
+    /// How many failed trials are allowed while `limits.maxFailedTrials` is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max_failed_trials: Option<u32>,
     /// Trials by state.
     #[serde(default)]
     pub trials: TrialCounts,
@@ -278,6 +294,9 @@ pub struct TrialCounts {
     pub succeeded: u32,
     /// Ended without one.
     pub failed: u32,
+    /// Of the failed ones, those that `limits.maxFailedTrials` does not count: interrupted too often, or made by hand
+    /// and never started.
+    pub excused: u32,
     /// Stopped before their end; their last results count.
     pub early_stopped: u32,
 }

@@ -26,6 +26,15 @@ pub const GROUP: &str = "automl.dev";
 /// Served version of both kinds.
 pub const VERSION: &str = "v1alpha1";
 
+/// Reasons of a pod's condition `DisruptionTarget` that this project's own runner writes: the machine itself was stopped,
+/// by the person whose it is. Such an interruption uses up no retry.
+pub mod disruptions {
+    /// The runner was told to stop while the pod ran.
+    pub const NODE_SHUTDOWN: &str = "NodeShutdown";
+    /// The runner was killed while the pod ran.
+    pub const NODE_RESTARTED: &str = "NodeRestarted";
+}
+
 /// Labels and annotations that the operator writes.
 pub mod labels {
     /// On Trials, Jobs and Pods: name of the Experiment.
@@ -42,4 +51,9 @@ pub mod labels {
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
     /// Field manager, and value of [`MANAGED_BY`].
     pub const MANAGER: &str = "automl-operator";
+}
+
+/// For fields that are left out while they have their first value.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -105,7 +105,12 @@ fn rendered_schema(_: &mut SchemaGenerator) -> Schema {
 pub struct TrialStatus {
     /// How many attempts came before the present one.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
     pub attempt: u32,
+    /// How many interruptions count towards `failurePolicy.retries` so far.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub interruptions: u32,
     /// When the present attempt was seen running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::conditions::time_schema")]

@@ -1,6 +1,7 @@
 //! This machine as a cluster: the embedded API server, the runner of Jobs as processes, and the very controllers that run
 //! on a cluster.
 
+use super::alive::Alive;
 use super::exit::Failure;
 use crate::controller::{Clock, Config, Mutation, Operator};
 use crate::engine::Settings;
@@ -52,6 +53,8 @@ impl Laptop {
         let builder =
             crds.into_iter().fold(ApiServer::builder(), |builder, crd| builder.custom_resource_definition(crd));
         let server = builder.state_directory(&state_dir).build().map_err(not_built)?;
+        let alive = Alive::new(&state_dir);
+        let away = alive.away(Clock::system().now());
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::other)?;
         let report_url = format!("http://{}", listener.local_addr().map_err(Failure::other)?);
         let base_dir = std::path::absolute(&machine.base_dir).map_err(|error| cannot_use(&machine.base_dir, &error))?;
@@ -66,7 +69,7 @@ impl Laptop {
         let config = Config {
             namespace: None,
             identity: "automl".into(),
-            settings: Settings { report_url, ..Settings::default() },
+            settings: Settings { report_url, away, ..Settings::default() },
             lease: None,
             concurrency: 16,
             clock: Clock::system(),
@@ -76,6 +79,7 @@ impl Laptop {
             Operator::start(server.client_as("default", "automl-operator"), config).map_err(Failure::other)?;
         let intake = Intake::new(operator.reports(), INTERVAL);
         let mut tasks = JoinSet::new();
+        tasks.spawn(alive.beat());
         tasks.spawn(Arc::clone(&intake).run());
         tasks.spawn(super::logs::keep_clear(server.clone(), state_dir));
         let routes = router(Arc::clone(&intake));

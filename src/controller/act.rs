@@ -41,6 +41,15 @@ pub enum Learnt {
         /// Trying again cannot help.
         permanent: bool,
     },
+    /// An action keeps failing.
+    Blocked {
+        /// [`Action::what`].
+        what: String,
+        /// One of [`crate::api::conditions::reasons`].
+        reason: &'static str,
+        /// The API server's sentence.
+        message: String,
+    },
     /// The API server's answer to a dry run.
     Probed {
         /// Generation of the Experiment.
@@ -50,8 +59,15 @@ pub enum Learnt {
         /// The refusal may pass (quota, policy): ask again.
         may_pass: bool,
     },
-    /// Why the pods of this Job do not run.
-    Waiting(String, String),
+    /// What the pods of this Job say.
+    Pods {
+        /// `metadata.name` of the Job.
+        job: String,
+        /// Why they do not run, or why they were taken away; empty when they do not say.
+        why: String,
+        /// The machine itself was stopped.
+        machine_stopped: bool,
+    },
     /// The Experiment is so.
     Experiment(Box<Experiment>),
     /// The Experiment does not exist any more.
@@ -185,7 +201,12 @@ impl Hand {
                     if ours || self.mutation == Mutation::SkipOwnerCheck {
                         return Ok(Done::Done(Learnt::Trial(found)));
                     }
-                    failure.message = "a Trial of this name exists that is not this Experiment's; delete it".into();
+                    failure.message = format!(
+                        "a Trial of this name exists that is not this Experiment's; delete it (kubectl delete trial \
+                         {name}), and all that an earlier Experiment has left with kubectl delete trials -l {}={}",
+                        labels::EXPERIMENT,
+                        trial.spec.experiment,
+                    );
                     Err(failure)
                 }
                 gone => Ok(Done::Void(gone)),
@@ -236,14 +257,17 @@ impl Hand {
         };
         let api: Api<Pod> = Api::namespaced(self.client.clone(), ns);
         let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}")).limit(20);
-        let why = match timed(format!("list Pods of Job {ns}/{job}"), api.list(&params)).await {
-            Ok(pods) => pods::why(found.is_suspended(), found.labels(), &pods.items),
+        let (why, machine_stopped) = match timed(format!("list Pods of Job {ns}/{job}"), api.list(&params)).await {
+            Ok(pods) => match pods::disruption(&pods.items) {
+                Some((why, machine_stopped)) => (why, machine_stopped),
+                None => (pods::why(found.is_suspended(), found.labels(), &pods.items), false),
+            },
             Err(failure) if failure.class == Class::Forbidden => {
-                format!("its pods cannot be read: {}", failure.message)
+                (format!("its pods cannot be read: {}", failure.message), false)
             }
             Err(failure) => return Err(failure),
         };
-        Ok(Done::Done(Learnt::Waiting(job.to_owned(), why)))
+        Ok(Done::Done(Learnt::Pods { job: job.to_owned(), why, machine_stopped }))
     }
 
     async fn write_experiment(
@@ -295,6 +319,8 @@ fn created() -> PostParams {
 fn trial_status(patch: &TrialPatch) -> Value {
     json!({
         "attempt": patch.attempt,
+        // Left out while there is none.
+        "interruptions": (patch.interruptions > 0).then_some(patch.interruptions),
         "startTime": patch.start_time,
         "completionTime": patch.completion_time,
         "objective": patch.objective,

@@ -4,7 +4,8 @@ use super::act::Learnt;
 use super::index::Change;
 use crate::api::Experiment;
 use crate::engine::{
-    Compiled, Facts, Finished, JobView, Ledger, Plan, Probe, Problem, Refusal, Settings, Snapshot, Waiting, job_name,
+    Action, Blocked, Compiled, Facts, Finished, JobView, Ledger, Plan, Pods, Probe, Problem, Refusal, Settings,
+    Snapshot,
 };
 use crate::engine::{compile, plan};
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How often something is looked at again that no watch tells of.
 const RECHECK: SignedDuration = SignedDuration::from_secs(15);
+/// After this time an action that kept failing is not wanted any more.
+const FORGET: SignedDuration = SignedDuration::from_mins(20);
 
 /// See the module.
 #[derive(Default)]
@@ -29,26 +32,23 @@ pub struct Desk {
 
 impl Desk {
     /// Learns what has happened.
-    pub fn take(&mut self, changes: Vec<Change>) {
+    pub fn take(&mut self, changes: Vec<Change>, now: Timestamp) {
         for change in changes {
             match change {
                 Change::Trial(trial) => {
                     let name = kube::ResourceExt::name_any(&*trial);
-                    let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
                     self.ledger.upsert_trial(trial);
                     if self.ledger.trial(&name).is_none() {
-                        self.forget_trial(&name, attempt);
+                        self.facts.forget_trial(&name);
                     }
                 }
                 Change::TrialGone(name) => {
-                    let attempt =
-                        self.ledger.trial(&name).and_then(|trial| trial.status.as_ref()).map_or(0, |s| s.attempt);
                     self.ledger.remove_trial(&name);
-                    self.forget_trial(&name, attempt);
+                    self.facts.forget_trial(&name);
                 }
                 Change::Job(job) => {
                     self.unwatched.remove(&job.name);
-                    self.see_job(*job);
+                    self.see_job(*job, now);
                 }
                 Change::JobGone(name) => self.job_gone(&name),
             }
@@ -60,7 +60,7 @@ impl Desk {
         match learnt {
             Learnt::Job(job) => {
                 self.unwatched.insert(kube::ResourceExt::name_any(&*job), now + RECHECK);
-                self.see_job(job.view());
+                self.see_job(job.view(), now);
             }
             Learnt::JobMissing(name) => {
                 self.job_gone(&name);
@@ -72,13 +72,29 @@ impl Desk {
             }
             Learnt::Probed { generation, refusal, may_pass } => {
                 self.probe_again = may_pass.then_some(now + RECHECK);
-                self.facts.probe = Some(Probe { generation, refusal });
+                self.facts.probe = Some(Probe { generation, refusal, may_pass });
             }
-            Learnt::Waiting(job, why) => {
-                self.facts.waiting.insert(job, Waiting { why, at: now });
+            Learnt::Blocked { what, reason, message } => {
+                let since = self.facts.blocked.get(&what).map_or(now, |blocked| blocked.since);
+                self.facts.blocked.insert(what, Blocked { since, at: now, reason, message });
+            }
+            Learnt::Pods { job, why, machine_stopped } => {
+                self.facts.pods.insert(job, Pods { why, machine_stopped, at: now });
             }
             Learnt::Experiment(_) => self.facts.status_written = Some(now),
             Learnt::Trial(_) | Learnt::TrialGone(_) | Learnt::ExperimentGone => {}
+        }
+    }
+
+    /// An action of this description is known to fail.
+    pub fn is_blocked(&self, what: &str) -> bool {
+        self.facts.blocked.contains_key(what)
+    }
+
+    /// An action has succeeded.
+    pub fn succeeded(&mut self, action: &Action) {
+        if !self.facts.blocked.is_empty() {
+            self.facts.blocked.remove(&action.what());
         }
     }
 
@@ -87,6 +103,8 @@ impl Desk {
     /// # Errors
     /// What the engine said when it panicked, which is a bug.
     pub fn plan(&mut self, experiment: &Experiment, settings: &Settings, now: Timestamp) -> Result<Plan, String> {
+        // One that is still wanted is tried, and renewed, much more often.
+        self.facts.blocked.retain(|_, blocked| now.duration_since(blocked.at) < FORGET);
         if self.probe_again.is_some_and(|at| at <= now) {
             self.probe_again = None;
             self.facts.probe = None;
@@ -97,9 +115,7 @@ impl Desk {
                 Some((known, compiled)) if known == generation => compiled,
                 _ => {
                     let compiled = compile(experiment);
-                    if let Ok(compiled) = &compiled {
-                        self.ledger.prepare(compiled, experiment.spec.trial_template.retain);
-                    }
+                    self.ledger.prepare(&experiment.spec, compiled.as_ref().ok());
                     compiled
                 }
             };
@@ -128,29 +144,26 @@ impl Desk {
         self.unwatched.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
     }
 
-    fn see_job(&mut self, job: JobView) {
+    fn see_job(&mut self, job: JobView, now: Timestamp) {
         self.facts.jobs_gone.remove(&job.name);
         self.facts.refused.remove(&job.name);
-        if job.ready > 0 {
-            self.facts.waiting.remove(&job.name);
+        // What they said before they ran is nothing about how they ended.
+        if job.ready > 0 || !job.conditions.is_empty() {
+            self.facts.pods.remove(&job.name);
+        }
+        if job.ready > 0 || !job.conditions.is_empty() {
+            self.facts.unready.remove(&job.name);
+        } else {
+            self.facts.unready.entry(job.name.clone()).or_insert(now);
         }
         self.ledger.upsert_job(job);
     }
 
     fn job_gone(&mut self, name: &str) {
         self.unwatched.remove(name);
-        self.facts.waiting.remove(name);
+        self.facts.pods.remove(name);
+        self.facts.unready.remove(name);
         self.ledger.remove_job(name);
-    }
-
-    /// What was learnt about an active trial is of no use once it is none.
-    fn forget_trial(&mut self, name: &str, attempt: u32) {
-        for attempt in 0..=attempt {
-            let job = job_name(name, attempt);
-            self.facts.jobs_gone.remove(&job);
-            self.facts.waiting.remove(&job);
-            self.facts.refused.remove(&job);
-        }
     }
 }
 

@@ -85,6 +85,7 @@ impl SlimJob {
             resource_version: self.resource_version().unwrap_or_default(),
             trial: self.labels().get(labels::TRIAL).cloned().unwrap_or_default(),
             owner_uid: controller.map(|reference| reference.uid.clone()).unwrap_or_default(),
+            suspended: self.is_suspended(),
             deleting: self.metadata.deletion_timestamp.is_some(),
             start_time: self.status.start_time,
             active: self.status.active.unwrap_or(0),

@@ -1,5 +1,6 @@
 //! Why a Job's pods do not run, in a sentence.
 
+use crate::api::disruptions;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -19,6 +20,20 @@ pub fn why(suspended: bool, job_labels: &BTreeMap<String, String>, pods: &[Pod])
         return "its Job has no pod yet; `kubectl describe job` tells whether a quota or a policy is in the way".into();
     }
     pods.iter().find_map(of_pod).unwrap_or_default()
+}
+
+/// Why these pods were taken away, and whether that was because the machine itself was stopped; `None`: they were not.
+pub fn disruption(pods: &[Pod]) -> Option<(String, bool)> {
+    pods.iter().find_map(|pod| {
+        let conditions = pod.status.as_ref()?.conditions.iter().flatten();
+        let found = conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
+        let reason = found.reason.as_deref().unwrap_or("no reason given");
+        let message = found.message.as_deref().unwrap_or_default();
+        let stopped = matches!(reason, disruptions::NODE_SHUTDOWN | disruptions::NODE_RESTARTED);
+        Some((format!("pod {} was taken away ({reason}): {message}", pod.name_any()), stopped))
+    })
 }
 
 fn of_pod(pod: &Pod) -> Option<String> {

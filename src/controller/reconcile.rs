@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::watch::Name;
 use super::wire::Pen;
 use crate::api::Experiment;
-use crate::api::conditions::{is_true, types};
+use crate::api::conditions::{find, is_true, reasons, types};
 use crate::engine::{Action, Finished, Plan, Settings, orphan};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -23,6 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const TURNS: usize = 64;
 /// After this many failures in a row (about 7 s) the API server's sentence goes into a condition.
 const TELL_AFTER: u32 = 3;
+/// So many calls of one plan may get no proper answer, once people are told of such: then the API server is left alone.
+const TROUBLES: usize = 3;
 /// Turns in a row whose plan was void before the pass is broken off and tried later.
 const VOID_TURNS: usize = 8;
 
@@ -86,7 +88,7 @@ impl Reconciler {
         for _ in 0..TURNS {
             self.shared.queue.renewed(key);
             let (work, synced) = self.shared.with(|index| (index.take(uid), index.synced()));
-            lock(&desk).take(self.mutation.changes(work.changes));
+            lock(&desk).take(self.mutation.changes(work.changes), self.clock.now());
             if work.forgotten {
                 lock(&self.desks).remove(uid);
                 return Ok(asleep);
@@ -130,7 +132,20 @@ impl Reconciler {
         (failures, heard): (u32, &mut HashSet<String>),
     ) -> Result<Progress, Failure> {
         let (namespace, _) = name(experiment);
+        let mut failed: Vec<Failure> = Vec::new();
+        let mut troubles = 0;
+        let mut no_more_trials = false;
+        let mut outdated = false;
         for action in plan.actions {
+            let skip = match action {
+                Action::CreateTrial { .. } => no_more_trials,
+                // What it says was thought of before something failed; the next plan knows better.
+                Action::WriteExperimentStatus { .. } => outdated,
+                _ => false,
+            };
+            if skip {
+                continue;
+            }
             let subject = Subject { namespace: &namespace, experiment: Some(experiment) };
             let asked = self.shared.with(|index| index.moment());
             let done = match self.has_more_to_say(&namespace, &action, heard).await {
@@ -141,18 +156,35 @@ impl Reconciler {
             let done = match done {
                 Ok(done) => done,
                 Err(failure) => {
-                    if failure.class == Class::AlreadyExists
-                        && let Action::CreateTrial { trial } = &action
-                    {
-                        let taken = (namespace.clone(), trial.name_any());
-                        self.shared.with(|index| index.want(Kind::Trial, taken, uid.clone()));
+                    outdated = true;
+                    if let Action::CreateTrial { trial } = &action {
+                        no_more_trials = true;
+                        if failure.class == Class::AlreadyExists {
+                            let taken = (namespace.clone(), trial.name_any());
+                            self.shared.with(|index| index.want(Kind::Trial, taken, uid.clone()));
+                        }
                     }
-                    match tell(&action, &failure).filter(|_| failures >= TELL_AFTER) {
-                        Some(learnt) => Done::Done(learnt),
-                        None => return Err(failure),
+                    let known = lock(desk).is_blocked(&action.what()) || is_told(experiment);
+                    let lasting = failures >= TELL_AFTER || known;
+                    troubles += usize::from(failure.class == Class::Transient);
+                    // One that asks to be left alone is left alone: the pass ends here.
+                    let goes_on = failure.retry_after.is_none() && troubles <= TROUBLES;
+                    let told = tell(&action, &failure).filter(|_| lasting && goes_on);
+                    match told {
+                        Some(learnt) => {
+                            self.take_in(uid, desk, experiment, (learnt, asked));
+                            continue;
+                        }
+                        // The API server itself is in trouble, or nobody may write any more.
+                        None if !refused(&failure) => return Err(failure),
+                        None => {
+                            failed.push(failure);
+                            continue;
+                        }
                     }
                 }
             };
+            lock(desk).succeeded(&action);
             let (learnt, progress) = match done {
                 Done::Done(learnt) => (learnt, Progress::Done),
                 Done::Void(learnt) => (learnt, Progress::Void),
@@ -164,7 +196,7 @@ impl Reconciler {
             }
             self.tell_events(regarding, &action);
         }
-        Ok(Progress::Done)
+        failed.into_iter().next().map_or(Ok(Progress::Done), Err)
     }
 
     /// A trial is about to be ended: what it has reported by now belongs to its result. True: that changed the Trial.
@@ -308,10 +340,29 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
             Some(Learnt::Probed { generation: *generation, refusal: Some(message), may_pass: true })
         }
         Action::InspectPods { job } => {
-            Some(Learnt::Waiting(job.clone(), format!("its pods cannot be read: {message}")))
+            let why = format!("its pods cannot be read: {message}");
+            Some(Learnt::Pods { job: job.clone(), why, machine_stopped: false })
         }
-        _ => None,
+        // The place itself where people are told.
+        Action::WriteExperimentStatus { .. } => None,
+        _ => {
+            let taken = failure.class == Class::AlreadyExists;
+            let reason = if taken { reasons::NAME_TAKEN } else { reasons::API_REFUSED };
+            Some(Learnt::Blocked { what: action.what(), reason, message })
+        }
     }
+}
+
+/// People know that something keeps failing: an operator that begins anew need not wait to be sure.
+fn is_told(experiment: &Experiment) -> bool {
+    let conditions = experiment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let complete = find(conditions, types::COMPLETE);
+    complete.is_some_and(|complete| [reasons::NAME_TAKEN, reasons::API_REFUSED].contains(&complete.reason.as_str()))
+}
+
+/// The API server has answered, and says no to this one thing: that says nothing about others.
+fn refused(failure: &Failure) -> bool {
+    !matches!(failure.class, Class::Transient | Class::NotLeader)
 }
 
 fn ended(experiment: &Experiment) -> bool {

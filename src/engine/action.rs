@@ -2,11 +2,13 @@
 
 use crate::api::{Condition, ExperimentStatus, Trial};
 use jiff::Timestamp;
+use kube::ResourceExt;
 use serde_json::Value;
 
 /// Actions in the order in which they must be carried out, and when to plan again if nothing happens before.
 ///
-/// The first action that fails ends the plan; the next plan starts from what was reached.
+/// An action that fails does not hold up those for other objects; new trials alone are made strictly one after the
+/// other. The next plan starts from what was reached.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// In order.
@@ -63,8 +65,8 @@ pub enum Action {
         /// Name of the Job.
         name: String,
     },
-    /// Read the pods of a Job that has not started, so that a condition can say why. What they say comes back in
-    /// [`super::Facts::waiting`].
+    /// Read the pods of a Job that does not run, so that a condition can say why, or why they were taken away. What they
+    /// say comes back in [`super::Facts::pods`].
     InspectPods {
         /// Name of the Job.
         job: String,
@@ -87,11 +89,38 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// What it does, such as `create Trial e-00002`: for people, and to remember by that it does not succeed.
+    pub fn what(&self) -> String {
+        match self {
+            Action::ProbeTemplate { .. } => "try out the template's Job".into(),
+            Action::CreateTrial { trial } => create_trial(&trial.name_any()),
+            Action::AdoptTrial { name, .. } => format!("adopt Trial {name}"),
+            Action::CreateJob { job, .. } => {
+                let name = job.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                format!("create Job {name}")
+            }
+            Action::WriteTrialStatus { name, .. } => format!("write the status of Trial {name}"),
+            Action::ConfirmJob { name } => format!("read Job {name}"),
+            Action::InspectPods { job } => format!("read the pods of Job {job}"),
+            Action::DeleteJob { name, .. } => format!("delete Job {name}"),
+            Action::WriteExperimentStatus { .. } => "write the status of the Experiment".into(),
+        }
+    }
+}
+
+/// [`Action::what`] of the action that makes the Trial of this name.
+pub(super) fn create_trial(name: &str) -> String {
+    format!("create Trial {name}")
+}
+
 /// The fields of a Trial's status that the engine owns; the reports' fields are written by the report route.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrialPatch {
     /// `status.attempt`.
     pub attempt: u32,
+    /// `status.interruptions`.
+    pub interruptions: u32,
     /// `status.startTime`; `None` clears it.
     pub start_time: Option<Timestamp>,
     /// `status.completionTime`.

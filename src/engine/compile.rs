@@ -4,9 +4,10 @@ use super::given;
 use super::inject::{AGENTS_OWN, variable};
 use super::template::misplaced;
 use crate::api::conditions::reasons;
-use crate::api::{Experiment, Objective};
+use crate::api::{Duration, Experiment};
 use crate::space::{Assignment, SearchSpace};
 use crate::tuner::{self, Tuner};
+use jiff::SignedDuration;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -17,14 +18,10 @@ pub struct Compiled {
     pub space: SearchSpace,
     /// The tuner with its settings.
     pub(super) tuner: Box<dyn Tuner>,
-    pub(super) objective: Objective,
     /// The objective's metric, then the additional ones.
     pub(super) metrics: Vec<String>,
     /// Points to try first, each whole.
     pub(super) initial: Vec<Assignment>,
-    pub(super) max_duration_seconds: Option<i64>,
-    pub(super) max_trial_seconds: Option<i64>,
-    pub(super) max_failed_trials: u32,
     pub(super) manifest: Value,
 }
 
@@ -69,31 +66,31 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
         .map_err(|errors| Problem::all(reasons::INVALID_SEARCH_SPACE, &errors))?;
     let tuner = tuner::build(&spec.algorithm.name, &spec.algorithm.settings, &space)
         .map_err(|errors| Problem::all(reasons::INVALID_ALGORITHM, &errors))?;
-    let seconds = |duration: &Option<crate::api::Duration>, field: &str| match duration {
-        None => Ok(None),
-        Some(duration) => duration.seconds().filter(|seconds| *seconds > 0).map(Some).ok_or_else(|| {
-            let text = &duration.0;
-            Problem::new(
-                reasons::INVALID_LIMITS,
-                format!("limits.{field}: {text:?} is no time; write for example 90s, 20m or 2h30m"),
-            )
-        }),
-    };
+    for (duration, field) in
+        [(&spec.limits.max_duration, "maxDuration"), (&spec.limits.max_trial_duration, "maxTrialDuration")]
+    {
+        if let Some(text) = duration.as_ref().filter(|duration| length(duration).is_none()).map(|duration| &duration.0)
+        {
+            let message = format!("limits.{field}: {text:?} is no time; write for example 90s, 20m or 2h30m");
+            return Err(Problem::new(reasons::INVALID_LIMITS, message));
+        }
+    }
     let initial = spec.initial_trials.iter().map(|trial| trial.assignments.clone()).collect::<Vec<_>>();
     let initial = given::complete(&space, &initial, spec.algorithm.seed.unsigned_abs())
         .map_err(|problems| Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems))?;
     check_template(experiment)?;
     Ok(Compiled {
         metrics: std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect(),
-        objective: objective.clone(),
         initial,
-        max_duration_seconds: seconds(&spec.limits.max_duration, "maxDuration")?,
-        max_trial_seconds: seconds(&spec.limits.max_trial_duration, "maxTrialDuration")?,
-        max_failed_trials: spec.limits.max_failed_trials.unwrap_or((spec.limits.max_trials / 10).max(3)),
         manifest: spec.trial_template.manifest.clone(),
         space,
         tuner,
     })
+}
+
+/// A limit of time; `None` when it is none.
+pub(super) fn length(duration: &Duration) -> Option<SignedDuration> {
+    duration.seconds().filter(|seconds| *seconds > 0).map(SignedDuration::from_secs)
 }
 
 /// Two parameters must not share an environment variable.
@@ -119,8 +116,12 @@ fn check_template(experiment: &Experiment) -> Result<(), Problem> {
     let mut problems = misplaced(&template.manifest, &parameters);
     let pod = template.manifest.pointer("/spec/template/spec");
     let restart = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
-    if !matches!(restart, Some("Never" | "OnFailure")) {
-        problems.push("manifest.spec.template.spec.restartPolicy: write Never (or OnFailure)".into());
+    if restart != Some("Never") {
+        problems.push(
+            "manifest.spec.template.spec.restartPolicy: write Never; with anything else Kubernetes does not tell an evicted \
+             pod from a failed program (to have a failed program tried again, set manifest.spec.backoffLimit)"
+                .into(),
+        );
     }
     if template.manifest.pointer("/spec/ttlSecondsAfterFinished").is_some() {
         problems.push(

@@ -1,11 +1,13 @@
 //! When an experiment ends, and how.
 
-use super::compile::Compiled;
+use super::clock::worked;
+use super::compile::length;
 use super::result::loss;
 use super::snapshot::Snapshot;
 use super::suggest::Stop;
 use super::trial::takes_slot;
 use crate::api::conditions::{find, reasons, types};
+use crate::api::{Best, ExperimentSpec, ExperimentStatus};
 use crate::tuner::NoSuggestion;
 use jiff::{SignedDuration, Timestamp};
 use kube::Resource;
@@ -29,79 +31,136 @@ impl End {
     }
 }
 
-/// The end that stands in the status and belongs to the present generation. A later generation (limits raised) may
-/// open the experiment again.
-pub(super) fn recorded(snapshot: &Snapshot<'_>) -> Option<End> {
+/// The end that stands in the status, and whether it belongs to the present generation. A later generation (limits
+/// raised) may open the experiment again.
+pub(super) fn recorded(snapshot: &Snapshot<'_>) -> Option<(End, bool)> {
     let experiment = snapshot.experiment;
     let conditions = &experiment.status.as_ref()?.conditions;
-    let of = |r#type: &str| {
-        find(conditions, r#type).filter(|condition| {
-            condition.status == "True" && condition.observed_generation == experiment.meta().generation
-        })
-    };
+    let of = |r#type: &str| find(conditions, r#type).filter(|condition| condition.status == "True");
     let (complete, condition) = match (of(types::COMPLETE), of(types::FAILED)) {
         (Some(condition), _) => (true, condition),
         (None, Some(condition)) => (false, condition),
         (None, None) => return None,
     };
-    Some(End { complete, reason: condition.reason.clone(), message: condition.message.clone() })
+    let end = End { complete, reason: condition.reason.clone(), message: condition.message.clone() };
+    Some((end, condition.observed_generation == experiment.meta().generation))
 }
 
-/// When `limits.maxDuration` has passed.
-pub(super) fn deadline(start: Option<Timestamp>, compiled: &Compiled) -> Option<Timestamp> {
-    start?.checked_add(SignedDuration::from_secs(compiled.max_duration_seconds?)).ok()
-}
-
-/// An end that does not wait for the trials that run: they are stopped.
-pub(super) fn at_once(
-    snapshot: &Snapshot<'_>,
-    compiled: &Compiled,
-    start: Option<Timestamp>,
+/// Whether an end that was recorded for an earlier generation still holds under the present limits. `busy`: trials that
+/// take a slot. `nothing_more`: whether the tuner has nothing to propose.
+pub(super) fn still_holds(
+    end: &End,
+    spec: &ExperimentSpec,
+    status: &ExperimentStatus,
     now: Timestamp,
-) -> Option<End> {
-    let objective = &compiled.objective;
-    if let (Some(goal), Some((name, best))) = (objective.goal, snapshot.ledger.best())
-        && let Some(value) = best.objective
-        && loss(value, objective.direction) <= loss(goal, objective.direction)
+    busy: usize,
+    nothing_more: impl FnOnce() -> bool,
+) -> bool {
+    // A trial that runs was made after the end: it is being opened again.
+    let idle = busy == 0;
+    let all_made = status.trials.created >= spec.limits.max_trials && idle;
+    match end.reason.as_str() {
+        // The objective and its goal cannot be changed.
+        reasons::GOAL_REACHED => true,
+        reasons::MAX_TRIALS_REACHED => all_made,
+        reasons::MAX_DURATION_REACHED => out_of_time(spec, status, now),
+        reasons::MAX_FAILED_TRIALS_EXCEEDED => too_many_failed(spec, status),
+        reasons::NO_SUCCESSFUL_TRIAL if status.best.is_some() => false,
+        reasons::NO_SUCCESSFUL_TRIAL => all_made || out_of_time(spec, status, now) || (idle && nothing_more()),
+        _ => idle && nothing_more(),
+    }
+}
+
+/// `limits.maxDuration`.
+pub(super) fn max_duration(spec: &ExperimentSpec) -> Option<SignedDuration> {
+    spec.limits.max_duration.as_ref().and_then(length)
+}
+
+fn out_of_time(spec: &ExperimentSpec, status: &ExperimentStatus, now: Timestamp) -> bool {
+    max_duration(spec).is_some_and(|most| worked(status, now) >= most)
+}
+
+/// How many failed trials are allowed while the spec does not say. It never goes down, so that lowering maxTrials does
+/// not make a failure of what was none.
+pub(super) fn default_max_failed(spec: &ExperimentSpec, before: Option<u32>) -> Option<u32> {
+    const LEAST: u32 = 3;
+    let tenth = (spec.limits.max_trials / 10).max(LEAST);
+    spec.limits.max_failed_trials.is_none().then(|| before.map_or(tenth, |before| before.max(tenth)))
+}
+
+fn max_failed(spec: &ExperimentSpec, status: &ExperimentStatus) -> u32 {
+    spec.limits.max_failed_trials.or(status.max_failed_trials).unwrap_or(u32::MAX)
+}
+
+/// Failed trials that count.
+fn failures(status: &ExperimentStatus) -> u32 {
+    status.trials.failed.saturating_sub(status.trials.excused)
+}
+
+fn too_many_failed(spec: &ExperimentSpec, status: &ExperimentStatus) -> bool {
+    failures(status) > max_failed(spec, status)
+}
+
+/// The better of what is stored and the best of the trials that still exist; of equals the latter.
+pub(super) fn better(snapshot: &Snapshot<'_>, stored: Option<Best>) -> Option<Best> {
+    let present = snapshot.ledger.best().and_then(|(name, ended)| {
+        Some(Best { trial: name.to_owned(), value: ended.objective?, assignments: ended.assignment.clone() })
+    });
+    let direction = snapshot.experiment.spec.objectives.first().map(|objective| objective.direction);
+    match (stored, present, direction) {
+        (Some(stored), Some(present), Some(direction))
+            if loss(stored.value, direction) < loss(present.value, direction) =>
+        {
+            Some(stored)
+        }
+        (stored, present, _) => present.or(stored),
+    }
+}
+
+/// An end that does not wait for the trials that run: they are stopped. `status`: as it is counted now.
+pub(super) fn at_once(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: Timestamp) -> Option<End> {
+    let spec = &snapshot.experiment.spec;
+    if let (Some(objective), Some(best)) = (spec.objectives.first(), &status.best)
+        && let Some(goal) = objective.goal
+        && loss(best.value, objective.direction) <= loss(goal, objective.direction)
     {
-        let message = format!("trial {name} reached the goal: {} = {value}", objective.metric);
+        let message = format!("trial {} reached the goal: {} = {}", best.trial, objective.metric, best.value);
         return Some(End::complete(reasons::GOAL_REACHED, message));
     }
-    let failed = snapshot.ledger.counts().failed;
-    if failed > compiled.max_failed_trials {
+    if too_many_failed(spec, status) {
+        let failed = failures(status);
         let failed = if failed == 1 { "1 trial".to_owned() } else { format!("{failed} trials") };
         let message = format!(
             "{failed} failed, more than limits.maxFailedTrials ({}) allows; see the failed trials' messages",
-            compiled.max_failed_trials
+            max_failed(spec, status)
         );
         return Some(End::failed(reasons::MAX_FAILED_TRIALS_EXCEEDED, message));
     }
-    if deadline(start, compiled).is_some_and(|deadline| deadline <= now) {
+    if out_of_time(spec, status, now) {
         let (reason, message) = (reasons::MAX_DURATION_REACHED, "limits.maxDuration has passed");
         // What the stopped trials have reported may still count.
         let stopping = snapshot.ledger.active().any(|trial| takes_slot(trial, snapshot.ledger));
         return Some(match stopping {
             true => End::complete(reason, message),
-            false => or_without_success(snapshot, reason, message.into()),
+            false => or_without_success(status, reason, message.into()),
         });
     }
     None
 }
 
 /// The end once no trial runs and no further one is to be made.
-pub(super) fn drained(snapshot: &Snapshot<'_>, created: u32, nothing_more: Option<&Stop>) -> Option<End> {
-    let max = snapshot.experiment.spec.limits.max_trials;
+pub(super) fn drained(spec: &ExperimentSpec, status: &ExperimentStatus, nothing_more: Option<&Stop>) -> Option<End> {
+    let (created, max) = (status.trials.created, spec.limits.max_trials);
     if created >= max {
-        return Some(or_without_success(snapshot, reasons::MAX_TRIALS_REACHED, format!("all {max} trials have ended")));
+        return Some(or_without_success(status, reasons::MAX_TRIALS_REACHED, format!("all {max} trials have ended")));
     }
     match nothing_more? {
         Stop::None(NoSuggestion::Exhausted) => Some(or_without_success(
-            snapshot,
+            status,
             reasons::SEARCH_SPACE_EXHAUSTED,
             format!("every configuration of the search space has been tried ({created} trials)"),
         )),
-        // A best trial that was found stays found.
-        Stop::None(other) if snapshot.ledger.best().is_some() => {
+        Stop::None(other) if status.best.is_some() => {
             Some(End::complete(reasons::CONSTRAINTS_UNSATISFIABLE, other.to_string()))
         }
         Stop::None(other) => Some(End::failed(reasons::CONSTRAINTS_UNSATISFIABLE, other.to_string())),
@@ -109,8 +168,8 @@ pub(super) fn drained(snapshot: &Snapshot<'_>, created: u32, nothing_more: Optio
     }
 }
 
-fn or_without_success(snapshot: &Snapshot<'_>, reason: &str, message: String) -> End {
-    if snapshot.ledger.best().is_some() {
+fn or_without_success(status: &ExperimentStatus, reason: &str, message: String) -> End {
+    if status.best.is_some() {
         return End::complete(reason, message);
     }
     let message = format!("{message}, and none gave a value of the objective; see the trials' messages");

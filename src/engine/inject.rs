@@ -5,6 +5,7 @@ use super::template::plain;
 use crate::api::{GROUP, VERSION, labels};
 use crate::report::env;
 use crate::space::Assignment;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The operator's own settings, as far as decisions need them.
@@ -12,13 +13,15 @@ use serde_json::{Map, Value, json};
 pub struct Settings {
     /// Base URL at which trials reach the operator's report endpoint, such as `http://127.0.0.1:8080`.
     pub report_url: String,
+    /// From when to when this machine, with all that runs on it, was last down; `None` where trials run on other ones.
+    pub away: Option<(Timestamp, Timestamp)>,
     /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
     pub status_interval_ms: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { report_url: String::new(), status_interval_ms: 1000 }
+        Settings { report_url: String::new(), away: None, status_interval_ms: 1000 }
     }
 }
 
@@ -58,7 +61,6 @@ pub(super) struct Owner<'a> {
 pub(super) struct Injection<'a> {
     pub primary_container: &'a str,
     pub metrics: &'a [String],
-    pub max_trial_seconds: Option<i64>,
     pub settings: &'a Settings,
 }
 
@@ -79,7 +81,6 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
     );
     merge_labels(metadata, &labels);
     let spec = object(&mut job, "spec");
-    limit_time(spec, injection.max_trial_seconds);
     fail_on_disruption(spec);
     let template = entry(spec, "template");
     merge_labels(entry(template, "metadata"), &labels);
@@ -111,27 +112,17 @@ fn labels_of(owner: &Owner<'_>) -> Vec<(&'static str, String)> {
     all
 }
 
-/// The shorter of the user's deadline and the experiment's.
-fn limit_time(spec: &mut Map<String, Value>, seconds: Option<i64>) {
-    let Some(seconds) = seconds else { return };
-    let own = spec.get("activeDeadlineSeconds").and_then(Value::as_i64);
-    spec.insert("activeDeadlineSeconds".into(), own.map_or(seconds, |own| own.min(seconds)).into());
-}
-
-/// A pod that was taken away fails the Job with a reason of its own, so that it is told from a failed program. Also:
-/// no retry by Kubernetes unless asked for; a failed program is a result.
+/// A pod that was taken away fails the Job with a reason of its own, so that it is told from a failed program; this goes
+/// before the user's own rules, which still say what a failed program means. Also: no retry by Kubernetes unless asked
+/// for; a failed program is a result.
 fn fail_on_disruption(spec: &mut Map<String, Value>) {
     spec.entry("backoffLimit").or_insert_with(|| 0.into());
-    let never = spec
-        .get("template")
-        .and_then(|template| template.pointer("/spec/restartPolicy"))
-        .is_some_and(|policy| policy == "Never");
-    if never {
-        spec.entry("podFailurePolicy").or_insert_with(|| {
-            json!({"rules": [{
-                "action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-            }]})
-        });
+    let rule = json!({
+        "action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    });
+    let policy = spec.entry("podFailurePolicy").or_insert_with(|| json!({"rules": []}));
+    if let Some(rules) = policy.get_mut("rules").and_then(Value::as_array_mut) {
+        rules.insert(0, rule);
     }
 }
 
@@ -242,12 +233,7 @@ mod tests {
         let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();
         let settings = Settings { report_url: "http://operator:8080".into(), ..Settings::default() };
         let metrics = ["accuracy".to_owned()];
-        let injection = Injection {
-            primary_container: "train",
-            metrics: &metrics,
-            max_trial_seconds: Some(60),
-            settings: &settings,
-        };
+        let injection = Injection { primary_container: "train", metrics: &metrics, settings: &settings };
         job(manifest, &owner(), &assignment, &injection)
     }
 
@@ -297,7 +283,7 @@ mod tests {
             .unwrap(),
         );
         let spec = injected(&manifest)["spec"].clone();
-        assert_eq!(spec["activeDeadlineSeconds"], 60);
+        assert!(spec.get("activeDeadlineSeconds").is_none(), "waiting for a GPU is no running time");
         assert_eq!(spec["backoffLimit"], 0);
         assert_eq!(spec["podFailurePolicy"]["rules"][0]["action"], "FailJob");
         let containers = &spec["template"]["spec"]["containers"];
@@ -337,14 +323,20 @@ mod tests {
     fn what_the_user_wrote_wins_where_it_may() {
         let job = injected(&json!({"spec": {
             "activeDeadlineSeconds": 10, "backoffLimit": 2,
-            "podFailurePolicy": {"rules": []},
+            "podFailurePolicy": {"rules": [
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+                {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}},
+            ]},
             "template": {"spec": {"restartPolicy": "Never", "containers": []}},
         }}));
         assert_eq!(job["spec"]["activeDeadlineSeconds"], 10);
         assert_eq!(job["spec"]["backoffLimit"], 2);
-        assert_eq!(job["spec"]["podFailurePolicy"], json!({"rules": []}));
-        let on_failure = injected(&json!({"spec": {"template": {"spec": {"restartPolicy": "OnFailure"}}}}));
-        assert!(on_failure["spec"].get("podFailurePolicy").is_none(), "Kubernetes takes one with Never only");
+        let rules = job["spec"]["podFailurePolicy"]["rules"].as_array().unwrap();
+        assert_eq!(rules.len(), 3, "his own rules stay");
+        assert_eq!(rules[0]["onPodConditions"][0], json!({"type": "DisruptionTarget", "status": "True"}), "after ours");
+        assert_eq!(rules[2]["onExitCodes"]["values"], json!([3]));
+        let odd = injected(&json!({"spec": {"podFailurePolicy": 5}}));
+        assert_eq!(odd["spec"]["podFailurePolicy"], 5, "the API server says what is wrong with it");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct JobView {
     pub trial: String,
     /// UID of the controlling owner; empty when there is none.
     pub owner_uid: String,
+    /// `spec.suspend`: a queue has not let it in, or has put it out.
+    pub suspended: bool,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
     /// `status.startTime`.
@@ -78,4 +80,37 @@ impl JobView {
 /// Name of the Job of a trial's attempt: the trial's own name, then `NAME-1`, `NAME-2`, ... for further attempts.
 pub fn job_name(trial: &str, attempt: u32) -> String {
     if attempt == 0 { trial.to_owned() } else { format!("{trial}-{attempt}") }
+}
+
+/// Which attempt of this trial has a Job of this name; `None` when none has.
+pub(super) fn attempt_of(trial: &str, job: &str) -> Option<u32> {
+    if job == trial {
+        return Some(0);
+    }
+    let attempt = job.strip_prefix(trial)?.strip_prefix('-')?.parse().ok()?;
+    (attempt > 0 && job_name(trial, attempt) == job).then_some(attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jobs_name_says_which_attempt_it_is() {
+        let table = [
+            ("e-00001", Some(0)),
+            ("e-00001-1", Some(1)),
+            ("e-00001-4000000000", Some(4_000_000_000)),
+            ("e-00001-0", None),
+            ("e-00001-01", None),
+            ("e-00001-+1", None),
+            ("e-00001-", None),
+            ("e-000011", None),
+            ("e-00001-1-1", None),
+            ("debug-1", None),
+        ];
+        for (job, attempt) in table {
+            assert_eq!(attempt_of("e-00001", job), attempt, "{job}");
+        }
+    }
 }

@@ -2,15 +2,16 @@
 //! trials that have ended.
 
 use super::compile::Compiled;
-use super::job::{JobView, job_name};
-use super::result::{Ending, ending, loss};
-use super::trial::own_index;
-use crate::api::{Retain, Trial};
+use super::job::{JobView, attempt_of};
+use super::membership::index_of;
+use super::result::{Ending, ending, excused, loss};
+use crate::api::{ExperimentSpec, Retain, Trial};
 use crate::metrics::Direction;
 use crate::space::Assignment;
 use crate::tuner::{Finished, History, Outcome};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The trials and Jobs of one Experiment (of one UID).
@@ -27,13 +28,15 @@ pub struct Ledger {
     next_index: u32,
     best: Option<String>,
     learnt: Option<Learnt>,
+    /// What the tuner learns from; needs a spec that can be run.
+    history: Option<History>,
 }
 
 /// What depends on the Experiment's spec.
+#[derive(Clone, Copy)]
 struct Learnt {
     direction: Direction,
     retain: Retain,
-    history: History,
 }
 
 /// An ended trial.
@@ -43,10 +46,13 @@ pub struct Ended {
     pub order: u64,
     /// How it ended.
     pub ending: Ending,
+    /// Its failure was none of its own.
+    pub excused: bool,
     /// Value of the objective, as the user's program printed it.
     pub objective: Option<f64>,
     /// Its parameters.
     pub assignment: Assignment,
+    uid: String,
     attempt: u32,
     version: Option<u64>,
 }
@@ -58,26 +64,32 @@ pub struct EndedCounts {
     pub succeeded: u32,
     /// Without one.
     pub failed: u32,
+    /// Of these, through no fault of their own.
+    pub excused: u32,
     /// Stopped before their end.
     pub early_stopped: u32,
 }
 
 impl Ledger {
-    /// Takes what depends on the spec: call it for each new generation, before a plan.
-    pub fn prepare(&mut self, compiled: &Compiled, retain: Retain) {
-        match &mut self.learnt {
-            Some(learnt) => learnt.retain = retain,
-            None => {
-                let direction = compiled.objective.direction;
-                let mut finished: Vec<Finished> = self.ended.values().map(|ended| finished(ended, direction)).collect();
-                finished.sort_by_key(|finished| finished.index);
-                let mut history = History::new(&compiled.space);
-                for finished in finished {
-                    history.insert(finished);
-                }
-                self.learnt = Some(Learnt { direction, retain, history });
+    /// Takes what depends on the spec: call it for each new generation, before a plan. `compiled`: the spec made ready,
+    /// when it can be run.
+    pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
+        if let Some(objective) = spec.objectives.first() {
+            let known = self.learnt.is_some();
+            self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain });
+            if !known {
                 self.find_best();
             }
+        }
+        if let (Some(compiled), Some(learnt), None) = (compiled, self.learnt, &self.history) {
+            let ended = self.ended.values().filter(|ended| !ended.excused);
+            let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt.direction)).collect();
+            all.sort_by_key(|finished| finished.index);
+            let mut history = History::new(&compiled.space);
+            for finished in all {
+                history.insert(finished);
+            }
+            self.history = Some(history);
         }
         let jobs: Vec<String> = self.jobs.keys().cloned().collect();
         for job in jobs {
@@ -98,7 +110,7 @@ impl Ledger {
             return;
         }
         self.forget(&name);
-        if let Some(index) = own_index(&trial) {
+        if let Some(index) = index_of(&trial) {
             self.next_index = self.next_index.max(index.saturating_add(1));
         }
         let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
@@ -111,16 +123,25 @@ impl Ledger {
                 Ended {
                     order: order(&trial),
                     ending,
+                    excused: excused(&trial),
                     objective: trial.status.as_ref().and_then(|status| status.objective),
                     assignment: trial.spec.assignments.clone(),
+                    uid: trial.uid().unwrap_or_default(),
                     attempt,
                     version,
                 },
             ),
         }
-        for attempt in 0..=attempt {
-            self.sort_out(&job_name(&name, attempt));
+        for job in self.jobs_of(&name) {
+            self.sort_out(&job);
         }
+    }
+
+    /// Names of the Jobs that are called as an attempt of this trial is.
+    fn jobs_of(&self, trial: &str) -> Vec<String> {
+        let from = self.jobs.range::<str, _>((Bound::Included(trial), Bound::Unbounded));
+        let called_so = from.map(|(name, _)| name).take_while(|name| name.starts_with(trial));
+        called_so.filter(|name| attempt_of(trial, name).is_some()).cloned().collect()
     }
 
     /// The Trial is gone.
@@ -209,9 +230,9 @@ impl Ledger {
         self.ended.get(name).map(|ended| (name, ended))
     }
 
-    /// What the tuner learns from; `None` before [`Ledger::prepare`].
+    /// What the tuner learns from; `None` before [`Ledger::prepare`] with a spec that can be run.
     pub(super) fn history(&self) -> Option<&History> {
-        self.learnt.as_ref().map(|learnt| &learnt.history)
+        self.history.as_ref()
     }
 
     /// What the tuner has learnt, in the order of the history; nothing before [`Ledger::prepare`].
@@ -221,8 +242,11 @@ impl Ledger {
 
     fn end(&mut self, name: &str, ended: Ended) {
         *self.count(ended.ending) += 1;
-        if let Some(learnt) = &mut self.learnt {
-            learnt.history.insert(finished(&ended, learnt.direction));
+        self.counts.excused += u32::from(ended.excused);
+        if let (Some(learnt), Some(history)) = (self.learnt, &mut self.history)
+            && !ended.excused
+        {
+            history.insert(finished(&ended, learnt.direction));
         }
         self.ended.insert(name.to_owned(), ended);
         if self.better(name) {
@@ -234,8 +258,11 @@ impl Ledger {
         self.active.remove(name);
         if let Some(ended) = self.ended.remove(name) {
             *self.count(ended.ending) -= 1;
-            if let Some(learnt) = &mut self.learnt {
-                learnt.history.remove(ended.order);
+            self.counts.excused -= u32::from(ended.excused);
+            if let Some(history) = &mut self.history
+                && !ended.excused
+            {
+                history.remove(ended.order);
             }
             if self.best.as_deref() == Some(name) {
                 self.find_best();
@@ -285,14 +312,16 @@ impl Ledger {
         }
     }
 
+    /// Only a Job that its trial owns and that is called as one of its attempts is ours to delete: labels are copied
+    /// easily.
     fn unneeded(&self, job: &JobView) -> bool {
+        let Some(attempt) = attempt_of(&job.trial, &job.name) else { return false };
         if let Some(trial) = self.active.get(&job.trial) {
-            let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
-            return trial.uid().as_deref() == Some(&job.owner_uid)
-                && (0..attempt).any(|a| job_name(&job.trial, a) == job.name);
+            let present = trial.status.as_ref().map_or(0, |status| status.attempt);
+            return trial.uid().as_deref() == Some(&job.owner_uid) && attempt < present;
         }
-        let Some(ended) = self.ended.get(&job.trial) else { return false };
-        if (0..ended.attempt).any(|attempt| job_name(&job.trial, attempt) == job.name) {
+        let Some(ended) = self.ended.get(&job.trial).filter(|ended| ended.uid == job.owner_uid) else { return false };
+        if attempt < ended.attempt {
             return true;
         }
         match self.learnt.as_ref().map(|learnt| learnt.retain) {
@@ -318,7 +347,7 @@ fn finished(ended: &Ended, direction: Direction) -> Finished {
 
 /// Position in the history: the index, or for a Trial made by hand a number of its UID above all indices.
 pub(super) fn order(trial: &Trial) -> u64 {
-    match own_index(trial) {
+    match index_of(trial) {
         Some(index) => u64::from(index),
         // FNV-1a, 64 bit.
         None => {

@@ -5,6 +5,7 @@
 //! have ended.
 
 mod action;
+mod clock;
 mod compile;
 mod experiment;
 mod fold;
@@ -12,12 +13,15 @@ mod given;
 mod inject;
 mod job;
 mod ledger;
+mod membership;
 mod pieces;
 mod plan;
+mod record;
 mod result;
 mod snapshot;
 mod status;
 mod suggest;
+mod summary;
 mod template;
 mod trial;
 
@@ -30,9 +34,9 @@ pub use fold::fold;
 pub use inject::Settings;
 pub use job::{JobCondition, JobView, job_name};
 pub use ledger::{Ended, EndedCounts, Ledger};
+pub use membership::orphan;
 pub use plan::plan;
 pub use result::Ending;
-pub use snapshot::{Facts, Probe, Refusal, Snapshot, Waiting};
-pub use trial::orphan;
+pub use snapshot::{Blocked, Facts, Pods, Probe, Refusal, Snapshot};
 
 pub use crate::tuner::Finished;

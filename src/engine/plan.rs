@@ -1,16 +1,18 @@
 //! The plan: trials first, then new ones, then what is not needed any more, and the Experiment's status last.
 
-use super::action::{Action, Event, Plan};
+use super::action::{Action, Plan};
+use super::clock;
 use super::compile::{Compiled, Problem};
-use super::experiment::{End, at_once, deadline, drained, recorded};
+use super::experiment::{End, at_once, default_max_failed, drained, recorded, still_holds};
+use super::membership::{experiment_reference, name_of};
 use super::snapshot::Snapshot;
-use super::status::{set, stored};
+use super::status::{later, stored};
 use super::suggest::{Stop, assignments};
-use super::trial::{self, Context, experiment_reference, started, takes_slot, trial_name};
-use crate::api::conditions::{find, is_true, reasons, types};
-use crate::api::{Best, Condition, ExperimentStatus, Trial, TrialCounts, TrialSpec, labels};
+use super::trial::{self, Context, LONGEST_LOOK, RECHECK, takes_slot};
+use crate::api::conditions::{find, reasons, types};
+use crate::api::{ExperimentStatus, Trial, TrialSpec, labels};
 use crate::space::Assignment;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
@@ -28,29 +30,38 @@ pub fn plan(snapshot: &Snapshot<'_>, now: Timestamp) -> Plan {
     planner.plan
 }
 
+/// Most trials that one plan makes; the schema allows no more at a time.
+const AT_A_TIME: usize = 1000;
+
 /// Whether the spec can be run.
-enum Accepted<'a> {
+pub(super) enum Accepted<'a> {
     Yes(&'a Compiled),
     No(Problem),
-    /// The API server is being asked.
+    /// The API server is being asked, or need not be asked because the experiment has ended.
     Asking,
+    /// The API server refuses to say, which may pass: a sentence.
+    Refused(String),
 }
 
-struct Planner<'a> {
-    snapshot: &'a Snapshot<'a>,
-    now: Timestamp,
-    plan: Plan,
-    status: ExperimentStatus,
-    accepted: Accepted<'a>,
+/// Makes one plan.
+pub(super) struct Planner<'a> {
+    pub(super) snapshot: &'a Snapshot<'a>,
+    pub(super) now: Timestamp,
+    pub(super) plan: Plan,
+    /// The status as it will be written.
+    pub(super) status: ExperimentStatus,
+    pub(super) accepted: Accepted<'a>,
     /// The experiment has ended, or is about to: what runs is stopped.
-    end: Option<End>,
+    pub(super) end: Option<End>,
     /// Why the tuner had nothing to propose.
-    nothing_more: Option<Stop>,
+    pub(super) nothing_more: Option<Stop>,
     created: u32,
     /// Trials that take a slot.
     busy: usize,
     /// The first trial that waits, and why.
-    waiting: Option<String>,
+    pub(super) waiting: Option<String>,
+    /// The first action that keeps failing: reason and sentence.
+    pub(super) blocked: Option<(&'static str, String)>,
 }
 
 impl<'a> Planner<'a> {
@@ -58,9 +69,13 @@ impl<'a> Planner<'a> {
         let mut status = snapshot.experiment.status.clone().unwrap_or_default();
         status.observed_generation = snapshot.experiment.meta().generation;
         status.start_time = status.start_time.or(Some(stored(now)));
+        status.max_failed_trials = default_max_failed(&snapshot.experiment.spec, status.max_failed_trials);
+        if let Some(away) = snapshot.settings.away {
+            clock::away(&mut status, away);
+        }
         let created = status.trials.created.max(snapshot.ledger.next_index());
         let busy = snapshot.ledger.active().filter(|trial| takes_slot(trial, snapshot.ledger)).count();
-        Planner {
+        let mut planner = Planner {
             snapshot,
             now,
             plan: Plan::default(),
@@ -71,44 +86,84 @@ impl<'a> Planner<'a> {
             created,
             busy,
             waiting: None,
+            blocked: None,
+        };
+        planner.count(created);
+        planner
+    }
+
+    /// Asks for an action; one that keeps failing is tried now and then only. False: not now.
+    fn push(&mut self, action: Action) -> bool {
+        let blocked = &self.snapshot.facts.blocked;
+        if let Some((what, blocked)) = (!blocked.is_empty()).then(|| blocked.get_key_value(&action.what())).flatten() {
+            self.blocked.get_or_insert_with(|| (blocked.reason, format!("cannot {what}: {}", blocked.message)));
+            // That a name is free is seen; whether something is allowed must be tried.
+            let waited = match blocked.reason {
+                reasons::NAME_TAKEN => LONGEST_LOOK,
+                _ => blocked.at.duration_since(blocked.since).clamp(RECHECK, LONGEST_LOOK),
+            };
+            let again = later(blocked.at, waited);
+            if self.now < again {
+                self.wake(Some(again));
+                return false;
+            }
         }
+        self.plan.actions.push(action);
+        true
     }
 
     fn accept(&mut self) {
-        self.end = recorded(self.snapshot);
+        let (recorded, spec) = (recorded(self.snapshot), &self.snapshot.experiment.spec);
+        let old = recorded.filter(|(end, present)| {
+            let nothing_more = || self.propose(1).is_some_and(|(_, stop)| matches!(stop, Some(Stop::None(_))));
+            *present || still_holds(end, spec, &self.status, self.now, self.busy, nothing_more)
+        });
+        self.end = old.map(|(end, _)| end).or_else(|| at_once(self.snapshot, &self.status, self.now));
+        self.accepted = self.judge_spec();
+    }
+
+    fn judge_spec(&mut self) -> Accepted<'a> {
         let generation = self.snapshot.experiment.meta().generation;
         let compiled = match self.snapshot.compiled {
             Ok(compiled) => compiled,
-            Err(problem) => {
-                self.accepted = Accepted::No(problem.clone());
-                return;
-            }
+            Err(problem) => return Accepted::No(problem.clone()),
         };
         let known = find(&self.status.conditions, types::ACCEPTED)
-            .is_some_and(|condition| condition.status == "True" && condition.observed_generation == generation);
-        let probe = self.snapshot.facts.probe.as_ref().filter(|probe| Some(probe.generation) == generation);
-        self.accepted = match probe {
-            _ if known || self.end.is_some() => Accepted::Yes(compiled),
-            Some(probe) => match &probe.refusal {
-                None => Accepted::Yes(compiled),
-                Some(sentence) => Accepted::No(Problem::new(reasons::INVALID_TEMPLATE, sentence.clone())),
-            },
-            None => {
-                self.probe(compiled, generation.unwrap_or_default());
-                Accepted::Asking
-            }
-        };
-        if self.end.is_none() {
-            self.end = at_once(self.snapshot, compiled, self.status.start_time, self.now);
-            self.wake(deadline(self.status.start_time, compiled));
+            .filter(|condition| condition.observed_generation == generation);
+        if known.is_some_and(|condition| condition.status == "True") {
+            return Accepted::Yes(compiled);
         }
+        if self.end.is_some() {
+            return if known.is_some() { Accepted::Asking } else { Accepted::Yes(compiled) };
+        }
+        let probe = self.snapshot.facts.probe.as_ref().filter(|probe| Some(probe.generation) == generation);
+        let Some(probe) = probe else {
+            self.probe(compiled, generation.unwrap_or_default());
+            return Accepted::Asking;
+        };
+        match &probe.refusal {
+            None => Accepted::Yes(compiled),
+            Some(sentence) if probe.may_pass => {
+                let sentence = format!("cannot try out the template's Job: {sentence}");
+                self.blocked = Some((reasons::API_REFUSED, sentence.clone()));
+                Accepted::Refused(sentence)
+            }
+            Some(sentence) => Accepted::No(Problem::new(reasons::INVALID_TEMPLATE, sentence.clone())),
+        }
+    }
+
+    /// What the tuner proposes for the next trials, and why it stopped before; `None` while the spec cannot be run.
+    fn propose(&self, count: usize) -> Option<(Vec<(u32, Assignment)>, Option<Stop>)> {
+        let compiled = self.snapshot.compiled.as_ref().ok()?;
+        Some(assignments(compiled, self.snapshot.ledger, self.seed(), self.created, count))
     }
 
     /// Asks the API server whether it would take the Job of a trial that is not made.
     fn probe(&mut self, compiled: &Compiled, generation: i64) {
         let name = self.name_of(self.created);
-        let (made, _) = assignments(compiled, self.snapshot.ledger, self.seed(), self.created, 1);
-        let assignment = made.into_iter().next().map(|(_, assignment)| assignment).unwrap_or_default();
+        let made = self.propose(1).and_then(|(made, _)| made.into_iter().next());
+        // A tuner that has nothing to propose says nothing about the template.
+        let assignment = made.map_or_else(|| compiled.space.decode(&[]), |(_, assignment)| assignment);
         let manifest = self.rendered(compiled, &name, self.created, &assignment);
         // The Trial does not exist, so its owner reference has a UID that no object has.
         let uid = "00000000-0000-0000-0000-000000000000";
@@ -118,20 +173,21 @@ impl<'a> Planner<'a> {
     }
 
     fn run_trials(&mut self) {
-        let compiled = self.compiled();
+        let parallel = self.snapshot.experiment.spec.limits.parallel_trials as usize;
         for trial in self.snapshot.ledger.active() {
             let slot = takes_slot(trial, self.snapshot.ledger);
-            let parallel = self.snapshot.experiment.spec.limits.parallel_trials as usize;
             let context = Context {
                 snapshot: self.snapshot,
-                compiled,
+                accepted: &self.accepted,
                 end: self.end.as_ref(),
                 free_slot: self.busy < parallel,
                 now: self.now,
             };
             let step = trial::step(trial, &context);
             let starts = step.actions.iter().any(|action| matches!(action, Action::CreateJob { .. }));
-            self.plan.actions.extend(step.actions);
+            for action in step.actions {
+                self.push(action);
+            }
             self.wake(step.wake_at);
             if let Some((_, why)) = step.waiting {
                 self.waiting.get_or_insert_with(|| format!("trial {}: {why}", trial.name_any()));
@@ -142,30 +198,29 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What running trials are judged with: the spec, even while the API server is being asked about its new template.
-    fn compiled(&self) -> Option<&'a Compiled> {
-        self.snapshot.compiled.as_ref().ok()
-    }
-
     fn create_trials(&mut self) {
-        let Accepted::Yes(compiled) = self.accepted else { return };
         let spec = &self.snapshot.experiment.spec;
-        if self.end.is_some() || spec.suspend {
+        if self.end.is_some() {
             return;
         }
-        let free = (spec.limits.parallel_trials as usize).saturating_sub(self.busy);
-        let left = spec.limits.max_trials.saturating_sub(self.created) as usize;
-        if free.min(left) > 0 {
-            let (made, stop) = assignments(compiled, self.snapshot.ledger, self.seed(), self.created, free.min(left));
+        if let (Accepted::Yes(compiled), false) = (&self.accepted, spec.suspend) {
+            let compiled = *compiled;
+            let free = (spec.limits.parallel_trials as usize).saturating_sub(self.busy);
+            let left = spec.limits.max_trials.saturating_sub(self.created) as usize;
+            let (made, stop) = self.propose(free.min(left).min(AT_A_TIME)).unwrap_or_default();
             for (index, assignment) in made {
                 let trial = self.trial(compiled, index, assignment);
-                self.plan.actions.push(Action::CreateTrial { trial: Box::new(trial) });
+                if !self.push(Action::CreateTrial { trial: Box::new(trial) }) {
+                    // Later ones would leave a gap in the sequence.
+                    break;
+                }
                 self.busy += 1;
             }
             self.nothing_more = stop;
         }
+        // Nothing runs, and nothing that is wanted is missing: that holds for a suspended one as well.
         if self.busy == 0 {
-            self.end = drained(self.snapshot, self.created, self.nothing_more.as_ref());
+            self.end = drained(spec, &self.status, self.nothing_more.as_ref());
         }
     }
 
@@ -197,7 +252,7 @@ impl<'a> Planner<'a> {
     }
 
     fn name_of(&self, index: u32) -> String {
-        trial_name(&self.snapshot.experiment.name_any(), index)
+        name_of(&self.snapshot.experiment.name_any(), index)
     }
 
     fn seed(&self) -> u64 {
@@ -205,162 +260,15 @@ impl<'a> Planner<'a> {
     }
 
     fn clean_up(&mut self) {
-        let deletes = self
-            .snapshot
-            .ledger
-            .cleanup()
-            .map(|job| Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
-        self.plan.actions.extend(deletes);
-    }
-
-    fn write_status(&mut self) {
-        self.count();
-        self.set_conditions();
-        let before = self.snapshot.experiment.status.clone().unwrap_or_default();
-        if self.status == before {
-            return;
-        }
-        let interval = SignedDuration::from_millis(self.snapshot.settings.status_interval_ms);
-        let next = self.snapshot.facts.status_written.map(|written| written + interval);
-        if let Some(next) = next.filter(|next| *next > self.now)
-            && !urgent(&before, &self.status)
-        {
-            self.wake(Some(next));
-            return;
-        }
-        self.plan.actions.push(Action::WriteExperimentStatus {
-            resource_version: self.snapshot.experiment.resource_version().unwrap_or_default(),
-            events: events(&before.conditions, &self.status.conditions),
-            status: Box::new(self.status.clone()),
-        });
-    }
-
-    fn count(&mut self) {
-        let ledger = self.snapshot.ledger;
-        let ended = ledger.counts();
-        let running = ledger.active().filter(|trial| started(trial)).count() as u32;
-        let before = self.status.trials;
-        self.status.trials = TrialCounts {
-            created: self.created,
-            pending: ledger.active().len() as u32 - running,
-            running,
-            // Ended trials may be deleted by hand; that does not undo that they have ended.
-            succeeded: before.succeeded.max(ended.succeeded),
-            failed: before.failed.max(ended.failed),
-            early_stopped: before.early_stopped.max(ended.early_stopped),
-        };
-        if let Some((name, best)) = ledger.best()
-            && let Some(value) = best.objective
-        {
-            self.status.best = Some(Best { trial: name.to_owned(), value, assignments: best.assignment.clone() });
+        for job in self.snapshot.ledger.cleanup() {
+            self.push(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
         }
     }
 
-    fn set_conditions(&mut self) {
-        let generation = self.snapshot.experiment.meta().generation;
-        let now = self.now;
-        let suspended = self.snapshot.experiment.spec.suspend;
-        let (complete, failed) = self.outcome();
-        let conditions = &mut self.status.conditions;
-        match &self.accepted {
-            Accepted::Yes(_) => set(conditions, types::ACCEPTED, true, reasons::VALID, "", generation, now),
-            Accepted::No(problem) => {
-                set(conditions, types::ACCEPTED, false, problem.reason, problem.message.clone(), generation, now)
-            }
-            Accepted::Asking => {}
-        }
-        if suspended || find(conditions, types::SUSPENDED).is_some() {
-            let reason = if suspended { reasons::SUSPENDED } else { reasons::NOT_SUSPENDED };
-            set(conditions, types::SUSPENDED, suspended, reason, "", generation, now);
-        }
-        set(conditions, types::COMPLETE, complete.0, &complete.1, complete.2, generation, now);
-        if failed.is_some() || find(conditions, types::FAILED).is_some() {
-            let (status, reason, message) = failed
-                .map_or((false, reasons::NOT_FAILED.to_owned(), String::new()), |(reason, message)| {
-                    (true, reason, message)
-                });
-            set(conditions, types::FAILED, status, &reason, message, generation, now);
-        }
-        let ended = is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED);
-        self.status.completion_time = match (ended, self.status.completion_time) {
-            (true, None) => Some(stored(now)),
-            (true, time) => time,
-            (false, _) => None,
-        };
-    }
-
-    /// Complete (status, reason, message), and Failed (reason, message) when it has failed.
-    fn outcome(&self) -> ((bool, String, String), Option<(String, String)>) {
-        // An end is told once nothing runs any more, so that the counts told with it are final.
-        let still = self.snapshot.ledger.active().filter(|trial| takes_slot(trial, self.snapshot.ledger)).count();
-        match &self.end {
-            Some(end) if still == 0 => {
-                let failed = (!end.complete).then(|| (end.reason.clone(), end.message.clone()));
-                return ((end.complete, end.reason.clone(), end.message.clone()), failed);
-            }
-            Some(end) => {
-                let message = format!("{}; stopping {still} trials", end.message);
-                return ((false, reasons::RUNNING.into(), message), None);
-            }
-            None => {}
-        }
-        let trials = &self.status.trials;
-        let (reason, message) = if let Accepted::No(problem) = &self.accepted {
-            (problem.reason, problem.message.clone())
-        } else if let Some(Stop::Broken(message)) = &self.nothing_more {
-            (reasons::TUNER_FAILED, format!("the tuner failed, which is a bug: {message}"))
-        } else if self.snapshot.experiment.spec.suspend {
-            (reasons::SUSPENDED, format!("spec.suspend is true; {} trials go on to their end", trials.running))
-        } else if let (0, Some(why)) = (trials.running, &self.waiting) {
-            (reasons::PENDING, why.clone())
-        } else {
-            let ended = trials.succeeded + trials.failed + trials.early_stopped;
-            (
-                reasons::RUNNING,
-                format!("{ended} of {} trials have ended", self.snapshot.experiment.spec.limits.max_trials),
-            )
-        };
-        ((false, reason.into(), message), None)
-    }
-
-    fn wake(&mut self, at: Option<Timestamp>) {
+    pub(super) fn wake(&mut self, at: Option<Timestamp>) {
         self.plan.wake_at = match (self.plan.wake_at, at) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
     }
-}
-
-/// Something a person waits for has changed, not only counters.
-fn urgent(before: &ExperimentStatus, after: &ExperimentStatus) -> bool {
-    let gist = |status: &ExperimentStatus| -> Vec<(String, String, String)> {
-        let conditions = status.conditions.iter();
-        conditions.map(|c| (c.r#type.clone(), c.status.clone(), c.reason.clone())).collect()
-    };
-    before.observed_generation != after.observed_generation || gist(before) != gist(after)
-}
-
-/// Transitions worth an Event.
-fn events(before: &[Condition], after: &[Condition]) -> Vec<Event> {
-    let mut events = Vec::new();
-    for new in after {
-        let old = find(before, &new.r#type);
-        if old.is_some_and(|old| old.status == new.status && old.reason == new.reason) {
-            continue;
-        }
-        let warning = match (new.r#type.as_str(), new.status.as_str()) {
-            (types::COMPLETE, "True") | (types::SUSPENDED, "True") => false,
-            (types::FAILED, "True") | (types::ACCEPTED, "False") => true,
-            (types::COMPLETE, "False")
-                if matches!(new.reason.as_str(), reasons::NAME_TAKEN | reasons::TUNER_FAILED) =>
-            {
-                true
-            }
-            _ => continue,
-        };
-        if let Some((reason, _)) = reasons::ALL.iter().find(|(reason, _)| *reason == new.reason) {
-            events.push(Event { warning, reason, note: new.message.clone() });
-        }
-    }
-    events
 }

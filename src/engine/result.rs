@@ -1,9 +1,9 @@
 //! What a trial's end means.
 
-use super::compile::Compiled;
 use super::job::JobEnd;
+use super::membership::by_hand;
 use crate::api::conditions::{find, is_true, reasons, types};
-use crate::api::{Trial, TrialStatus};
+use crate::api::{Objective, Trial, TrialStatus};
 use crate::metrics::Direction;
 
 /// How a trial ended, as its conditions say.
@@ -27,6 +27,18 @@ pub(super) fn ending(trial: &Trial) -> Option<Ending> {
     Some(if complete.reason == reasons::SUCCEEDED { Ending::Succeeded } else { Ending::EarlyStopped })
 }
 
+/// The trial has failed, but not through a fault of its program: it was interrupted too often, or it was made by hand and
+/// could not be started. `limits.maxFailedTrials` does not count it, and the tuner has nothing to learn from it.
+pub(super) fn excused(trial: &Trial) -> bool {
+    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let failed = find(conditions, types::FAILED).filter(|condition| condition.status == "True");
+    failed.is_some_and(|condition| match condition.reason.as_str() {
+        reasons::RETRIES_EXHAUSTED | reasons::INVALID_ASSIGNMENT => true,
+        reasons::JOB_REFUSED => by_hand(trial),
+        _ => false,
+    })
+}
+
 /// A trial's verdict, to be written into its status.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
@@ -43,8 +55,7 @@ impl Verdict {
 }
 
 /// The objective's value so far, by its statistic; `None` when it was never seen or never finite.
-pub(super) fn objective(status: &TrialStatus, compiled: &Compiled) -> Option<f64> {
-    let objective = &compiled.objective;
+fn value(status: &TrialStatus, objective: &Objective) -> Option<f64> {
     status
         .metrics
         .iter()
@@ -61,46 +72,53 @@ pub(super) fn loss(value: f64, direction: Direction) -> f64 {
 }
 
 /// The verdict on a trial whose Job has ended by itself; `None` when it was disrupted, which is no verdict.
-pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, compiled: &Compiled) -> Option<Verdict> {
-    let value = objective(status, compiled);
+pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, objective: &Objective) -> Option<Verdict> {
+    let value = value(status, objective);
     Some(match (end, value) {
         (JobEnd::Disrupted(_), _) => return None,
         (JobEnd::Complete, Some(value)) => Verdict {
             ending: Ending::Succeeded,
             reason: reasons::SUCCEEDED,
-            message: format!("{} = {value}", compiled.objective.metric),
+            message: format!("{} = {value}", objective.metric),
             objective: Some(value),
         },
         (JobEnd::Complete, None) => {
-            let (reason, why) = without_value(status, compiled);
+            let (reason, why) = without_value(status, objective);
             Verdict::failed(reason, format!("the program ended well, but {why}"), None)
         }
-        (JobEnd::DeadlineExceeded, Some(value)) => Verdict {
-            ending: Ending::EarlyStopped,
-            reason: reasons::MAX_TRIAL_DURATION_REACHED,
-            message: format!("stopped at its time limit with {} = {value}", compiled.objective.metric),
-            objective: Some(value),
-        },
-        (JobEnd::DeadlineExceeded, None) => Verdict::failed(
-            reasons::MAX_TRIAL_DURATION_REACHED,
-            format!("stopped at its time limit; {}", without_value(status, compiled).1),
-            None,
-        ),
+        (JobEnd::DeadlineExceeded, _) => {
+            let limit = "the activeDeadlineSeconds of its Job";
+            out_of_time(status, reasons::JOB_DEADLINE_EXCEEDED, limit, objective)
+        }
         (JobEnd::Failed(message), value) => {
             Verdict::failed(reasons::PROGRAM_FAILED, how_the_program_ended(status, message), value)
         }
     })
 }
 
+/// The verdict on a trial that has run for as long as it may.
+pub(super) fn out_of_time(status: &TrialStatus, reason: &'static str, limit: &str, objective: &Objective) -> Verdict {
+    let metric = &objective.metric;
+    match value(status, objective) {
+        Some(value) => Verdict {
+            ending: Ending::EarlyStopped,
+            reason,
+            message: format!("stopped at {limit} with {metric} = {value}"),
+            objective: Some(value),
+        },
+        None => Verdict::failed(reason, format!("stopped at {limit}; {}", without_value(status, objective).1), None),
+    }
+}
+
 /// The verdict on a trial that the experiment's end cut short.
-pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, compiled: Option<&Compiled>) -> Verdict {
-    let objective = compiled.and_then(|compiled| objective(status, compiled));
+pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, objective: Option<&Objective>) -> Verdict {
+    let objective = objective.and_then(|objective| value(status, objective));
     Verdict { ending: Ending::EarlyStopped, reason, message: format!("stopped: {why}"), objective }
 }
 
 /// Why a trial has no objective value, as a reason and half a sentence: what was seen instead, and what to do.
-fn without_value(status: &TrialStatus, compiled: &Compiled) -> (&'static str, String) {
-    let wanted = &compiled.objective.metric;
+fn without_value(status: &TrialStatus, objective: &Objective) -> (&'static str, String) {
+    let wanted = &objective.metric;
     if status.metrics.iter().any(|summary| &summary.name == wanted) {
         return (reasons::METRIC_NOT_FINITE, format!("{wanted} was NaN or infinite each time it was reported"));
     }
@@ -136,29 +154,14 @@ fn how_the_program_ended(status: &TrialStatus, job_message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::compile;
     use crate::metrics::{MetricSummary, Observation};
     use jiff::Timestamp;
     use serde_json::json;
 
-    fn compiled() -> Compiled {
-        let experiment = json!({
-            "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "metadata": {"name": "e"},
-            "spec": {
-                "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
-                "parameters": [{"name": "x", "double": {"min": 0, "max": 1}}],
-                "limits": {"maxTrials": 1},
-                "trialTemplate": {"primaryContainer": "c", "manifest": {"spec": {"template": {"spec": {
-                    "restartPolicy": "Never", "containers": [{"name": "c", "command": ["x"]}],
-                }}}}},
-            },
-        });
-        compile(&serde_json::from_value(experiment).unwrap()).map_err(|problem| problem.message).unwrap()
-    }
-
     #[test]
     fn a_trial_without_a_value_says_what_was_seen_instead() {
-        let compiled = compiled();
+        let objective = json!({"metric": "accuracy", "direction": "Maximize"});
+        let objective: Objective = serde_json::from_value(objective).unwrap();
         let status = |metric: Option<&str>, others: &[&str]| {
             let summary = metric.map(|name| {
                 let mut summary = MetricSummary::new(name);
@@ -179,16 +182,17 @@ mod tests {
             (status(Some("accuracy"), &["acc"]), "MetricNotFinite", "accuracy was NaN or infinite each time"),
         ];
         for (status, reason, says) in table {
-            let complete = verdict(&status, &JobEnd::Complete, &compiled).unwrap();
+            let complete = verdict(&status, &JobEnd::Complete, &objective).unwrap();
             assert_eq!((complete.ending, complete.reason, complete.objective), (Ending::Failed, reason, None));
             assert!(
                 complete.message.starts_with(&format!("the program ended well, but {says}")),
                 "{}",
                 complete.message
             );
-            let late = verdict(&status, &JobEnd::DeadlineExceeded, &compiled).unwrap();
-            assert_eq!((late.ending, late.reason), (Ending::Failed, "MaxTrialDurationReached"));
-            assert!(late.message.starts_with(&format!("stopped at its time limit; {says}")), "{}", late.message);
+            let late = verdict(&status, &JobEnd::DeadlineExceeded, &objective).unwrap();
+            assert_eq!((late.ending, late.reason), (Ending::Failed, "JobDeadlineExceeded"));
+            let limit = "stopped at the activeDeadlineSeconds of its Job";
+            assert!(late.message.starts_with(&format!("{limit}; {says}")), "{}", late.message);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a plan is made from.
 
+use super::action::create_trial;
+use super::job::attempt_of;
 use super::{Compiled, Ledger, Problem, Settings};
 use crate::api::Experiment;
 use jiff::Timestamp;
@@ -26,19 +28,38 @@ pub struct Facts {
     pub probe: Option<Probe>,
     /// Names of Jobs that the API server said do not exist, by [`super::Action::ConfirmJob`].
     pub jobs_gone: BTreeSet<String>,
-    /// Name of a Job -> why its pods do not run, by [`super::Action::InspectPods`].
-    pub waiting: BTreeMap<String, Waiting>,
+    /// Name of a Job -> what its pods say, by [`super::Action::InspectPods`].
+    pub pods: BTreeMap<String, Pods>,
+    /// Name of a Job none of whose pods is ready -> since when that is known.
+    pub unready: BTreeMap<String, Timestamp>,
     /// Name of a Job -> why the API server did not take it.
     pub refused: BTreeMap<String, Refusal>,
+    /// [`super::Action::what`] of actions that keep failing -> why.
+    pub blocked: BTreeMap<String, Blocked>,
     /// When the Experiment's status was last written, for coalescing.
     pub status_written: Option<Timestamp>,
 }
 
-/// Why a Job's pods do not run.
+impl Facts {
+    /// What was learnt about a trial that runs is of no use once it has ended or is gone. One that stood in the way of
+    /// ours does so no more.
+    pub fn forget_trial(&mut self, trial: &str) {
+        let other = |job: &str| attempt_of(trial, job).is_none();
+        self.jobs_gone.retain(|job| other(job));
+        self.pods.retain(|job, _| other(job));
+        self.unready.retain(|job, _| other(job));
+        self.refused.retain(|job, _| other(job));
+        self.blocked.remove(&create_trial(trial));
+    }
+}
+
+/// What the pods of a Job that does not run say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// A sentence; empty when the pods say nothing.
+pub struct Pods {
+    /// Why they do not run, or why they were taken away: a sentence; empty when they say nothing.
     pub why: String,
+    /// They were taken away because the machine itself was stopped: see [`crate::api::disruptions`].
+    pub machine_stopped: bool,
     /// When they were looked at.
     pub at: Timestamp,
 }
@@ -54,6 +75,19 @@ pub struct Refusal {
     pub permanent: bool,
 }
 
+/// Why an action keeps failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// When it was first told of.
+    pub since: Timestamp,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// One of [`crate::api::conditions::reasons`].
+    pub reason: &'static str,
+    /// The API server's sentence.
+    pub message: String,
+}
+
 /// The API server's answer to a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
@@ -61,4 +95,6 @@ pub struct Probe {
     pub generation: i64,
     /// `None`: taken. Otherwise the API server's sentence.
     pub refusal: Option<String>,
+    /// The refusal (403: a quota, a policy; no answer) says nothing about the template, and may pass.
+    pub may_pass: bool,
 }

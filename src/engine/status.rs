@@ -1,7 +1,7 @@
 //! Conditions: set one, keep its transition time while its status stays.
 
 use crate::api::Condition;
-use jiff::{Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp, Unit};
 
 /// Longest message that is stored, in bytes; the schema allows a little more.
 const MAX_MESSAGE: usize = 2048;
@@ -43,6 +43,11 @@ pub(super) fn set(
 /// Times are stored in whole milliseconds.
 pub(super) fn stored(time: Timestamp) -> Timestamp {
     time.round(Unit::Millisecond).unwrap_or(time)
+}
+
+/// So much later; the end of time where there is no later.
+pub(super) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 fn shorten(mut message: String) -> String {

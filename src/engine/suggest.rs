@@ -2,6 +2,7 @@
 
 use super::compile::Compiled;
 use super::ledger::{Ledger, order};
+use super::membership::joins;
 use crate::space::Assignment;
 use crate::tuner::{NoSuggestion, Pending, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,10 +25,11 @@ pub(super) fn assignments(
     count: usize,
 ) -> (Vec<(u32, Assignment)>, Option<Stop>) {
     let Some(history) = ledger.history() else { return (Vec::new(), None) };
+    let running = ledger.active().filter(|trial| joins(trial));
     let mut pending: Vec<Pending> =
-        ledger.active().map(|trial| Pending::new(order(trial), trial.spec.assignments.clone())).collect();
+        running.map(|trial| Pending::new(order(trial), trial.spec.assignments.clone())).collect();
     let mut made = Vec::new();
-    for index in (first..).take(count) {
+    for index in (0..count).map_while(|at| first.checked_add(u32::try_from(at).ok()?)) {
         let assignment = match compiled.initial.get(index as usize) {
             Some(given) => given.clone(),
             None => {

@@ -1,29 +1,35 @@
 //! The life of a trial: waiting, its Job, running, its verdict; tried again when it was taken away.
 
 use super::action::{Action, Event, TrialPatch};
-use super::compile::Compiled;
+use super::compile::{Compiled, length};
 use super::experiment::End;
 use super::inject::{self, Injection, Owner};
 use super::job::{JobEnd, JobView, job_name};
 use super::ledger::Ledger;
-use super::result::{Ending, Verdict, stopped, verdict};
+use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
+use super::plan::Accepted;
+use super::record::{patch_of, same_complete, write, write_waiting};
+use super::result::{Ending, Verdict, out_of_time, stopped, verdict};
 use super::snapshot::Snapshot;
-use super::status::{set, stored};
+use super::status::{later, set, stored};
 use super::template::{Names, render};
 use crate::api::conditions::{find, reasons, types};
-use crate::api::{Condition, Experiment, GROUP, Trial, TrialStatus, VERSION, labels};
+use crate::api::{Objective, Trial, TrialStatus};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// How long a Job may take to get a running pod before its pods are looked at.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
-/// How soon a waiting Job's pods are looked at again, and a refused Job is tried again; then after as long again as it
+/// How soon a waiting Job's pods are looked at again, and what was refused is tried again; then after as long again as it
 /// has waited, up to the longest time. What is found may change each time, and each change is a write.
-const RECHECK: SignedDuration = SignedDuration::from_secs(15);
-const LONGEST_LOOK: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const RECHECK: SignedDuration = SignedDuration::from_secs(15);
+pub(super) const LONGEST_LOOK: SignedDuration = SignedDuration::from_mins(10);
 const LONGEST_REFUSAL: SignedDuration = SignedDuration::from_mins(1);
+
+/// Highest `status.attempt` that the schema allows.
+const MAX_ATTEMPT: u32 = 1000;
 
 /// What one trial does next.
 #[derive(Default)]
@@ -34,11 +40,17 @@ pub(super) struct Step {
     pub waiting: Option<(&'static str, String)>,
 }
 
+impl Step {
+    fn of(action: Action) -> Self {
+        Step { actions: vec![action], ..Step::default() }
+    }
+}
+
 /// What the step of a trial depends on besides the trial.
 pub(super) struct Context<'a> {
     pub snapshot: &'a Snapshot<'a>,
-    /// `None`: the spec cannot be run now.
-    pub compiled: Option<&'a Compiled>,
+    /// Whether the spec can be run.
+    pub accepted: &'a Accepted<'a>,
     /// The experiment has ended or is about to.
     pub end: Option<&'a End>,
     /// There is room for one more running trial.
@@ -46,29 +58,24 @@ pub(super) struct Context<'a> {
     pub now: Timestamp,
 }
 
-/// Names are functions of experiment and index.
-pub(super) fn trial_name(experiment: &str, index: u32) -> String {
-    format!("{experiment}-{index:05}")
-}
-
-/// The Trial's place in the sequence of suggestions; `None` for one made by a person, which may be a copy of another.
-pub(super) fn own_index(trial: &Trial) -> Option<u32> {
-    trial.spec.index.filter(|index| trial.name_any() == trial_name(&trial.spec.experiment, *index))
-}
-
-/// The Trial was made by a person.
-pub(super) fn by_hand(trial: &Trial) -> bool {
-    own_index(trial).is_none()
-}
-
 /// The Trial takes one of `limits.parallelTrials`: all of the operator's own do, those made by hand once started.
 pub(super) fn takes_slot(trial: &Trial, ledger: &Ledger) -> bool {
-    !by_hand(trial) || started(trial) || ledger.job(&current_job(trial)).is_some()
+    joined(trial) && (!by_hand(trial) || started(trial) || own_job(trial, ledger).is_some())
+}
+
+fn own_job<'a>(trial: &Trial, ledger: &'a Ledger) -> Option<&'a JobView> {
+    ledger.job(&current_job(trial)).filter(|job| Some(&job.owner_uid) == trial.uid().as_ref())
 }
 
 /// The present attempt has been seen running.
 pub(super) fn started(trial: &Trial) -> bool {
     trial.status.as_ref().is_some_and(|status| status.start_time.is_some())
+}
+
+/// It has been seen running, and nothing says that it stalls.
+pub(super) fn runs(trial: &Trial) -> bool {
+    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    started(trial) && find(conditions, types::COMPLETE).is_none_or(|condition| condition.reason != reasons::PENDING)
 }
 
 fn current_job(trial: &Trial) -> String {
@@ -80,16 +87,26 @@ pub(super) fn step(trial: &Trial, context: &Context<'_>) -> Step {
     if trial.metadata.deletion_timestamp.is_some() {
         return Step::default();
     }
-    if owner(trial).is_none() {
-        return Step { actions: vec![adopt(trial, context.snapshot.experiment)], ..Step::default() };
+    if !joined(trial) {
+        let action = match not_adoptable(trial) {
+            None => Some(adopt(trial, context.snapshot.experiment)),
+            Some(why) => {
+                let status = trial.status.clone().unwrap_or_default();
+                write_waiting(trial, &status, reasons::NOT_ADOPTED, &why, context.now)
+            }
+        };
+        return Step { actions: action.into_iter().collect(), ..Step::default() };
     }
     let step = TrialStep { trial, status: trial.status.clone().unwrap_or_default(), context };
+    if let Some(sentences) = step.misfit() {
+        return step.conclude(Verdict::failed(reasons::INVALID_ASSIGNMENT, sentences, None), None);
+    }
     let job = context.snapshot.ledger.job(&current_job(trial));
-    let own = job.filter(|job| Some(&job.owner_uid) == trial.uid().as_ref());
-    if let (Some(job), Some(compiled)) = (own, context.compiled)
+    let own = own_job(trial, context.snapshot.ledger);
+    if let (Some(job), Some(objective)) = (own, step.objective())
         && let Some(end) = job.end()
     {
-        return step.after_job(job, &end, compiled);
+        return step.after_job(job, &end, objective);
     }
     if let Some(end) = context.end {
         return step.cut_short(end);
@@ -97,54 +114,9 @@ pub(super) fn step(trial: &Trial, context: &Context<'_>) -> Step {
     match (job, own) {
         (None, _) if started(trial) => step.job_vanished(),
         (None, _) => step.start(),
-        (Some(_), None) => step.wait(
-            reasons::NAME_TAKEN,
-            format!("a Job {} exists that is not this trial's; delete it", current_job(trial)),
-        ),
+        (Some(_), None) => step.name_taken(),
         (Some(_), Some(job)) => step.with_job(job),
     }
-}
-
-/// The condition of a Trial made by hand whose Experiment does not exist; `None` when it stands there already.
-pub fn orphan(trial: &Trial, now: Timestamp) -> Option<Action> {
-    if owner(trial).is_some() || trial.metadata.deletion_timestamp.is_some() || super::result::ending(trial).is_some() {
-        return None;
-    }
-    let status = trial.status.clone().unwrap_or_default();
-    let message =
-        format!("there is no Experiment {:?} in this namespace; the trial starts once there is", trial.spec.experiment);
-    write_waiting(trial, &status, reasons::EXPERIMENT_NOT_FOUND, &message, now)
-}
-
-/// UID of the Experiment that controls the Trial.
-fn owner(trial: &Trial) -> Option<&str> {
-    let references = trial.metadata.owner_references.as_ref()?;
-    references.iter().find(|r| r.controller == Some(true) && r.kind == "Experiment").map(|r| r.uid.as_str())
-}
-
-fn adopt(trial: &Trial, experiment: &Experiment) -> Action {
-    let mut references: Vec<Value> = trial.owner_references().iter().map(|reference| json!(reference)).collect();
-    references.push(experiment_reference(experiment));
-    Action::AdoptTrial {
-        name: trial.name_any(),
-        patch: Box::new(json!({"metadata": {
-            "resourceVersion": trial.resource_version(),
-            "uid": trial.uid(),
-            "ownerReferences": references,
-            "labels": {
-                labels::EXPERIMENT: experiment.name_any(),
-                labels::EXPERIMENT_UID: experiment.uid().unwrap_or_default(),
-            },
-        }})),
-    }
-}
-
-/// The owner reference to an Experiment.
-pub(super) fn experiment_reference(experiment: &Experiment) -> Value {
-    json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "Experiment", "name": experiment.name_any(),
-        "uid": experiment.uid().unwrap_or_default(), "controller": true, "blockOwnerDeletion": true,
-    })
 }
 
 /// The manifest with this trial's values filled in.
@@ -180,7 +152,6 @@ pub(super) fn job_of(
     let injection = Injection {
         primary_container: &experiment.spec.trial_template.primary_container,
         metrics: &compiled.metrics,
-        max_trial_seconds: compiled.max_trial_seconds,
         settings: snapshot.settings,
     };
     inject::job(manifest, &owner, assignment, &injection)
@@ -192,12 +163,30 @@ struct TrialStep<'a> {
     context: &'a Context<'a>,
 }
 
-impl TrialStep<'_> {
-    fn after_job(self, job: &JobView, end: &JobEnd, compiled: &Compiled) -> Step {
-        match (verdict(&self.status, end, compiled), end, self.context.end) {
+impl<'a> TrialStep<'a> {
+    /// What the trial is judged by. It cannot be changed, so it holds even while the spec cannot be run.
+    fn objective(&self) -> Option<&'a Objective> {
+        self.context.snapshot.experiment.spec.objectives.first()
+    }
+
+    /// What of a Trial made by hand does not fit the search space.
+    fn misfit(&self) -> Option<String> {
+        let compiled = self.context.snapshot.compiled.as_ref().ok().filter(|_| by_hand(self.trial))?;
+        let errors = compiled.space.check(&self.trial.spec.assignments).err()?;
+        Some(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    fn after_job(self, job: &JobView, end: &JobEnd, objective: &Objective) -> Step {
+        match (verdict(&self.status, end, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),
             (None, _, Some(end)) => self.cut_short(end),
-            (None, JobEnd::Disrupted(why), None) => self.retry(why),
+            (None, JobEnd::Disrupted(message), None) => match self.context.snapshot.facts.pods.get(&job.name) {
+                None => Step::of(Action::InspectPods { job: job.name.clone() }),
+                Some(pods) => {
+                    let why = if pods.why.is_empty() { message } else { &pods.why };
+                    self.retry(why, !pods.machine_stopped)
+                }
+            },
             (None, _, None) => Step::default(),
         }
     }
@@ -208,20 +197,22 @@ impl TrialStep<'_> {
             let message = "the experiment has ended; raise limits.maxTrials to resume it";
             return self.wait(reasons::EXPERIMENT_ENDED, message.into());
         }
-        let compiled = self.context.snapshot.compiled.as_ref().ok();
-        let verdict = stopped(&self.status, reasons::EARLY_STOPPED, &end.message, compiled);
+        let verdict = stopped(&self.status, reasons::EARLY_STOPPED, &end.message, self.objective());
         self.conclude(verdict, None)
     }
 
     fn start(self) -> Step {
-        let Some(compiled) = self.context.compiled else { return Step::default() };
         let (spec, snapshot) = (&self.trial.spec, self.context.snapshot);
-        if by_hand(self.trial)
-            && let Err(errors) = compiled.space.check(&spec.assignments)
-        {
-            let sentences = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            return self.conclude(Verdict::failed(reasons::INVALID_ASSIGNMENT, sentences, None), None);
+        let not_accepted = match self.context.accepted {
+            Accepted::No(problem) => Some(&problem.message),
+            Accepted::Refused(sentence) if by_hand(self.trial) => Some(sentence),
+            Accepted::Asking if by_hand(self.trial) => return Step::default(),
+            _ => None,
+        };
+        if let Some(why) = not_accepted {
+            return self.wait(reasons::EXPERIMENT_NOT_ACCEPTED, format!("the Experiment is not accepted: {why}"));
         }
+        let Ok(compiled) = snapshot.compiled else { return Step::default() };
         if snapshot.experiment.spec.suspend {
             return self.wait(reasons::SUSPENDED, "the experiment is suspended".into());
         }
@@ -234,7 +225,7 @@ impl TrialStep<'_> {
                 return self.conclude(Verdict::failed(reasons::JOB_REFUSED, refusal.message.clone(), None), None);
             }
             let made = self.trial.metadata.creation_timestamp.as_ref().map_or(refusal.at, |time| time.0);
-            let again = refusal.at + refusal.at.duration_since(made).clamp(RECHECK, LONGEST_REFUSAL);
+            let again = later(refusal.at, refusal.at.duration_since(made).clamp(RECHECK, LONGEST_REFUSAL));
             if self.context.now < again {
                 let mut step = self.wait(reasons::JOB_REFUSED, refusal.message.clone());
                 step.wake_at = Some(again);
@@ -243,75 +234,136 @@ impl TrialStep<'_> {
         }
         // What was said last stands until the API server has answered again.
         let waiting = snapshot.facts.refused.get(&job).map(|refusal| (reasons::JOB_REFUSED, refusal.message.clone()));
-        let (name, uid) = (self.trial.name_any(), self.trial.uid().unwrap_or_default());
+        let (name, uid, index) = (self.trial.name_any(), self.trial.uid().unwrap_or_default(), index_of(self.trial));
         let by_hand =
-            spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, spec.index, &spec.assignments));
+            spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, index, &spec.assignments));
         let Some(manifest) = by_hand.as_ref().or(spec.manifest.as_ref()) else { return Step::default() };
-        let job =
-            job_of(snapshot, compiled, (&name, &uid, spec.index, self.status.attempt), manifest, &spec.assignments);
-        Step { actions: vec![Action::CreateJob { trial: name, job: Box::new(job) }], waiting, ..Step::default() }
+        let job = job_of(snapshot, compiled, (&name, &uid, index, self.status.attempt), manifest, &spec.assignments);
+        Step { waiting, ..Step::of(Action::CreateJob { trial: name, job: Box::new(job) }) }
     }
 
     fn job_vanished(self) -> Step {
         let job = current_job(self.trial);
         if self.context.snapshot.facts.jobs_gone.contains(&job) {
-            return self.retry("its Job was deleted");
+            return self.retry("its Job was deleted", true);
         }
-        Step { actions: vec![Action::ConfirmJob { name: job }], ..Step::default() }
+        Step::of(Action::ConfirmJob { name: job })
+    }
+
+    /// A Job of the present attempt's name exists that is not the trial's.
+    fn name_taken(self) -> Step {
+        let job = current_job(self.trial);
+        if started(self.trial) {
+            return self.retry("its Job was replaced by another of its name", true);
+        }
+        if (1..MAX_ATTEMPT).contains(&self.status.attempt) {
+            // Any further number will do.
+            return self.again(&format!("a Job {job} exists that is not this trial's"));
+        }
+        self.wait(reasons::NAME_TAKEN, format!("a Job {job} exists that is not this trial's; delete it"))
     }
 
     fn with_job(self, job: &JobView) -> Step {
-        let now = self.context.now;
+        let (now, facts) = (self.context.now, &self.context.snapshot.facts);
+        if let Some(verdict) = self.out_of_time() {
+            return self.conclude(verdict, Some(job));
+        }
         if job.deleting {
             return self.wait(reasons::PENDING, format!("Job {} is being deleted", job.name));
         }
+        if job.suspended && started(self.trial) {
+            return self.put_out(job);
+        }
         if job.active > 0 && job.ready > 0 {
-            if started(self.trial) {
-                return Step::default();
-            }
-            let mut patch = self.patch();
-            patch.start_time = Some(stored(job.start_time.unwrap_or(now)));
-            set(&mut patch.conditions, types::COMPLETE, false, reasons::RUNNING, "", None, now);
-            return Step { actions: vec![self.write(patch, None)], ..Step::default() };
+            return self.running();
         }
-        if started(self.trial) {
+        let since = match started(self.trial) {
             // Between two pods of one Job.
-            return Step::default();
-        }
-        let patient_until = job.created.unwrap_or(now) + PATIENCE;
+            true => facts.unready.get(&job.name).copied(),
+            false => job.created,
+        };
+        let since = since.unwrap_or(now);
+        let mut step = self.look_at_pods(job, since);
+        step.wake_at = step.wake_at.into_iter().chain(self.deadline()).min();
+        step
+    }
+
+    /// No pod of the Job runs, since then.
+    fn look_at_pods(&self, job: &JobView, since: Timestamp) -> Step {
+        let (now, inspect) = (self.context.now, Action::InspectPods { job: job.name.clone() });
+        let patient_until = later(since, PATIENCE);
         if now < patient_until {
             return Step { wake_at: Some(patient_until), ..Step::default() };
         }
-        let Some(waiting) = self.context.snapshot.facts.waiting.get(&job.name) else {
-            return Step { actions: vec![Action::InspectPods { job: job.name.clone() }], ..Step::default() };
-        };
-        let waited = waiting.at.duration_since(job.created.unwrap_or(waiting.at));
-        let again = waiting.at + waited.clamp(RECHECK, LONGEST_LOOK);
-        let why = if waiting.why.is_empty() { "no pod of its Job runs yet" } else { &waiting.why };
+        let Some(pods) = self.context.snapshot.facts.pods.get(&job.name) else { return Step::of(inspect) };
+        let again = later(pods.at, pods.at.duration_since(since).clamp(RECHECK, LONGEST_LOOK));
+        let why = if pods.why.is_empty() { "no pod of its Job runs yet" } else { &pods.why };
         // What was seen last stands until the pods have been looked at again.
         let mut step = self.wait(reasons::PENDING, why.to_owned());
         if now < again {
             step.wake_at = Some(again);
         } else {
-            step.actions.push(Action::InspectPods { job: job.name.clone() });
+            step.actions.push(inspect);
         }
         step
     }
 
-    /// Starts again after a failure that is not the trial's own.
-    fn retry(self, why: &str) -> Step {
+    /// A pod of the Job is ready.
+    fn running(self) -> Step {
+        let (mut patch, now) = (self.patch(), self.context.now);
+        patch.start_time = patch.start_time.or(Some(stored(now)));
+        set(&mut patch.conditions, types::COMPLETE, false, reasons::RUNNING, "", None, now);
+        let write = (!self.says(&patch)).then(|| self.write(patch, None));
+        Step { actions: write.into_iter().collect(), wake_at: self.deadline(), waiting: None }
+    }
+
+    /// A queue has put the Job out (preempted by Kueue): it will begin anew when it is let in again.
+    fn put_out(self, job: &JobView) -> Step {
+        let (mut patch, now) = (self.patch(), self.context.now);
+        patch.start_time = None;
+        let message = format!("Job {} was suspended while it ran; it begins anew once it is let in again", job.name);
+        set(&mut patch.conditions, types::COMPLETE, false, reasons::PENDING, message.clone(), None, now);
+        Step { actions: vec![self.write(patch, None)], wake_at: None, waiting: Some((reasons::PENDING, message)) }
+    }
+
+    /// When the present attempt has run for as long as it may.
+    fn deadline(&self) -> Option<Timestamp> {
+        let most = self.context.snapshot.experiment.spec.limits.max_trial_duration.as_ref().and_then(length)?;
+        self.status.start_time.map(|start| later(start, most))
+    }
+
+    fn out_of_time(&self) -> Option<Verdict> {
+        let objective = self.objective()?;
+        let passed = self.deadline()? <= self.context.now;
+        passed.then(|| {
+            out_of_time(&self.status, reasons::MAX_TRIAL_DURATION_REACHED, "limits.maxTrialDuration", objective)
+        })
+    }
+
+    /// Starts again after a failure that is not the trial's own. `counted`: it uses up one of the retries.
+    fn retry(mut self, why: &str, counted: bool) -> Step {
         let retries = self.context.snapshot.experiment.spec.failure_policy.retries;
-        if self.status.attempt >= retries {
-            let message = format!("interrupted {} times, the last time: {why}", self.status.attempt + 1);
+        let interruptions = self.status.interruptions.saturating_add(u32::from(counted));
+        if interruptions > retries || self.status.attempt >= MAX_ATTEMPT {
+            let message = format!(
+                "interrupted {interruptions} times, the last time: {why}; failurePolicy.retries allows {retries}"
+            );
             return self.conclude(Verdict::failed(reasons::RETRIES_EXHAUSTED, message, None), None);
         }
+        self.status.interruptions = interruptions;
+        self.again(why)
+    }
+
+    fn again(self, why: &str) -> Step {
+        let retries = self.context.snapshot.experiment.spec.failure_policy.retries;
         let mut patch = self.patch();
-        patch.attempt += 1;
+        patch.attempt = patch.attempt.saturating_add(1);
         patch.start_time = None;
-        let message = format!("attempt {} of {}: {why}", patch.attempt + 1, retries + 1);
+        let (attempt, used) = (u64::from(patch.attempt) + 1, patch.interruptions);
+        let message = format!("attempt {attempt}: {why} ({used} of {retries} retries used)");
         set(&mut patch.conditions, types::COMPLETE, false, reasons::RETRYING, message.clone(), None, self.context.now);
         let event = Event { warning: true, reason: reasons::RETRYING, note: message };
-        Step { actions: vec![self.write(patch, Some(event))], ..Step::default() }
+        Step::of(self.write(patch, Some(event)))
     }
 
     fn conclude(self, verdict: Verdict, job: Option<&JobView>) -> Step {
@@ -326,10 +378,10 @@ impl TrialStep<'_> {
             set(&mut patch.conditions, types::FAILED, true, verdict.reason, verdict.message.clone(), None, now);
         }
         let event = failed.then_some(Event { warning: true, reason: verdict.reason, note: verdict.message });
-        Step { actions: vec![self.write(patch, event)], ..Step::default() }
+        Step::of(self.write(patch, event))
     }
 
-    fn wait(self, reason: &'static str, message: String) -> Step {
+    fn wait(&self, reason: &'static str, message: String) -> Step {
         let write = write_waiting(self.trial, &self.status, reason, &message, self.context.now);
         Step { actions: write.into_iter().collect(), wake_at: None, waiting: Some((reason, message)) }
     }
@@ -338,53 +390,12 @@ impl TrialStep<'_> {
         patch_of(&self.status)
     }
 
+    /// The stored status says so already.
+    fn says(&self, patch: &TrialPatch) -> bool {
+        self.status.start_time == patch.start_time && same_complete(&self.status.conditions, &patch.conditions)
+    }
+
     fn write(&self, patch: TrialPatch, event: Option<Event>) -> Action {
         write(self.trial, patch, event)
     }
-}
-
-fn patch_of(status: &TrialStatus) -> TrialPatch {
-    TrialPatch {
-        attempt: status.attempt,
-        start_time: status.start_time,
-        completion_time: status.completion_time,
-        objective: status.objective,
-        conditions: status.conditions.clone(),
-    }
-}
-
-fn write(trial: &Trial, patch: TrialPatch, event: Option<Event>) -> Action {
-    let resource_version = trial.resource_version().unwrap_or_default();
-    Action::WriteTrialStatus { name: trial.name_any(), resource_version, patch: Box::new(patch), event }
-}
-
-/// Says why the trial waits; `None` when the condition says so already.
-fn write_waiting(
-    trial: &Trial,
-    status: &TrialStatus,
-    reason: &'static str,
-    message: &str,
-    now: Timestamp,
-) -> Option<Action> {
-    let mut patch = patch_of(status);
-    set(&mut patch.conditions, types::COMPLETE, false, reason, message, None, now);
-    let same = match (find(&status.conditions, types::COMPLETE), find(&patch.conditions, types::COMPLETE)) {
-        (Some(old), Some(new)) => old.reason == new.reason && old.message == new.message,
-        _ => false,
-    };
-    (!same).then(|| write(trial, patch, waiting_event(find(&status.conditions, types::COMPLETE), reason, message)))
-}
-
-/// What a person would want to know of a trial that waits; not that a count in the same sentence has changed.
-fn waiting_event(before: Option<&Condition>, reason: &'static str, message: &str) -> Option<Event> {
-    let warning = match reason {
-        reasons::NAME_TAKEN | reasons::JOB_REFUSED | reasons::EXPERIMENT_NOT_FOUND => true,
-        reasons::PENDING => false,
-        _ => return None,
-    };
-    let gist = |message: &str| {
-        message.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("#")
-    };
-    let told = before.is_some_and(|before| before.reason == reason && gist(&before.message) == gist(message));
-    (!told).then(|| Event { warning, reason, note: message.to_owned() })
 }

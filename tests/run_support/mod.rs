@@ -40,7 +40,7 @@ spec:
   - {{name: c, categorical: {{choices: [u, v]}}}}
   algorithm: {{name: Random, seed: 3}}
   limits: {limits}
-  failurePolicy: {{retries: 50}}
+  failurePolicy: {{retries: 0}}
   trialTemplate:
     primaryContainer: main
     manifest:

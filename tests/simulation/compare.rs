@@ -39,7 +39,8 @@ fn l4_the_end_is_the_same(undisturbed: &Outcome, disturbed: &Outcome) -> Option<
 /// Events are a courtesy: a crash may swallow one, and nothing may add any but those that tell of the trouble itself.
 fn l4_no_event_is_told_that_was_not(undisturbed: &Outcome, disturbed: &Outcome) -> Option<String> {
     let mut told = undisturbed.events.clone();
-    let of_trouble = |event: &String| ["Pending", "JobRefused"].iter().any(|reason| event.contains(reason));
+    let of_trouble =
+        |event: &String| ["Pending", "JobRefused", "ApiRefused"].iter().any(|reason| event.contains(reason));
     let new = |event: &&String| match told.iter().position(|known| known == *event) {
         Some(at) => {
             told.swap_remove(at);

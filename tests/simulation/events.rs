@@ -82,8 +82,8 @@ async fn each_thing_is_told_once_on_the_object_that_it_regards() {
             second(End::Evicted),
             trials(2, json!({})),
             vec![
-                "Warning Trial e-00001 Retrying: attempt 2 of 4: Pod p failed matching FailJob rule: condition \
-                 DisruptionTarget",
+                "Warning Trial e-00001 Retrying: attempt 2: Pod p failed matching FailJob rule: condition \
+                 DisruptionTarget (1 of 3 retries used)",
                 complete,
             ],
         ),

@@ -398,8 +398,10 @@ impl Index {
     fn wake_waiting(&mut self, kind: Kind, name: &Name) {
         let Some(uid) = self.wanted.remove(&(kind, name.clone())) else { return };
         if let Some(home) = self.homes.get_mut(&uid) {
-            if kind == Kind::Job {
-                home.inbox.push(Change::JobGone(name.1.clone()));
+            match kind {
+                Kind::Job => home.inbox.push(Change::JobGone(name.1.clone())),
+                Kind::Trial => home.inbox.push(Change::TrialGone(name.1.clone())),
+                Kind::Experiment => {}
             }
             self.touch(Key::Experiment(uid));
         }

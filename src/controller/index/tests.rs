@@ -294,7 +294,7 @@ fn an_experiment_that_waits_for_a_name_is_woken_when_it_is_free() {
     assert!(index.take_touched().contains(&Key::Experiment("u2".into())));
     index.job_deleted(&job("t", "u1", 7));
     assert!(index.take_touched().contains(&Key::Experiment("u2".into())));
-    assert_eq!(told(&mut index, "u2"), ["-job t"]);
+    assert_eq!(told(&mut index, "u2"), ["-t", "-job t"]);
 }
 
 #[test]

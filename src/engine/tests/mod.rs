@@ -1,12 +1,15 @@
 //! The engine against a model of a cluster: whole lives of experiments, in tables and with interruptions anywhere.
 
+mod interruptions;
+mod limits;
 mod model;
+mod others;
+mod properties;
 
 use super::result::{Ending, ending};
 use crate::api::Trial;
 use crate::api::conditions::types;
 use model::{Model, Play};
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 pub(super) fn ended(trial: &Trial) -> bool {
@@ -268,112 +271,4 @@ fn a_job_deleted_by_hand_is_made_again_as_another_attempt() {
     model.run();
     assert_eq!(model.trials["e-00000"].status.as_ref().unwrap().attempt, 1);
     assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
-}
-
-fn plays() -> impl Strategy<Value = fn(&Trial) -> Play> {
-    prop::sample::select(vec![
-        good as fn(&Trial) -> Play,
-        |t| if x(t) < 0.5 { Play::Fail } else { good(t) },
-        |t| if x(t) < 0.5 { Play::Lost(1, x(t)) } else { good(t) },
-        |t| if x(t) < 0.3 { Play::Silent } else { good(t) },
-    ])
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Any prefix of a plan's actions, memory lost, planned again: the same end.
-    #[test]
-    fn interruptions_anywhere_change_nothing(
-        play in plays(),
-        algorithm in prop::sample::select(vec!["Random", "Sobol"]),
-        cuts in prop::collection::vec(0_usize..4, 0..60),
-    ) {
-        let spec = json!({"algorithm": {"name": algorithm}, "limits": {"maxFailedTrials": 6}});
-        let mut calm = Model::new(spec.clone(), play);
-        calm.run();
-        let mut disturbed = Model::new(spec, play);
-        for cut in cuts {
-            disturbed.settle(&mut cut.clone());
-            disturbed.restart();
-            disturbed.settle(&mut (cut / 2).clone());
-            disturbed.restart();
-            if cut % 2 == 0 {
-                disturbed.tick();
-            }
-        }
-        disturbed.run();
-        prop_assert_eq!(end_state(&calm), end_state(&disturbed));
-    }
-
-    /// Whatever stands in an object, a plan comes back.
-    #[test]
-    fn plan_never_panics(object in arbitrary_spec(), status in arbitrary_json()) {
-        let base = serde_json::to_value(model::experiment(json!({}))).unwrap();
-        let mut value = base.clone();
-        json_patch::merge(&mut value, &json!({"spec": object, "status": status}));
-        if let Ok(experiment) = serde_json::from_value(value) {
-            let mut model = Model::new(json!({}), good);
-            model.experiment = experiment;
-            model.plan();
-        }
-    }
-}
-
-fn arbitrary_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        prop::num::f64::NORMAL.prop_map(Value::from),
-        "[a-z${}.x]{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 24, 4, |inner| {
-        let key = prop::sample::select(vec![
-            "name",
-            "x",
-            "spec",
-            "template",
-            "containers",
-            "command",
-            "conditions",
-            "trials",
-            "best",
-            "min",
-            "max",
-            "double",
-        ]);
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(key, inner, 0..4).prop_map(|fields| Value::Object(
-                fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-            )),
-        ]
-    })
-}
-
-fn arbitrary_spec() -> impl Strategy<Value = Value> {
-    let number = prop_oneof![
-        Just(0.0),
-        Just(1.0),
-        Just(f64::MAX),
-        Just(f64::MIN),
-        Just(1e-300),
-        any::<i32>().prop_map(f64::from)
-    ];
-    (
-        arbitrary_json(),
-        number.clone(),
-        number,
-        prop::sample::select(vec!["Random", "Grid", "Sobol", "TPE", "?"]),
-        any::<u32>(),
-    )
-        .prop_map(|(json, min, max, algorithm, limit)| {
-            json!({
-                "parameters": [{"name": "x", "double": {"min": min, "max": max}}],
-                "algorithm": {"name": algorithm, "settings": json},
-                "limits": {"maxTrials": limit, "parallelTrials": limit % 7},
-                "trialTemplate": {"manifest": json},
-            })
-        })
 }

@@ -1,8 +1,9 @@
 //! A cluster in a few maps: carries out the actions of a plan, and plays the Jobs.
 
 use crate::api::{Condition, Experiment, Trial, TrialStatus};
+use crate::engine::membership::index_of;
 use crate::engine::{
-    Action, Facts, JobCondition, JobView, Ledger, Plan, Probe, Settings, Snapshot, Waiting, compile, plan,
+    Action, Blocked, Facts, JobCondition, JobView, Ledger, Plan, Pods, Probe, Settings, Snapshot, compile, plan,
 };
 use crate::metrics::{MetricSummary, Observation};
 use jiff::{SignedDuration, Timestamp};
@@ -24,8 +25,15 @@ pub enum Play {
     Lost(u32, f64),
     /// Never ends.
     Forever,
+    /// Reports this value and goes on for ever.
+    Endless(f64),
+    /// Runs, then its pod is replaced by one that never runs.
+    Stalls,
+    /// Its Job never gets a pod.
+    Pending,
 }
 
+#[derive(Debug)]
 pub struct Model {
     pub experiment: Experiment,
     pub trials: BTreeMap<String, Trial>,
@@ -33,10 +41,17 @@ pub struct Model {
     pub now: Timestamp,
     pub play: fn(&Trial) -> Play,
     pub refuse_template: Option<String>,
+    /// Such a refusal may pass.
+    pub may_pass: bool,
+    /// What pods say that do not run.
+    pub pods_say: String,
+    /// Why pods are lost: the machine itself is stopped.
+    pub machine_stopped: bool,
     /// Every Job that was ever created, by trial UID and attempt.
     pub created_jobs: Vec<String>,
     pub most_running: usize,
-    facts: Facts,
+    pub facts: Facts,
+    pub settings: Settings,
     version: u64,
 }
 
@@ -72,9 +87,13 @@ impl Model {
             now: Timestamp::from_second(1_000_000).unwrap(),
             play,
             refuse_template: None,
+            may_pass: false,
+            pods_say: String::new(),
+            machine_stopped: false,
             created_jobs: Vec::new(),
             most_running: 0,
             facts: Facts::default(),
+            settings: Settings::default(),
             version: 1,
         }
     }
@@ -92,18 +111,15 @@ impl Model {
     pub fn plan(&self) -> Plan {
         let compiled = compile(&self.experiment);
         let mut ledger = Ledger::default();
-        if let Ok(compiled) = &compiled {
-            ledger.prepare(compiled, self.experiment.spec.trial_template.retain);
-        }
+        ledger.prepare(&self.experiment.spec, compiled.as_ref().ok());
         self.trials.values().for_each(|trial| ledger.upsert_trial(Arc::new(trial.clone())));
         self.jobs.values().for_each(|job| ledger.upsert_job(job.clone()));
-        let settings = Settings::default();
         let snapshot = Snapshot {
             experiment: &self.experiment,
             compiled: &compiled,
             ledger: &ledger,
             facts: &self.facts,
-            settings: &settings,
+            settings: &self.settings,
         };
         plan(&snapshot, self.now)
     }
@@ -115,7 +131,12 @@ impl Model {
             if actions.is_empty() {
                 return;
             }
+            let blocked = self.facts.blocked.clone();
             for action in actions {
+                // As the controller does: none is made after one that was not.
+                if matches!(action, Action::CreateTrial { .. }) && self.facts.blocked != blocked {
+                    continue;
+                }
                 if *fuel == 0 {
                     return;
                 }
@@ -129,12 +150,20 @@ impl Model {
     fn act(&mut self, action: Action) {
         match action {
             Action::ProbeTemplate { generation, .. } => {
-                self.facts.probe = Some(Probe { generation, refusal: self.refuse_template.clone() });
+                self.facts.probe =
+                    Some(Probe { generation, refusal: self.refuse_template.clone(), may_pass: self.may_pass });
             }
             Action::CreateTrial { trial } => {
                 let name = trial.name_any();
-                assert!(!self.trials.contains_key(&name), "{name} is made twice");
-                self.add(*trial);
+                match self.trials.get(&name) {
+                    None => self.add(*trial),
+                    Some(other) => {
+                        assert_eq!(index_of(other), None, "{name} is made twice");
+                        let blocked =
+                            Blocked { since: self.now, at: self.now, reason: "NameTaken", message: "it exists".into() };
+                        self.facts.blocked.insert(format!("create Trial {name}"), blocked);
+                    }
+                }
             }
             Action::AdoptTrial { name, patch } => {
                 let version = self.next_version();
@@ -174,6 +203,7 @@ impl Model {
                 );
                 let status = trial.status.get_or_insert_default();
                 status.attempt = patch.attempt;
+                status.interruptions = patch.interruptions;
                 status.start_time = patch.start_time;
                 status.completion_time = patch.completion_time;
                 status.objective = patch.objective;
@@ -186,12 +216,13 @@ impl Model {
                 }
             }
             Action::InspectPods { job } => {
-                self.facts.waiting.insert(job, Waiting { why: String::new(), at: self.now });
+                let pods = Pods { why: self.pods_say.clone(), machine_stopped: self.machine_stopped, at: self.now };
+                self.facts.pods.insert(job, pods);
             }
             Action::DeleteJob { name, uid } => {
                 let trial = self.trials.get(&self.jobs[&name].trial).unwrap();
                 let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
-                let old = name != crate::engine::job_name(&trial.name_any(), attempt);
+                let old = name != crate::engine::job::job_name(&trial.name_any(), attempt);
                 assert!(old || super::ended(trial), "Job {name} is deleted before its trial's end is stored");
                 assert_eq!(self.jobs[&name].uid, uid);
                 self.jobs.remove(&name);
@@ -212,9 +243,27 @@ impl Model {
         self.trials.insert(name, trial);
     }
 
+    /// A person deletes a Trial.
+    pub fn remove(&mut self, name: &str) {
+        let trial = self.trials.remove(name).unwrap();
+        self.jobs.retain(|_, job| Some(&job.owner_uid) != trial.uid().as_ref());
+        self.facts.forget_trial(name);
+    }
+
     /// One second passes, and each Job takes a step: starts, reports, ends.
     pub fn tick(&mut self) {
         self.now += SignedDuration::from_secs(1);
+        self.play_jobs();
+        for job in self.jobs.values() {
+            if job.ready == 0 && job.conditions.is_empty() {
+                self.facts.unready.entry(job.name.clone()).or_insert(self.now);
+            } else {
+                self.facts.unready.remove(&job.name);
+            }
+        }
+    }
+
+    fn play_jobs(&mut self) {
         let running = self.jobs.values().filter(|job| job.active > 0).count();
         self.most_running = self.most_running.max(running);
         for name in self.jobs.keys().cloned().collect::<Vec<_>>() {
@@ -225,13 +274,25 @@ impl Model {
                 continue;
             }
             job.resource_version = version.clone();
+            if (self.play)(trial) == Play::Pending {
+                continue;
+            }
             if job.active == 0 {
                 (job.active, job.ready, job.start_time) = (1, 1, Some(self.now));
                 continue;
             }
             let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
             let (value, end) = match (self.play)(trial) {
-                Play::Forever => continue,
+                Play::Forever | Play::Pending => continue,
+                Play::Stalls => {
+                    job.ready = 0;
+                    continue;
+                }
+                Play::Endless(value) => {
+                    report(trial.status.get_or_insert_default(), value, self.now);
+                    trial.metadata.resource_version = Some(version);
+                    continue;
+                }
                 Play::Silent => (None, ("Complete", "", "")),
                 Play::Fail => (None, ("Failed", "BackoffLimitExceeded", "failed")),
                 Play::Lost(times, _) if attempt < times => (
@@ -253,12 +314,18 @@ impl Model {
         }
     }
 
-    /// Runs to the end of the experiment, or until nothing has moved for long.
-    pub fn run(&mut self) {
-        for _ in 0..200 {
+    /// Lets seconds pass.
+    pub fn pass(&mut self, seconds: i64) {
+        for _ in 0..seconds {
             self.settle(&mut usize::MAX.clone());
             self.tick();
         }
+        self.settle(&mut usize::MAX.clone());
+    }
+
+    /// Runs to the end of the experiment, or until nothing has moved for long.
+    pub fn run(&mut self) {
+        self.pass(200);
     }
 
     pub fn edit(&mut self, patch: &Value) {

@@ -8,6 +8,7 @@ use super::object::{Meta, Pod};
 use super::process::{Exit, Stopper, last_words};
 use super::status::{Ended, Outcome, Running, Standing};
 use super::store::{Name, Store};
+use crate::api::disruptions::{NODE_RESTARTED, NODE_SHUTDOWN};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl Control {
         let restarts = pod.status.container_statuses.iter().map(|container| container.restart_count).sum();
         let standing = lost.then(|| {
             let message = "the runner of this machine ended while the pod ran; its processes were stopped";
-            Standing::Ended { restarts, last: None, outcome: Outcome::Disrupted("NodeRestarted", message.to_owned()) }
+            Standing::Ended { restarts, last: None, outcome: Outcome::Disrupted(NODE_RESTARTED, message.to_owned()) }
         });
         let work = Work {
             name: name_of(&pod.meta),
@@ -188,7 +189,7 @@ impl Control {
         let grace = grace.min(work.grace());
         if work.process.is_some() || matches!(work.standing, Some(Standing::Restarting { .. })) {
             let message = "the runner of this machine was stopped while the pod ran";
-            self.end(uid, Some(grace), Some(Outcome::Disrupted("NodeShutdown", message.to_owned())));
+            self.end(uid, Some(grace), Some(Outcome::Disrupted(NODE_SHUTDOWN, message.to_owned())));
         }
     }
 

@@ -50,6 +50,11 @@ impl Witness {
                 continue;
             };
             match told.remove(&u64::from(index)) {
+                None if excused(trial) => {}
+                Some(_) if excused(trial) => wrong.push(format!(
+                    "has learnt from {}, whose failure says nothing about its parameters",
+                    trial.name_any()
+                )),
                 None if ended < since => wrong.push(format!("has not learnt how {} ended", trial.name_any())),
                 Some(loss) if loss != true_loss(trial, direction) => {
                     wrong.push(format!(
@@ -92,6 +97,11 @@ impl Witness {
             slots: 0,
             best: new.best.as_ref().map(|best| (best.trial.clone(), best.value)),
         };
+        let direction = after.spec.objectives.first().map_or(Direction::Maximize, |objective| objective.direction);
+        let better = |present: Option<(String, f64)>, stored: Option<(String, f64)>| match (present, stored) {
+            (Some(present), Some(stored)) if loss(stored.1, direction) < loss(present.1, direction) => Some(stored),
+            (present, stored) => present.or(stored),
+        };
         // What was once counted stays so when the Trial is deleted.
         let expected = |truth: &Truth| Truth {
             created: truth.created.max(old.trials.created),
@@ -99,7 +109,7 @@ impl Witness {
             failed: truth.failed.max(old.trials.failed),
             early_stopped: truth.early_stopped.max(old.trials.early_stopped),
             slots: 0,
-            best: truth.best.clone().or_else(|| old.best.as_ref().map(|best| (best.trial.clone(), best.value))),
+            best: better(truth.best.clone(), old.best.as_ref().map(|best| (best.trial.clone(), best.value))),
             ..*truth
         };
         let truths_told: Vec<Truth> = truths.iter().map(expected).collect();
@@ -140,10 +150,21 @@ impl Witness {
     }
 }
 
+fn loss(value: f64, direction: Direction) -> f64 {
+    if direction == Direction::Maximize { -value } else { value }
+}
+
+/// It failed because it was interrupted too often.
+fn excused(trial: &Trial) -> bool {
+    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().any(|condition| {
+        condition.r#type == types::FAILED && condition.status == "True" && condition.reason == "RetriesExhausted"
+    })
+}
+
 fn true_loss(trial: &Trial, direction: Direction) -> f64 {
     let status = trial.status.clone().unwrap_or_default();
-    let value =
-        status.objective.map_or(f64::NAN, |value| if direction == Direction::Maximize { -value } else { value });
+    let value = status.objective.map_or(f64::NAN, |value| loss(value, direction));
     match is_true(&status.conditions, types::FAILED) {
         true => Outcome::Failed.loss(),
         false => Outcome::Complete { losses: vec![value] }.loss(),

@@ -2,6 +2,7 @@
 //! the operator dies, which is why they leave nothing to the exact second.
 
 mod lives;
+mod neighbours;
 mod people;
 pub mod races;
 mod reports;
@@ -76,7 +77,7 @@ fn merged(mut a: Json, b: Json) -> Json {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    [lives::all(), people::all(), waiting::all(), reports::all()].into_iter().flatten().collect()
+    [lives::all(), people::all(), waiting::all(), reports::all(), neighbours::all()].into_iter().flatten().collect()
 }
 
 /// The scenario of this name.
