@@ -3,7 +3,7 @@
 use automl_operator::api::{Experiment, Trial};
 use automl_operator::controller::{Clock, Config, Mutation, Operator};
 use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Settings, Snapshot, compile, plan};
-use automl_operator::local::apiserver::ApiServer;
+use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::metrics::{LineParser, Observation};
 use automl_operator::report::{Batch, Body, Record};
 use automl_operator::server::Intake;
@@ -15,6 +15,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
+use std::collections::HashSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -88,6 +89,13 @@ fn trial(index: u32, version: u64, ended: bool) -> Arc<Trial> {
     Arc::new(trial)
 }
 
+/// Of the greatest length.
+fn curve() -> Value {
+    let points: Vec<Value> = (0..256).map(|step| json!({"step": step, "value": f64::from(step) / 7.0})).collect();
+    let curve = json!({"arrived": 256, "stride": 1, "points": points});
+    json!([{"name": "accuracy", "count": 256, "nonFinite": 0, "latest": 0.5, "curve": curve}])
+}
+
 struct Bench {
     experiment: Experiment,
     compiled: Result<Compiled, automl_operator::engine::Problem>,
@@ -147,21 +155,19 @@ fn step(algorithm: &str, ended: u32) {
     );
 }
 
-fn resident_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+fn resident_mb(process: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
 }
 
 /// What the operator keeps of ended trials, and how soon it plans after a start.
 fn memory_and_restart(ended: u32) {
-    let before = resident_mb();
     let region = Region::new(ALLOCATOR);
     let bench = Bench::new("Random", ended);
     let change = region.change();
     let kept = change.bytes_allocated.saturating_sub(change.bytes_deallocated) as f64 / 1e6;
     row(format!("operator's memory of {ended} ended trials"), format!("{kept:.1} MB"));
-    row("resident memory grown by that", format!("{:.1} MB", resident_mb() - before));
     drop(bench);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -171,7 +177,8 @@ fn memory_and_restart(ended: u32) {
         let trials: Api<Trial> = Api::namespaced(client.clone(), "default");
         for index in 0..ended {
             let mut trial = (*trial(index, 1, true)).clone();
-            let status = trial.status.take();
+            let mut status = json!(trial.status.take());
+            status["metrics"] = curve();
             trial.metadata.resource_version = None;
             if let Some(references) = &mut trial.metadata.owner_references {
                 references.iter_mut().for_each(|reference| reference.uid = created.uid().unwrap_or_default());
@@ -182,8 +189,20 @@ fn memory_and_restart(ended: u32) {
                 .await
                 .expect("patched");
         }
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        std::fs::write(folder.path().join("kubeconfig"), kubeconfig(&url, "token")).expect("written");
+        let serving = server.clone();
+        tokio::spawn(async move { serving.serve(listener, "token").await });
         let start = Instant::now();
-        let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
+        let mut operator = Command::new(env!("CARGO_BIN_EXE_automl"))
+            .args(["operator", "--listen", "127.0.0.1:0"])
+            .env("KUBECONFIG", folder.path().join("kubeconfig"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
         while server.peek("trials", "default", &format!("bench-{ended:05}")).is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -191,7 +210,11 @@ fn memory_and_restart(ended: u32) {
             format!("start -> first new Trial, {ended} ended trials"),
             format!("{:.2} s", start.elapsed().as_secs_f64()),
         );
-        operator.shutdown().await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let resident = resident_mb(&operator.id().to_string());
+        row("resident memory of `automl operator` with them", format!("{resident:.1} MB"));
+        let _ = operator.kill();
+        let _ = operator.wait();
         server.stop();
     });
 }
@@ -271,14 +294,10 @@ fn whole_trials(count: u32) {
 async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
     let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::all(client.clone());
     let mut events = Box::pin(watcher(jobs, watcher::Config::default()).applied_objects());
+    let mut seen = HashSet::new();
     while let Some(event) = events.next().await {
         let Ok(job) = event else { continue };
-        let ended = job
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_ref())
-            .is_some_and(|conditions| !conditions.is_empty());
-        if ended || job.metadata.deletion_timestamp.is_some() {
+        if !seen.insert(job.uid()) {
             continue;
         }
         let (client, intake) = (client.clone(), Arc::clone(&intake));
@@ -298,14 +317,19 @@ async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
                 ],
                 end: true,
             };
-            let _ = intake.receive(&batch).await;
             let now = Timestamp::now().to_string();
-            let status: Value = json!({"status": {"succeeded": 1, "startTime": now, "completionTime": now, "conditions": [
-                {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
-                {"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
-            ]}});
             let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::namespaced(client, "default");
-            let _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &Patch::Merge(status)).await;
+            let status = |status: Value| Patch::Merge(json!({"status": status}));
+            let running = status(json!({"active": 1, "ready": 1, "startTime": now}));
+            let _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &running).await;
+            let _ = intake.receive(&batch).await;
+            let complete = status(
+                json!({"active": 0, "ready": 0, "succeeded": 1, "completionTime": now, "conditions": [
+                    {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+                    {"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+                ]}),
+            );
+            let _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &complete).await;
         });
     }
 }
@@ -341,16 +365,14 @@ fn agent() {
         );
         let _ = std::fs::remove_file(&file);
     }
-    if let Ok(mut child) =
-        Command::new(program).args(["exec", "--", "sleep", "30"]).env("AUTOML_REPORT_URL", "http://127.0.0.1:1").spawn()
-    {
-        std::thread::sleep(Duration::from_millis(500));
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let kb = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-        row("agent: resident memory, idle trial", format!("{:.1} MB", kb.unwrap_or(f64::NAN) / 1024.0));
+    let talk = "i=0; while [ $i -lt 200000 ]; do echo epoch=$i accuracy=0.5 loss=0.25; i=$((i+1)); done; sleep 30";
+    for (what, script) in [("idle trial", "sleep 30"), ("after 200,000 lines with metrics", talk)] {
+        let mut command = Command::new(program);
+        command.args(["exec", "--", "sh", "-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("AUTOML_REPORT_URL", "http://127.0.0.1:1").env("AUTOML_METRICS", r#"["accuracy", "loss"]"#);
+        let Ok(mut child) = command.spawn() else { continue };
+        std::thread::sleep(Duration::from_secs(4));
+        row(format!("agent: resident memory, {what}"), format!("{:.1} MB", resident_mb(&child.id().to_string())));
         let _ = child.kill();
         let _ = child.wait();
     }

@@ -148,7 +148,7 @@ fn a_trial_that_ignores_sigterm_is_killed_on_ctrl_c_and_its_values_are_kept() {
     signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", show(&output));
-    assert!(text(&output.stderr).contains("stopping the trials, up to 10 s"), "{}", show(&output));
+    assert!(text(&output.stderr).contains("stopping the trials, each has up to 30 s"), "{}", show(&output));
     run.nobody_is_left();
     let trials = stored_trials(&run.state);
     assert_eq!(trials[0]["status"]["metrics"][0]["latest"], 0.25, "{trials:#?}");

@@ -118,6 +118,31 @@ fn interrupted_and_gone_on_with() {
 
 /// As with `2>&1 | head`: the run goes on, and nothing is lost.
 #[test]
+fn as_yaml_and_with_so_many_at_a_time() {
+    let script = "echo on >> running; sleep 0.2; wc -l < running > count; echo accuracy=0.5";
+    let run = Run::new("{maxTrials: 4, parallelTrials: 1}", script);
+    let output = run.command().args(["-o", "yaml", "--quiet", "--parallel", "4"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    let list: Value = serde_saphyr::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!((list["kind"].as_str(), list["items"].as_array().unwrap().len()), (Some("List"), 5));
+    assert_eq!(list["items"][0]["spec"]["limits"]["parallelTrials"], 4);
+    let most = std::fs::read_to_string(run.folder.path().join("count")).unwrap();
+    assert_eq!(most.trim(), "4", "all four ran at once");
+}
+
+#[test]
+fn the_definitions_are_printed_as_they_are_committed() {
+    let output = automl().arg("crd").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    let printed = text(&output.stdout);
+    for file in ["crds/experiments.yaml", "crds/trials.yaml"] {
+        let committed = std::fs::read_to_string(file).unwrap();
+        let body = committed.split_once("apiVersion: apiextensions").unwrap().1;
+        assert!(printed.contains(body.trim_end()), "{file}");
+    }
+}
+
+#[test]
 fn nobody_reads_what_it_says() {
     let run = Run::new(QUICK, "echo accuracy=0.5");
     for arguments in [&[][..], &["-o", "yaml"], &["--quiet"]] {

@@ -267,7 +267,7 @@ const FAIL_ON_DISRUPTION: &str = "DisruptionTarget";
 
 fn long_job(name: &str, policy: bool) -> Value {
     let script =
-        format!("echo $$$$ > pid-{name}.new; mv pid-{name}.new pid-{name}; echo run >> runs-{name}; exec sleep 1000");
+        format!("echo run >> runs-{name}; echo $$$$ > pid-{name}.new; mv pid-{name}.new pid-{name}; exec sleep 1000");
     let mut job = shell_job(name, &script);
     job["spec"]["backoffLimit"] = json!(3);
     if policy {

@@ -1,5 +1,6 @@
 //! Watches one experiment of this machine until it has ended, and shows what happens.
 
+use super::exit::Failure;
 use super::laptop::Laptop;
 use super::progress::{Latest, Progress};
 use super::signals::Signals;
@@ -21,6 +22,8 @@ pub enum End {
     Rejected(String),
     /// A person wants to stop.
     Interrupted,
+    /// Something has ended that must not.
+    Lost(Failure),
 }
 
 /// See the module.
@@ -54,6 +57,7 @@ impl<'a> Follower<'a> {
     /// Shows progress until the experiment has ended or a person interrupts.
     pub async fn follow(&mut self, signals: &mut Signals, progress: &mut Progress) -> End {
         let mut seen = 0;
+        let mut lost = std::pin::pin!(self.laptop.lost());
         loop {
             let version = self.laptop.server.resource_version();
             if let Some(experiment) = self.peek::<Experiment>("experiments", self.name) {
@@ -73,6 +77,7 @@ impl<'a> Follower<'a> {
             self.say_trouble(progress);
             tokio::select! {
                 () = signals.next() => return End::Interrupted,
+                failure = &mut lost => return End::Lost(failure),
                 () = tokio::time::sleep(REFRESH) => {}
             }
         }

@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-/// Longest time for a trial between SIGTERM and SIGKILL when everything stops.
-pub const GRACE: Duration = Duration::from_secs(10);
+/// Longest time for a trial between SIGTERM and SIGKILL when everything stops; as on a cluster, where its pod names none.
+pub const GRACE: Duration = Duration::from_secs(30);
 
 /// How this machine is to be used.
 pub struct Machine {
@@ -35,6 +36,11 @@ pub struct Laptop {
     /// The embedded API server.
     pub server: ApiServer,
     intake: Arc<Intake>,
+    parts: Mutex<Parts>,
+}
+
+/// What must not end by itself.
+struct Parts {
     operator: Operator,
     runner: Runner,
     tasks: JoinSet<()>,
@@ -88,7 +94,7 @@ impl Laptop {
                 tracing::error!(%error, "the report endpoint has ended");
             }
         });
-        Ok(Laptop { server, intake, operator, runner, tasks })
+        Ok(Laptop { server, intake, parts: Mutex::new(Parts { operator, runner, tasks }) })
     }
 
     /// The latest values that a trial has reported.
@@ -96,14 +102,27 @@ impl Laptop {
         self.intake.latest(&(namespace.to_owned(), trial.to_owned()))
     }
 
+    /// Returns when a part has ended without which nothing goes on. Pending otherwise.
+    pub async fn lost(&self) -> Failure {
+        let mut parts = self.parts.lock().await;
+        let Parts { operator, runner, tasks } = &mut *parts;
+        let what = tokio::select! {
+            ended = operator.lost() => ended.to_string(),
+            () = runner.lost() => "the runner of Jobs has ended, which is a bug".to_owned(),
+            Some(_) = tasks.join_next() => "a part of the control plane has ended, which is a bug".to_owned(),
+        };
+        Failure::other(format!("{what}; state is kept, and the same command goes on"))
+    }
+
     /// Stops trials (SIGTERM, then SIGKILL), stores what they said, and ends everything. State is kept.
-    pub async fn stop(mut self) {
-        if let Err(error) = self.runner.stop(GRACE).await {
+    pub async fn stop(self) {
+        let Parts { operator, runner, mut tasks } = self.parts.into_inner();
+        if let Err(error) = runner.stop(GRACE).await {
             tracing::error!(%error, "trials may not have been stopped in order");
         }
         self.intake.flush(Duration::from_secs(5)).await;
-        self.operator.shutdown().await;
-        self.tasks.shutdown().await;
+        operator.shutdown().await;
+        tasks.shutdown().await;
         self.server.stop();
     }
 }
@@ -132,5 +151,24 @@ fn not_started(error: RunnerError) -> Failure {
         RunnerError::State(StateError::Io { source, .. }) if no_room(source) => Failure::other(error),
         RunnerError::State(_) | RunnerError::BaseDir { .. } => Failure::usage(error),
         _ => Failure::other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_by_itself_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let base_dir = folder.path().to_owned();
+        let machine = Machine { state_dir: folder.path().join("state"), base_dir, gpus: Some(0) };
+        let laptop = Laptop::start(&machine).await.unwrap();
+        let quiet = tokio::time::timeout(Duration::from_millis(200), laptop.lost()).await;
+        assert!(quiet.is_err(), "nothing has ended: {quiet:?}");
+        laptop.parts.lock().await.tasks.spawn(async {});
+        let said = laptop.lost().await.to_string();
+        assert!(said.ends_with("state is kept, and the same command goes on"), "{said}");
+        laptop.stop().await;
     }
 }

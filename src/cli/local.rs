@@ -25,6 +25,7 @@ pub async fn local(arguments: LocalArguments) -> Outcome {
         base_dir: arguments.base_dir.clone(),
         gpus: arguments.machine.gpus,
     };
+    let mut signals = Signals::listen()?;
     let laptop = Laptop::start(&machine).await?;
     let token = uuid::Uuid::new_v4().simple().to_string();
     let file = arguments.kubeconfig.unwrap_or_else(|| arguments.machine.state_dir.join("kubeconfig"));
@@ -35,9 +36,9 @@ pub async fn local(arguments: LocalArguments) -> Outcome {
         machine.state_dir.display()
     ));
     print::text(&format!("export KUBECONFIG={}\n", std::path::absolute(&file).unwrap_or(file).display()))?;
-    let mut signals = Signals::listen()?;
     let outcome = tokio::select! {
         () = signals.next() => Ok(ExitCode::Interrupted),
+        failure = laptop.lost() => Err(failure),
         ended = laptop.server.serve(listener, &token) => Err(Failure::other(format!("the API server has ended: {ended:?}"))),
     };
     print::note("stopping; state is kept, the same command goes on; Ctrl-C again ends at once");

@@ -28,6 +28,8 @@ pub async fn run(arguments: RunArguments) -> Outcome {
         gpus: arguments.machine.gpus,
     };
     let mut progress = if arguments.quiet { Progress::quiet() } else { Progress::on_stderr() };
+    // Before anything runs that would have to be stopped.
+    let mut signals = Signals::listen()?;
     let laptop = Laptop::start(&machine).await?;
     let applied = apply(&laptop, &given).await;
     let (namespace, name) = match applied {
@@ -37,7 +39,6 @@ pub async fn run(arguments: RunArguments) -> Outcome {
             return Err(failure);
         }
     };
-    let mut signals = Signals::listen()?;
     let end = Follower::new(&laptop, &namespace, &name).follow(&mut signals, &mut progress).await;
     progress.finish();
     let (experiment, trials) = state(&laptop, &namespace, &name)?;
@@ -50,7 +51,7 @@ pub async fn run(arguments: RunArguments) -> Outcome {
     }
     let file = arguments.filename.display().to_string();
     if matches!(end, End::Interrupted) {
-        progress.say(&format!("stopping the trials, up to {} s; Ctrl-C again ends at once", GRACE.as_secs()));
+        progress.say(&format!("stopping the trials, each has up to {} s; Ctrl-C again ends at once", GRACE.as_secs()));
     }
     let server = laptop.server.clone();
     let orderly = signals.unless_asked_again(laptop.stop()).await;
@@ -62,11 +63,13 @@ pub async fn run(arguments: RunArguments) -> Outcome {
                 progress.say(&format!("{trouble}; what could not be stored is measured again"));
             }
             progress.say(&format!(
-                "Interrupted. What was measured is kept in {0}; the same command goes on where this one stopped: automl run -f {file} --state-dir {0}",
-                machine.state_dir.display()
+                "Interrupted. What was measured is kept in {0}; the same command goes on where this one stopped: {1} run -f {file} --state-dir {0}",
+                machine.state_dir.display(),
+                program()
             ));
             return Ok(ExitCode::Interrupted);
         }
+        End::Lost(failure) => return Err(failure),
         End::Rejected(why) => return Err(Failure::usage(format!("{file} cannot be run: {why}"))),
         End::Ended => {}
     }
@@ -74,11 +77,16 @@ pub async fn run(arguments: RunArguments) -> Outcome {
         Some(format) => print::list(items, format)?,
         None => {
             let state_dir = machine.state_dir.display().to_string();
-            print::text(&summary::summary(&experiment, &trials, &file, &state_dir))?;
+            print::text(&summary::summary(&experiment, &trials, (&program(), &file, &state_dir)))?;
         }
     }
     let conditions = experiment.status.map(|status| status.conditions).unwrap_or_default();
     Ok(if is_true(&conditions, types::COMPLETE) { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// This program as it was called, so that what is to be typed next can be copied.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "automl".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Trials run in the folder of the file.

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 /// The end of a run in words: the best trial, its parameters as YAML to paste, its metrics, how the trials ended, and
 /// two commands to go on with.
-pub fn summary(experiment: &Experiment, trials: &[Trial], file: &str, state_dir: &str) -> String {
+pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_dir): (&str, &str, &str)) -> String {
     let mut text = String::new();
     let status = experiment.status.clone().unwrap_or_default();
     let name = experiment.name_any();
@@ -53,12 +53,15 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], file: &str, state_dir:
     }
     let _ = writeln!(text, "\nNext:");
     if status.best.is_some() {
-        let _ = writeln!(text, "  automl run -f {file} -o yaml --state-dir {state_dir}   # every trial with its curve");
         let _ =
-            writeln!(text, "  automl local --state-dir {state_dir}   # then look around with kubectl get exp,trials");
+            writeln!(text, "  {program} run -f {file} -o yaml --state-dir {state_dir}   # every trial with its curve");
+        let _ = writeln!(
+            text,
+            "  {program} local --state-dir {state_dir}   # then look around with kubectl get exp,trials"
+        );
     } else {
         let _ = writeln!(text, "  ls {state_dir}/logs   # what the trials printed");
-        let _ = writeln!(text, "  automl run -f {file} --state-dir {state_dir}-2   # start afresh after a change");
+        let _ = writeln!(text, "  {program} run -f {file} --state-dir {state_dir}-2   # start afresh after a change");
     }
     text
 }

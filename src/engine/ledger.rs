@@ -149,15 +149,6 @@ impl Ledger {
         self.forget(name);
     }
 
-    /// Keeps only the Trials for which `keep` holds: after a fresh list.
-    pub fn retain_trials(&mut self, keep: impl Fn(&str) -> bool) {
-        let gone: Vec<String> =
-            self.active.keys().chain(self.ended.keys()).filter(|name| !keep(name)).cloned().collect();
-        for name in gone {
-            self.forget(&name);
-        }
-    }
-
     /// Takes a Job as it is now; an older version than the known one is ignored.
     pub fn upsert_job(&mut self, job: JobView) {
         let older = |known: &JobView| {
@@ -176,12 +167,6 @@ impl Ledger {
     pub fn remove_job(&mut self, name: &str) {
         self.jobs.remove(name);
         self.cleanup.remove(name);
-    }
-
-    /// Keeps only the Jobs for which `keep` holds: after a fresh list.
-    pub fn retain_jobs(&mut self, keep: impl Fn(&str) -> bool) {
-        self.jobs.retain(|name, _| keep(name));
-        self.cleanup.retain(|name| keep(name));
     }
 
     /// Trials that have not ended, by name.

@@ -6,6 +6,7 @@ use super::result::ending;
 use crate::api::conditions::reasons;
 use crate::api::{Experiment, GROUP, Trial, VERSION, labels};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -56,7 +57,9 @@ pub fn orphan(trial: &Trial, now: Timestamp) -> Option<Action> {
 /// UID of the Experiment that controls the Trial.
 fn owner(trial: &Trial) -> Option<&str> {
     let references = trial.metadata.owner_references.as_ref()?;
-    references.iter().find(|r| r.controller == Some(true) && r.kind == "Experiment").map(|r| r.uid.as_str())
+    // Katib's are called so, too.
+    let ours = |r: &&OwnerReference| r.kind == "Experiment" && r.api_version.split('/').next() == Some(GROUP);
+    references.iter().filter(|r| r.controller == Some(true)).find(ours).map(|r| r.uid.as_str())
 }
 
 /// Why the Trial, which no Experiment controls, cannot be taken into its own; `None` when it can.

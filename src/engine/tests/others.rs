@@ -105,3 +105,15 @@ fn a_copied_trial_with_an_index_is_one_made_by_hand() {
     let status = model.experiment.status.as_ref().unwrap();
     assert_eq!((status.trials.created, status.trials.succeeded), (6, 7));
 }
+
+#[test]
+fn an_experiment_of_another_system_is_none_of_ours() {
+    let katib =
+        json!({"apiVersion": "kubeflow.org/v1", "kind": "Experiment", "name": "e", "uid": "k", "controller": true});
+    let mut model = Model::new(json!({"limits": {"maxTrials": 1}}), good);
+    model.add(stranger("theirs", &json!({"metadata": {"ownerReferences": [katib]}})));
+    model.run();
+    assert!(!model.jobs.keys().any(|job| job.starts_with("theirs")), "{:?}", model.jobs.keys());
+    let conditions = &model.trials["theirs"].status.as_ref().unwrap().conditions;
+    assert_eq!(conditions[0].reason, "NotAdopted");
+}

@@ -263,7 +263,6 @@ fn root_metadata(metadata: &Value) -> Cel {
 }
 
 fn whole_float(number: f64) -> Cel {
-    #[allow(clippy::cast_possible_truncation)]
     Cel::Int(number as i64)
 }
 

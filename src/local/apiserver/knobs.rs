@@ -70,12 +70,6 @@ impl ApiServer {
         self.inner.lock().trouble().map(str::to_owned)
     }
 
-    /// Requests so far.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.inner.requests.load(Ordering::Relaxed)
-    }
-
     /// Writes so far (dry runs and reviews excluded), refused ones included.
     #[must_use]
     pub fn writes(&self) -> u64 {
@@ -86,11 +80,6 @@ impl ApiServer {
     #[must_use]
     pub fn audit_log(&self) -> Vec<AuditRecord> {
         self.inner.audit.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Forgets the audit log.
-    pub fn clear_audit_log(&self) {
-        self.inner.audit.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Withholds all later changes of a kind from clients whose user agent begins with `user_agent` (empty: all).

@@ -58,7 +58,6 @@ impl Column {
             (_, Value::Null) => Value::Null,
             ("string", Value::String(_)) => value,
             ("string", other) => json!(other.to_string()),
-            #[allow(clippy::cast_possible_truncation)]
             ("integer", Value::Number(number)) => {
                 number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)).map_or(Value::Null, Value::from)
             }

@@ -281,7 +281,6 @@ fn has_type(value: &Value, kind: Type) -> bool {
 }
 
 fn fits_integer(number: f64, format: &str) -> bool {
-    #[allow(clippy::cast_precision_loss)]
     let (least, most) = match format {
         "int32" => (f64::from(i32::MIN), f64::from(i32::MAX)),
         _ => (i64::MIN as f64, i64::MAX as f64),

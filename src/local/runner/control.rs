@@ -104,9 +104,9 @@ impl Control {
                     self.begin_stop(grace.unwrap_or_default());
                 }
                 Some(ended) = self.processes.join_next() => {
-                    if let Ok((uid, end)) = ended {
-                        self.process_ended(&uid, end).await;
-                    }
+                    // Whoever waits for a process does not fail; if it does, the pod would never end.
+                    let Ok((uid, end)) = ended else { return };
+                    self.process_ended(&uid, end).await;
                 }
                 event = jobs.try_next() => self.take_event(Resource::Job, event).await,
                 event = pods.try_next() => self.take_event(Resource::Pod, event).await,

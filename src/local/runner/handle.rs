@@ -154,6 +154,14 @@ impl Runner {
         }
         Ok(())
     }
+
+    /// Returns when the runner has ended by itself, which is a bug. Pending otherwise.
+    pub async fn lost(&mut self) {
+        match self.task.as_mut() {
+            Some(task) => drop(task.await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Drop for Runner {
