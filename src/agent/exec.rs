@@ -28,7 +28,8 @@ const CANNOT_RUN: i32 = 126;
 pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> i32 {
     let settings = Settings::from_environment();
     adopt_orphans();
-    let parameters = settings.parameters.as_deref().and_then(ParametersFile::write);
+    let parameters =
+        settings.parameters.as_deref().filter(|_| !settings.has_parameters_file).and_then(ParametersFile::write);
     let child = match start(program, arguments, prefix, &settings, parameters.as_ref()) {
         Ok(child) => child,
         Err(error) => {
@@ -41,12 +42,14 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     if settings.lifeline {
         watch_lifeline(&stopper);
     }
-    let reporter = settings.report.clone().map(|report| {
+    let reporter = settings.route().map(|route| {
         let stopper = Arc::clone(&stopper);
-        Reporter::start(report, move |stop| {
+        let reporter = Reporter::start(settings.whose.clone(), route, move |stop| {
             say(format_args!("stopping: {}", stop.message));
             stopper.stop();
-        })
+        });
+        reporter.begin();
+        reporter
     });
     let reader = Arc::new(Mutex::new(Reader::new(settings.metrics.clone())));
     let status = run(child, &stopper, &reader, reporter.as_ref(), &settings);

@@ -7,9 +7,12 @@
 mod child;
 mod descendants;
 mod exec;
+mod install;
 mod output;
 mod parameters;
+mod relay;
 mod reporter;
+mod route;
 mod say;
 mod settings;
 mod stopper;
@@ -31,6 +34,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> i
     }
     match (verb.as_deref().and_then(|verb| verb.to_str()), rest.as_slice()) {
         (Some("exec"), [program, arguments @ ..]) => exec::exec(program, arguments, prefix),
+        // In a pod's other containers.
+        (Some("install"), [target]) => install::install(target),
+        (Some("relay"), []) => relay::relay(),
         // Not for people: see `child`.
         (Some("child"), [parent, program, arguments @ ..]) => child::become_program(parent, program, arguments),
         _ => {

@@ -1,30 +1,28 @@
 //! Says what was measured until the operator has stored it, and hears when to stop.
 
+use super::route::{Posted, Route, agent};
 use super::say::say;
-use super::settings::Report;
-use crate::report::{Answer, Batch, Body, Outbox, Session, Stop};
+use super::settings::Whose;
+use crate::report::{Answer, Batch, Body, Outbox, Record, Session, Stop, last_words};
 use jiff::Timestamp;
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Shortest time between two posts while something is to be said.
-const PACE: Duration = Duration::from_secs(1);
-/// Longest time without a post: a stop is heard within it.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// One request.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Most sessions that wait to be said. A later one says anew what an earlier one said.
+const MAX_SESSIONS: usize = 8;
 
-/// Shared by the threads that read output, the one that posts, and the one that waits for the program.
+/// Shared by the threads that have something to say, the one that posts, and the one that waits for the end.
 pub(super) struct Reporter {
+    whose: Whose,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    outbox: Outbox,
-    /// Everything has been said.
-    end: bool,
+    /// In the order in which they began. The first is being said.
+    said: VecDeque<Said>,
     /// The operator wants no reports: nobody waits for an acknowledgement any more.
     refused: bool,
     /// Nobody waits any more.
@@ -33,35 +31,54 @@ struct State {
     told: bool,
     /// Why the last post was not answered.
     failure: Option<String>,
+    /// The program is to be stopped.
+    stop: Option<Stop>,
 }
 
-/// How a post ended.
-enum Posted {
-    Answer(Answer),
-    /// The operator takes nothing from this agent, now or later.
-    Refused(String),
-    Failed(String),
-    /// Answered by something that does not speak the operator's language, perhaps a proxy in between.
-    Strange(String),
+/// What one agent process around the program has to say.
+struct Said {
+    /// As it began.
+    origin: Session,
+    /// As the operator knows it.
+    session: Session,
+    outbox: Outbox,
+    /// All up to this number are stored.
+    stored: u64,
+    /// The operator has heard of it.
+    heard: bool,
+    /// Everything has been said.
+    end: bool,
+}
+
+impl Said {
+    fn new(session: Session) -> Self {
+        Said { origin: session, session, outbox: Outbox::default(), stored: 0, heard: false, end: false }
+    }
 }
 
 impl Reporter {
-    /// Starts reporting; `stop` is called once when the operator says so, and comes back at once.
-    pub fn start(report: Report, stop: impl FnOnce(Stop) + Send + 'static) -> Arc<Self> {
-        let reporter = Arc::new(Reporter { state: Mutex::default(), changed: Condvar::new() });
+    /// Says what there is from now on; `stop` is called once when the operator says so, and comes back at once.
+    pub fn start(whose: Whose, route: Route, stop: impl FnOnce(Stop) + Send + 'static) -> Arc<Self> {
+        let reporter = Arc::new(Reporter { whose, state: Mutex::default(), changed: Condvar::new() });
         let shared = Arc::clone(&reporter);
-        let time = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
-        let session = Session::new(report.attempt, time, std::process::id());
-        std::thread::spawn(move || shared.run(&report, session, stop));
+        std::thread::spawn(move || shared.run(&route, stop));
         reporter
+    }
+
+    /// Begins a session of this process.
+    pub fn begin(&self) {
+        let time = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
+        self.lock().said.push_back(Said::new(Session::new(self.whose.attempt, time, std::process::id())));
     }
 
     /// Takes something to say.
     pub fn say(&self, body: Body) {
         let mut state = self.lock();
-        state.outbox.push(body);
-        let dropping = !state.told && state.outbox.thinned() > 0;
-        state.told |= dropping;
+        if let Some(said) = state.said.back_mut() {
+            said.outbox.push(body);
+        }
+        let thinned = state.said.back().is_some_and(|said| said.outbox.thinned() > 0);
+        let dropping = thinned && !std::mem::replace(&mut state.told, thinned);
         drop(state);
         self.changed.notify_all();
         if dropping {
@@ -72,17 +89,58 @@ impl Reporter {
         }
     }
 
-    /// Says the last, and waits until all is stored, the operator wants nothing, or the time is up.
+    /// Takes records of an agent process in another container, which knows that all up to `after` were taken. Says what
+    /// is taken now, what is stored, and whether the program is to be stopped.
+    pub fn take(&self, session: Session, after: u64, records: Vec<Record>, end: bool) -> Answer {
+        let mut state = self.lock();
+        let stop = state.stop.clone();
+        if state.said.iter().rev().skip(1).any(|said| said.origin == session) {
+            // A process that has been replaced.
+            return Answer { stored: 0, taken: Some(u64::MAX), later: None, stop };
+        }
+        if state.said.back().is_none_or(|said| said.origin != session) {
+            if after > 0 {
+                // It was told so by a process that is gone, and its memory with it.
+                return Answer { stored: 0, taken: Some(0), later: None, stop };
+            }
+            state.said.iter_mut().for_each(|said| said.end = true);
+            state.said.push_back(Said::new(session));
+            if state.said.len() > MAX_SESSIONS {
+                state.said.pop_front();
+            }
+        }
+        let mut answer = Answer { stop, ..Answer::default() };
+        if let Some(said) = state.said.back_mut() {
+            records.into_iter().for_each(|record| said.outbox.put(record));
+            said.end |= end;
+            (answer.stored, answer.taken) = (said.stored, Some(said.outbox.last()));
+        }
+        drop(state);
+        self.changed.notify_all();
+        answer
+    }
+
+    /// Says the last, and waits as [`Reporter::settle`] does.
     ///
     /// # Errors
-    /// Why not all is stored.
+    /// Why not all is in safe hands.
     pub fn finish(&self, body: Body, patience: Duration) -> Result<(), String> {
+        self.say(body);
+        self.settle(patience)
+    }
+
+    /// Nothing more is to come. Waits until all is stored (or with an agent that goes on saying it), the operator wants
+    /// nothing, or the time is up.
+    ///
+    /// # Errors
+    /// Why not all is in safe hands.
+    pub fn settle(&self, patience: Duration) -> Result<(), String> {
         let mut state = self.lock();
-        state.outbox.push(body);
-        state.end = true;
+        state.said.iter_mut().for_each(|said| said.end = true);
         self.changed.notify_all();
         let deadline = Instant::now() + patience;
-        while !state.outbox.is_empty() && !state.refused {
+        let open = |state: &State| state.said.iter().any(|said| !said.outbox.is_handed_over());
+        while open(&state) && !state.refused {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -91,36 +149,34 @@ impl Reporter {
         }
         state.given_up = true;
         self.changed.notify_all();
-        if state.outbox.thinned() > 0 {
-            say(format_args!("{} values were not reported", state.outbox.thinned()));
+        let thinned: u64 = state.said.iter().map(|said| said.outbox.thinned()).sum();
+        if thinned > 0 {
+            say(format_args!("{thinned} values were not reported"));
         }
-        if state.outbox.is_empty() {
+        if !open(&state) {
             return Ok(());
         }
         Err(state.failure.take().unwrap_or_else(|| "it has not said that they are stored".into()))
     }
 
-    fn run(&self, report: &Report, mut session: Session, stop: impl FnOnce(Stop)) {
+    /// What of the latest session is not stored, in few words; `None`: all is.
+    pub fn last_words(&self) -> Option<String> {
+        let said = self.lock().said.pop_back()?;
+        last_words(&self.batch(&said, Vec::new()), said.outbox)
+    }
+
+    fn run(&self, route: &Route, stop: impl FnOnce(Stop)) {
         let agent = agent();
         let mut stop = Some(stop);
-        let (mut failures, mut heard, mut wondered) = (0_u32, false, false);
+        let (mut failures, mut wondered) = (0_u32, false);
         loop {
-            let Some(batch) = self.next_batch(report, &session.to_string(), failures) else { return };
-            let failure = match post(&agent, report, &batch) {
+            let Some((session, batch, after)) = self.next_batch(route, failures) else { return };
+            let failure = match route.post(&agent, batch, after) {
                 Posted::Answer(answer) => {
                     failures = 0;
-                    self.lock().failure = None;
-                    // An earlier agent of the same attempt, whose clock was ahead. Once this agent has been heard, a
-                    // later session is that of an agent which has replaced it.
-                    if let Some(next) = answer.later.as_ref().filter(|_| !heard).and_then(|later| session.follow(later))
+                    if let Some(reason) = self.hear(session, answer)
+                        && let Some(stop) = stop.take()
                     {
-                        session = next;
-                        continue;
-                    }
-                    heard = true;
-                    self.lock().outbox.acknowledge(answer.stored);
-                    self.changed.notify_all();
-                    if let Some((reason, stop)) = answer.stop.and_then(|reason| Some((reason, stop.take()?))) {
                         stop(reason);
                     }
                     continue;
@@ -145,37 +201,66 @@ impl Reporter {
         }
     }
 
-    /// Waits until it is time for a post; `None` when there is nothing more to wait for.
-    fn next_batch(&self, report: &Report, session: &str, failures: u32) -> Option<Batch> {
-        let started = Instant::now();
+    /// What the answer to a batch of this session means; a reason to stop.
+    fn hear(&self, session: Session, answer: Answer) -> Option<Stop> {
+        let mut state = self.lock();
+        state.failure = None;
+        let more = state.said.len() > 1;
+        if let Some(said) = state.said.front_mut().filter(|said| said.session == session) {
+            // An earlier agent of the same attempt, whose clock was ahead. Once this one has been heard, a later session is
+            // that of an agent which has replaced it.
+            let later = answer.later.as_ref().filter(|_| !said.heard);
+            if let Some(next) = later.and_then(|later| said.session.follow(later)) {
+                said.session = next;
+                return None;
+            }
+            said.heard = true;
+            said.stored = answer.stored;
+            said.outbox.acknowledge(answer.stored);
+            if let Some(taken) = answer.taken {
+                said.outbox.hand_over(taken);
+            }
+            if more && said.end && said.outbox.is_empty() {
+                state.said.pop_front();
+            }
+        }
+        state.stop = state.stop.take().or_else(|| answer.stop.clone());
+        self.changed.notify_all();
+        answer.stop
+    }
+
+    /// Waits until it is time for a post; `None` when there is nothing more to wait for. Also: all up to which number is
+    /// taken already.
+    fn next_batch(&self, route: &Route, failures: u32) -> Option<(Session, Batch, u64)> {
+        let (started, pace) = (Instant::now(), route.pace());
         let mut state = self.lock();
         loop {
             if state.given_up {
                 return None;
             }
             // At the end at once; after failures with patience, doubling up to the heartbeat.
-            let pace = match (failures, state.end) {
-                (0, true) => Duration::ZERO,
-                (0, false) => PACE,
-                (failures, _) => (PACE / 4 * 2_u32.saturating_pow(failures.min(8))).min(HEARTBEAT),
+            let due = match (state.said.front(), failures) {
+                (None, _) => pace.heartbeat,
+                (Some(said), _) if said.outbox.is_handed_over() => pace.heartbeat,
+                (Some(said), 0) if said.end => Duration::ZERO,
+                (Some(_), 0) => pace.busy,
+                (Some(_), failures) => (pace.busy / 4 * 2_u32.saturating_pow(failures.min(8))).min(pace.heartbeat),
             };
-            let due = if state.outbox.is_empty() { HEARTBEAT } else { pace };
             let left = (started + due).saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
+            if left.is_zero()
+                && let Some(said) = state.said.front()
+            {
+                let batch = self.batch(said, said.outbox.batch());
+                return Some((said.session, batch, said.outbox.taken()));
             }
-            state = self.wait(state, left);
+            state = self.wait(state, if left.is_zero() { pace.heartbeat } else { left });
         }
-        let records = state.outbox.batch();
-        Some(Batch {
-            namespace: report.namespace.clone(),
-            trial: report.trial.clone(),
-            trial_uid: report.trial_uid.clone(),
-            attempt: report.attempt,
-            session: session.to_owned(),
-            end: state.end && records.len() == state.outbox.len(),
-            records,
-        })
+    }
+
+    fn batch(&self, said: &Said, records: Vec<Record>) -> Batch {
+        let Whose { namespace, trial, trial_uid, attempt } = self.whose.clone();
+        let all = records.last().is_none_or(|record| record.sequence == said.outbox.last());
+        Batch { namespace, trial, trial_uid, attempt, session: said.session.to_string(), end: said.end && all, records }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -185,48 +270,4 @@ impl Reporter {
     fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
         self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
     }
-}
-
-/// Straight to the operator: a proxy for the program's own downloads cannot reach it, and is not to have the token; nor
-/// is whoever a redirect names.
-fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
-    config.proxy(None).max_redirects(0).build().into()
-}
-
-fn post(agent: &ureq::Agent, report: &Report, batch: &Batch) -> Posted {
-    let body = match serde_json::to_vec(batch) {
-        Ok(body) => body,
-        Err(error) => return Posted::Failed(error.to_string()),
-    };
-    let mut request = agent.post(&report.url).header("content-type", "application/json");
-    // Read anew each time, because it rotates.
-    if let Some(token) = report.token_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()) {
-        request = request.header("authorization", format!("Bearer {}", token.trim()));
-    }
-    let mut response = match request.send(&body) {
-        Ok(response) => response,
-        Err(error) => return Posted::Failed(format!("{}: {error}", report.url)),
-    };
-    let status = response.status().as_u16();
-    let text = response.body_mut().read_to_string().unwrap_or_default();
-    let answered = || format!("{} answered {status}: {}", report.url, text.chars().take(300).collect::<String>());
-    match (status, serde_json::from_str::<Refusal>(&text)) {
-        (200, _) => match serde_json::from_str(&text) {
-            Ok(answer) => Posted::Answer(answer),
-            Err(_) => Posted::Strange(answered()),
-        },
-        // Only the operator itself can refuse for good, and it says so in its own words: another's token, a batch that
-        // cannot be read. Whatever else is in between may be mended while the trial runs.
-        (400 | 403, Ok(refusal)) => Posted::Refused(refusal.error),
-        // The token may be about to rotate, and a busy operator is no refusal.
-        (401 | 408 | 429 | 500.., _) => Posted::Failed(answered()),
-        _ => Posted::Strange(answered()),
-    }
-}
-
-/// The operator's own words.
-#[derive(serde::Deserialize)]
-struct Refusal {
-    error: String,
 }

@@ -1,5 +1,6 @@
 //! What the operator wants, from the environment.
 
+use super::route::Route;
 use crate::report::env;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,14 +8,26 @@ use std::time::Duration;
 /// Longer than any pod lives.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Where the kubelet looks for a container's termination message.
+const LAST_WORDS_FILE: &str = "/dev/termination-log";
+
 /// What the operator wants.
 pub(super) struct Settings {
-    /// Where to report; `None`: nowhere.
-    pub report: Option<Report>,
+    /// URL of the report endpoint; `None`: nothing is reported to the operator from here.
+    url: Option<String>,
+    token_file: Option<PathBuf>,
+    /// On whose behalf.
+    pub whose: Whose,
+    /// Where the two agents of a pod meet.
+    pub socket: Option<PathBuf>,
+    /// Where to put what could not be said.
+    pub last_words_file: PathBuf,
     /// Names of the wanted metrics.
     pub metrics: Vec<String>,
     /// The trial's parameters as JSON.
     pub parameters: Option<String>,
+    /// There is a file with them already.
+    pub has_parameters_file: bool,
     /// End of file on standard input means that whoever started the agent is gone.
     pub lifeline: bool,
     /// Between SIGTERM and SIGKILL.
@@ -23,15 +36,13 @@ pub(super) struct Settings {
     pub flush: Duration,
 }
 
-/// Where and for whom to report.
+/// The trial.
 #[derive(Clone)]
-pub(super) struct Report {
-    pub url: String,
+pub(super) struct Whose {
     pub namespace: String,
     pub trial: String,
     pub trial_uid: String,
     pub attempt: u32,
-    pub token_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -42,21 +53,34 @@ impl Settings {
             // No clock goes as far as the longest duration does.
             given.unwrap_or(Duration::from_secs(default)).min(LONGEST)
         };
-        let report = text(env::REPORT_URL).map(|url| Report {
-            url: format!("{}{}", url.trim_end_matches('/'), crate::report::PATH),
+        let whose = Whose {
             namespace: text(env::NAMESPACE).unwrap_or_default(),
             trial: text(env::TRIAL).unwrap_or_default(),
             trial_uid: text(env::TRIAL_UID).unwrap_or_default(),
             attempt: text(env::ATTEMPT).and_then(|value| value.parse().ok()).unwrap_or(0),
-            token_file: text(env::TOKEN_FILE).map(PathBuf::from),
-        });
+        };
         Settings {
-            report,
+            url: text(env::REPORT_URL).map(|url| format!("{}{}", url.trim_end_matches('/'), crate::report::PATH)),
+            token_file: text(env::TOKEN_FILE).map(PathBuf::from),
+            whose,
+            socket: text(env::SOCKET).map(PathBuf::from),
+            last_words_file: text(env::LAST_WORDS_FILE).unwrap_or_else(|| LAST_WORDS_FILE.into()).into(),
             metrics: text(env::METRICS).and_then(|value| serde_json::from_str(&value).ok()).unwrap_or_default(),
             parameters: text(env::PARAMETERS),
+            has_parameters_file: text(env::PARAMETERS_FILE).is_some(),
             lifeline: text(env::LIFELINE).as_deref() == Some("0"),
             grace: seconds(env::GRACE_SECONDS, 10),
             flush: seconds(env::FLUSH_SECONDS, 60),
         }
+    }
+
+    /// The way to the operator itself.
+    pub fn operator(&self) -> Option<Route> {
+        Some(Route::Operator { url: self.url.clone()?, token_file: self.token_file.clone() })
+    }
+
+    /// The way of an agent around a program.
+    pub fn route(&self) -> Option<Route> {
+        self.socket.clone().map(Route::Relay).or_else(|| self.operator())
     }
 }

@@ -25,3 +25,7 @@ pub const LIFELINE: &str = "AUTOML_LIFELINE";
 pub const GRACE_SECONDS: &str = "AUTOML_GRACE_SECONDS";
 /// Seconds that the agent waits, after the program's end, until all is stored.
 pub const FLUSH_SECONDS: &str = "AUTOML_FLUSH_SECONDS";
+/// A Unix socket on which the agent in the pod's other container listens; with it, nothing is said to the operator itself.
+pub const SOCKET: &str = "AUTOML_SOCKET";
+/// File into which the agent beside the program puts what it could not say before it ends.
+pub const LAST_WORDS_FILE: &str = "AUTOML_LAST_WORDS_FILE";

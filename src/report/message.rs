@@ -53,12 +53,25 @@ pub enum Body {
     },
 }
 
+/// From the agent around the program to the one beside it, in another container of the pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Relayed {
+    /// All numbers up to this one were taken before: whoever does not know them any more takes nothing.
+    pub after: u64,
+    /// What is to be said to the operator.
+    pub batch: Batch,
+}
+
 /// From the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// All numbers of the session up to this one are stored in the Trial's status.
     pub stored: u64,
+    /// From the agent beside the program: all up to this number are with it, and it goes on saying them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<u64>,
     /// The latest session that was heard, where it is greater than the caller's: nothing of the caller's is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub later: Option<String>,

@@ -5,12 +5,14 @@
 //! Pure.
 
 pub mod env;
+mod last_words;
 mod message;
 mod outbox;
 mod progress;
 mod session;
 
-pub use message::{Answer, Batch, Body, Record, Stop};
+pub use last_words::{MAX_LAST_WORDS, last_words};
+pub use message::{Answer, Batch, Body, Record, Relayed, Stop};
 pub use outbox::Outbox;
 pub use progress::Progress;
 pub use session::Session;

@@ -17,20 +17,51 @@ const MAX_BYTES: usize = MAX_BATCH_BYTES / 2;
 pub struct Outbox {
     records: VecDeque<Record>,
     last: u64,
+    /// All up to this number are with somebody else who goes on saying them.
+    taken: u64,
     thinned: u64,
 }
 
 impl Outbox {
     /// Takes something to say.
     pub fn push(&mut self, body: Body) {
-        self.last += 1;
-        self.records.push_back(Record { sequence: self.last, body });
+        self.put(Record { sequence: self.last + 1, body });
+    }
+
+    /// Takes something to say that is numbered already; nothing when that number, or a greater one, was taken before.
+    pub fn put(&mut self, record: Record) {
+        if record.sequence <= self.last {
+            return;
+        }
+        self.last = record.sequence;
+        self.records.push_back(record);
         if self.records.len() > MAX_RECORDS {
             self.thin();
         }
     }
 
-    /// The next records to send: at least one when there is any, and as many as one request takes.
+    /// The highest number so far.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Somebody else has taken all up to this number, and goes on saying it; less than before: it was lost there.
+    pub fn hand_over(&mut self, taken: u64) {
+        self.taken = taken;
+    }
+
+    /// All up to this number are with somebody else.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Nothing waits for anybody to take it.
+    pub fn is_handed_over(&self) -> bool {
+        self.records.back().is_none_or(|record| record.sequence <= self.taken)
+    }
+
+    /// The next records to send, of those that nobody has taken: at least one when there is any, and as many as one
+    /// request takes.
     pub fn batch(&self) -> Vec<Record> {
         let mut bytes = 0;
         let fits = |record: &&Record| {
@@ -39,7 +70,8 @@ impl Outbox {
             bytes += serde_json::to_vec(record).map_or(0, |text| text.len()) + 1;
             first || bytes <= MAX_BYTES
         };
-        self.records.iter().take(MAX_BATCH).take_while(fits).cloned().collect()
+        let open = self.records.iter().skip_while(|record| record.sequence <= self.taken);
+        open.take(MAX_BATCH).take_while(fits).cloned().collect()
     }
 
     /// All up to this number are stored.
@@ -52,6 +84,39 @@ impl Outbox {
     /// All is acknowledged.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// All that is not acknowledged, as few of it as fit into so many bytes: each metric keeps its extremes and its last
+    /// value for as long as there is room, and the program's end is said in any case.
+    pub fn into_few(mut self, fits: impl Fn(&[Record]) -> bool) -> Vec<Record> {
+        loop {
+            let records: Vec<Record> = self.records.iter().cloned().collect();
+            if fits(&records) {
+                return records;
+            }
+            let before = self.records.len();
+            self.thin();
+            if self.records.len() == before {
+                break;
+            }
+        }
+        let mut records: Vec<Record> = self.records.into();
+        records.retain(|record| !matches!(record.body, Body::Seen(_)));
+        // Metric after metric has to go, those that were said first stay longest.
+        while !fits(&records) {
+            let mut metrics: Vec<&str> = Vec::new();
+            for metric in records.iter().filter_map(metric_of) {
+                if !metrics.contains(&metric) {
+                    metrics.push(metric);
+                }
+            }
+            let Some(last) = metrics.last().map(|metric| (*metric).to_owned()) else {
+                shorten(&mut records);
+                break;
+            };
+            records.retain(|record| metric_of(record) != Some(&last));
+        }
+        records
     }
 
     /// How many records wait.
@@ -77,6 +142,22 @@ impl Outbox {
             metrics.get_mut(&observation.metric).is_none_or(|kept| kept.keep(record.sequence))
         });
         self.thinned += (before - self.records.len()) as u64;
+    }
+}
+
+fn metric_of(record: &Record) -> Option<&str> {
+    match &record.body {
+        Body::Observation(observation) => Some(&observation.metric),
+        _ => None,
+    }
+}
+
+/// Without the program's last lines, which are the only long part of its end.
+fn shorten(end: &mut [Record]) {
+    for record in end {
+        if let Body::Ended { tail, .. } = &mut record.body {
+            tail.clear();
+        }
     }
 }
 

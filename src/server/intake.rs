@@ -206,7 +206,7 @@ impl Intake {
             Mutation::AcknowledgeEarly => u64::MAX,
             _ => progress.stored(&batch.session),
         };
-        Ok(Answer { stored, later: progress.later(&batch.session), stop })
+        Ok(Answer { stored, taken: None, later: progress.later(&batch.session), stop })
     }
 
     /// Stores what waits. True: there was something. What failed is tried again by itself.
@@ -299,7 +299,12 @@ async fn guarded(queue: &Queue<Name>, name: &Name, work: impl Future<Output = ()
 /// The trial has ended or is gone: nothing more is stored, so nothing needs to be said again.
 fn closed() -> Answer {
     let reason = crate::api::conditions::reasons::EARLY_STOPPED.to_owned();
-    Answer { stored: u64::MAX, later: None, stop: Some(Stop { reason, message: "the trial has ended".into() }) }
+    Answer {
+        stored: u64::MAX,
+        taken: None,
+        later: None,
+        stop: Some(Stop { reason, message: "the trial has ended".into() }),
+    }
 }
 
 fn check(batch: &Batch) -> Result<(), Refused> {

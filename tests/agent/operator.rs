@@ -96,7 +96,7 @@ impl Operator {
             return None;
         }
         let stop = self.stop.then(|| Stop { reason: "EarlyStopped".into(), message: "enough".into() });
-        Some((200, serde_json::to_string(&Answer { stored, later, stop }).unwrap()))
+        Some((200, serde_json::to_string(&Answer { stored, taken: None, later, stop }).unwrap()))
     }
 }
 

@@ -1,0 +1,128 @@
+//! The two ways by which an agent's records reach the operator.
+
+use crate::report::{Answer, Batch, MAX_BATCH_BYTES, Relayed};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One request to the operator.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// One request to the agent in the pod's other container, which answers at once.
+const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where records go.
+#[derive(Clone)]
+pub(super) enum Route {
+    /// Over HTTP to the operator, which stores them.
+    Operator {
+        /// URL of the report endpoint.
+        url: String,
+        /// File with the bearer token.
+        token_file: Option<PathBuf>,
+    },
+    /// Through this Unix socket to the agent in the pod's other container, which says them on: see [`super::relay`].
+    Relay(PathBuf),
+}
+
+/// How often something is said.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// Shortest time between two posts while something is to be said.
+    pub busy: Duration,
+    /// Longest time without a post: a stop is heard within it.
+    pub heartbeat: Duration,
+}
+
+/// How a post ended.
+pub(super) enum Posted {
+    Answer(Answer),
+    /// The operator takes nothing from this agent, now or later.
+    Refused(String),
+    Failed(String),
+    /// Answered by something that does not speak the operator's language, perhaps a proxy in between.
+    Strange(String),
+}
+
+/// The operator's own words.
+#[derive(serde::Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Route {
+    /// A socket costs nothing, and what has gone through it survives the end of the program's container.
+    pub fn pace(&self) -> Pace {
+        match self {
+            Route::Operator { .. } => Pace { busy: Duration::from_secs(1), heartbeat: Duration::from_secs(5) },
+            Route::Relay(_) => Pace { busy: Duration::from_millis(50), heartbeat: Duration::from_secs(1) },
+        }
+    }
+
+    /// Says a batch. `after`: all up to this number were taken before.
+    pub fn post(&self, agent: &ureq::Agent, batch: Batch, after: u64) -> Posted {
+        match self {
+            Route::Operator { url, token_file } => post(agent, url, token_file.as_deref(), &batch),
+            Route::Relay(socket) => match hand_over(socket, &Relayed { after, batch }) {
+                Ok(answer) => Posted::Answer(answer),
+                Err(error) => Posted::Failed(format!("{}: {error}", socket.display())),
+            },
+        }
+    }
+}
+
+/// Straight to the operator: a proxy for the program's own downloads cannot reach it, and is not to have the token; nor
+/// is whoever a redirect names.
+pub(super) fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+    config.proxy(None).max_redirects(0).build().into()
+}
+
+fn post(agent: &ureq::Agent, url: &str, token_file: Option<&Path>, batch: &Batch) -> Posted {
+    let body = match serde_json::to_vec(batch) {
+        Ok(body) => body,
+        Err(error) => return Posted::Failed(error.to_string()),
+    };
+    let mut request = agent.post(url).header("content-type", "application/json");
+    // Read anew each time, because it rotates.
+    if let Some(token) = token_file.and_then(|file| std::fs::read_to_string(file).ok()) {
+        request = request.header("authorization", format!("Bearer {}", token.trim()));
+    }
+    let mut response = match request.send(&body) {
+        Ok(response) => response,
+        Err(error) => return Posted::Failed(format!("{url}: {error}")),
+    };
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().unwrap_or_default();
+    let answered = || format!("{url} answered {status}: {}", text.chars().take(300).collect::<String>());
+    match (status, serde_json::from_str::<Refusal>(&text)) {
+        (200, _) => match serde_json::from_str(&text) {
+            Ok(answer) => Posted::Answer(answer),
+            Err(_) => Posted::Strange(answered()),
+        },
+        // Only the operator itself can refuse for good, and it says so in its own words: another's token, a batch that
+        // cannot be read. Whatever else is in between may be mended while the trial runs.
+        (400 | 403, Ok(refusal)) => Posted::Refused(refusal.error),
+        // The token may be about to rotate, and a busy operator is no refusal.
+        (401 | 408 | 429 | 500.., _) => Posted::Failed(answered()),
+        _ => Posted::Strange(answered()),
+    }
+}
+
+/// One line each way.
+fn hand_over(socket: &Path, relayed: &Relayed) -> std::io::Result<Answer> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LOCAL_TIMEOUT))?;
+    stream.set_write_timeout(Some(LOCAL_TIMEOUT))?;
+    let mut line = serde_json::to_vec(relayed)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    Ok(serde_json::from_slice(&read_line(&stream)?)?)
+}
+
+/// One line of bounded length.
+pub(super) fn read_line(stream: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    BufReader::new(stream.take(2 * MAX_BATCH_BYTES as u64)).read_until(b'\n', &mut line)?;
+    Ok(line)
+}
