@@ -35,6 +35,10 @@ build: ## Build the programs automl and automl-agent
 test: ## Set up what the tests need and run them all (ARGS="..." goes to cargo test)
 	@scripts/test.sh $(ARGS)
 
+.PHONY: chart
+chart: ## Test the Helm chart, as far as that goes without a cluster
+	@tests/chart/run.sh
+
 .PHONY: lint
 lint: format clippy deny ## Check format, lints and licences
 
@@ -59,8 +63,9 @@ bench: ## Measure, with a release build, and print a table
 	cargo bench --locked --bench figures
 
 .PHONY: generate
-generate: ## Rewrite generated files (crds/, docs/)
+generate: ## Rewrite generated files (crds/, docs/, those of the chart)
 	UPDATE=1 cargo test --locked --test generated
+	scripts/chart.py
 
 .PHONY: clean
 clean: ## Remove what was built; tools in the cache and experiments in .automl stay
