@@ -122,6 +122,14 @@ struct OperatorArguments {
     /// URL at which trials reach that address
     #[arg(long, value_name = "URL", env = "AUTOML_REPORT_URL")]
     report_url: Option<String>,
+    /// Image that holds /automl-agent: trials get the agent from it, and any image will do for their programs. Without it
+    /// their images must hold the agent themselves
+    #[arg(long, value_name = "IMAGE", env = "AUTOML_AGENT_IMAGE")]
+    agent_image: Option<String>,
+    /// When nodes pull that image
+    #[arg(long, value_name = "POLICY", env = "AUTOML_AGENT_IMAGE_PULL_POLICY", requires = "agent_image",
+          value_parser = ["Always", "IfNotPresent", "Never"])]
+    agent_image_pull_policy: Option<String>,
     /// Namespace of the Lease by which replicas elect a leader; none: no election
     #[arg(long, value_name = "NAMESPACE", env = "AUTOML_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,

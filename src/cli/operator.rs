@@ -3,7 +3,7 @@
 use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator};
-use crate::engine::Settings;
+use crate::engine::{AgentImage, Settings};
 use crate::server::{INTERVAL, Intake, router};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,11 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         Failure::usage(format!("{} cannot be listened on: {error}; choose another with --listen", arguments.listen))
     })?;
     let address = listener.local_addr().map_err(Failure::other)?;
+    let agent =
+        arguments.agent_image.map(|image| AgentImage { image, pull_policy: arguments.agent_image_pull_policy.clone() });
+    if agent.is_some() && arguments.report_url.is_none() {
+        return Err(Failure::usage("--agent-image needs --report-url: the URL at which pods reach this operator"));
+    }
     let report_url = arguments.report_url.unwrap_or_else(|| format!("http://{address}"));
     let identity =
         format!("{}_{}", std::env::var("HOSTNAME").unwrap_or_else(|_| "automl".into()), uuid::Uuid::new_v4());
@@ -47,7 +52,7 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         Config {
             namespace: arguments.namespace,
             identity,
-            settings: Settings { report_url, ..Settings::default() },
+            settings: Settings { report_url, agent, ..Settings::default() },
             lease: arguments.lease_namespace.map(|namespace| LeaseName { namespace, name: LEASE.into() }),
             concurrency: 16,
             clock: Clock::system(),

@@ -2,12 +2,14 @@
 
 use super::failure::{Class, Failure};
 use super::job::SlimJob;
+use super::last_words;
 use super::mutation::Mutation;
 use super::patch;
 use super::pods;
 use super::wire::{Pen, timed};
 use crate::api::{Experiment, ExperimentStatus, Trial, labels};
 use crate::engine::{Action, TrialPatch};
+use crate::report::Batch;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
@@ -67,6 +69,8 @@ pub enum Learnt {
         why: String,
         /// The machine itself was stopped.
         machine_stopped: bool,
+        /// What their agents could not say while they ran.
+        last_words: Vec<Batch>,
     },
     /// The Experiment is so.
     Experiment(Box<Experiment>),
@@ -257,17 +261,21 @@ impl Hand {
         };
         let api: Api<Pod> = Api::namespaced(self.client.clone(), ns);
         let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}")).limit(20);
-        let (why, machine_stopped) = match timed(format!("list Pods of Job {ns}/{job}"), api.list(&params)).await {
-            Ok(pods) => match pods::disruption(&pods.items) {
-                Some((why, machine_stopped)) => (why, machine_stopped),
-                None => (pods::why(found.is_suspended(), found.labels(), &pods.items), false),
-            },
+        let job = job.to_owned();
+        let pods = match timed(format!("list Pods of Job {ns}/{job}"), api.list(&params)).await {
+            Ok(pods) => pods.items,
             Err(failure) if failure.class == Class::Forbidden => {
-                (format!("its pods cannot be read: {}", failure.message), false)
+                let why = format!("its pods cannot be read: {}", failure.message);
+                return Ok(Done::Done(Learnt::Pods { job, why, machine_stopped: false, last_words: Vec::new() }));
             }
             Err(failure) => return Err(failure),
         };
-        Ok(Done::Done(Learnt::Pods { job: job.to_owned(), why, machine_stopped }))
+        let last_words = last_words::of(&pods, ns, &found);
+        let (why, machine_stopped) = pods::disruption(&pods)
+            // Those of a Job that has ended may be gone already.
+            .or_else(|| (pods.is_empty() && found.view().has_ended()).then(|| (String::new(), false)))
+            .unwrap_or_else(|| (pods::why(found.is_suspended(), found.labels(), &pods), false));
+        Ok(Done::Done(Learnt::Pods { job, why, machine_stopped, last_words }))
     }
 
     async fn write_experiment(

@@ -8,6 +8,7 @@ mod events;
 mod failure;
 mod index;
 mod job;
+mod last_words;
 mod lease;
 mod mutation;
 mod operator;

@@ -136,7 +136,7 @@ impl Operator {
             shared.clone(),
             hand,
             pen,
-            events,
+            (events, reports.clone()),
             config.clock,
             config.settings.clone(),
             config.mutation,

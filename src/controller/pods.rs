@@ -53,6 +53,12 @@ fn of_pod(pod: &Pod) -> Option<String> {
 }
 
 fn of_container(container: &ContainerStatus) -> Option<String> {
+    if let Some(ended) = container.state.as_ref()?.terminated.as_ref()
+        && ended.reason.as_deref() == Some("OOMKilled")
+    {
+        let name = &container.name;
+        return Some(format!("container {name} used more memory than its limit allows and was killed (OOMKilled)"));
+    }
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref()?;
     // These pass by themselves.
@@ -112,6 +118,15 @@ mod tests {
                 "pod p: container train waits (CreateContainerConfigError): configmap \"x\" not found",
             ),
             (false, &none, &[waiting("ContainerCreating", "")], ""),
+            (
+                false,
+                &none,
+                &[pod(json!({"containerStatuses": [{
+                    "name": "train", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                }]}))],
+                "pod p: container train used more memory than its limit allows and was killed (OOMKilled)",
+            ),
             (false, &none, &[pod(json!({}))], ""),
         ];
         for (suspended, labels, pods, expected) in table {

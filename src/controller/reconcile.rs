@@ -7,12 +7,14 @@ use super::events::Events;
 use super::failure::{Class, Failure};
 use super::index::{Key, Kind, Lookup, Moment, Uid, name};
 use super::mutation::Mutation;
+use super::reports::Reports;
 use super::shared::Shared;
 use super::watch::Name;
 use super::wire::Pen;
 use crate::api::Experiment;
 use crate::api::conditions::{find, is_true, reasons, types};
 use crate::engine::{Action, Finished, Plan, Settings, orphan};
+use crate::report::Batch;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
@@ -38,6 +40,8 @@ pub struct Reconciler {
     pub pen: Pen,
     /// Publishes Events.
     pub events: Events,
+    /// Stores what trials have said.
+    pub reports: Arc<Reports>,
     /// The time.
     pub clock: Clock,
     /// For the engine.
@@ -62,12 +66,12 @@ impl Reconciler {
         shared: Arc<Shared>,
         hand: Hand,
         pen: Pen,
-        events: Events,
+        (events, reports): (Events, Arc<Reports>),
         clock: Clock,
         settings: Settings,
         mutation: Mutation,
     ) -> Self {
-        Reconciler { shared, hand, pen, events, clock, settings, mutation, desks: Mutex::default() }
+        Reconciler { shared, hand, pen, events, reports, clock, settings, mutation, desks: Mutex::default() }
     }
 
     /// One pass. `failures`: how often in a row this key has failed before.
@@ -189,6 +193,9 @@ impl Reconciler {
                 Done::Done(learnt) => (learnt, Progress::Done),
                 Done::Void(learnt) => (learnt, Progress::Void),
             };
+            if let Learnt::Pods { last_words, .. } = &learnt {
+                self.store(&namespace, last_words).await?;
+            }
             let regarding = regarding(&learnt);
             self.take_in(uid, desk, experiment, (learnt, asked));
             if progress == Progress::Void {
@@ -217,6 +224,19 @@ impl Reconciler {
         let more = unstored.store_now(&(namespace.to_owned(), name.clone())).await?;
         heard.insert(name.clone());
         Ok(more)
+    }
+
+    /// Last words go the way of all reports.
+    async fn store(&self, namespace: &str, last_words: &[Batch]) -> Result<(), Failure> {
+        let Some(first) = last_words.first() else { return Ok(()) };
+        match self.reports.store(&(namespace.to_owned(), first.trial.clone()), &first.trial_uid, last_words).await {
+            // Nothing can be made of them, now or later.
+            Err(failure) if failure.class == Class::Invalid => {
+                tracing::warn!(%failure, "the last words of a trial's pod cannot be stored");
+                Ok(())
+            }
+            stored => stored.map(drop),
+        }
     }
 
     /// Takes in what was learnt by asking at that moment, so that the next plan sees it before any watch tells.
@@ -341,7 +361,7 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
         }
         Action::InspectPods { job } => {
             let why = format!("its pods cannot be read: {message}");
-            Some(Learnt::Pods { job: job.clone(), why, machine_stopped: false })
+            Some(Learnt::Pods { job: job.clone(), why, machine_stopped: false, last_words: Vec::new() })
         }
         // The place itself where people are told.
         Action::WriteExperimentStatus { .. } => None,

@@ -1,6 +1,7 @@
 //! What the operator adds to a trial's Job: name, labels, owner, the agent in front of the command, its token.
 
 use super::job::job_name;
+use super::sidecar::{self, AgentImage};
 use super::template::plain;
 use crate::api::{GROUP, VERSION, labels};
 use crate::report::env;
@@ -13,6 +14,8 @@ use serde_json::{Map, Value, json};
 pub struct Settings {
     /// Base URL at which trials reach the operator's report endpoint, such as `http://127.0.0.1:8080`.
     pub report_url: String,
+    /// The image that trials get the agent from; `None` where the program is on their PATH.
+    pub agent: Option<AgentImage>,
     /// From when to when this machine, with all that runs on it, was last down; `None` where trials run on other ones.
     pub away: Option<(Timestamp, Timestamp)>,
     /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
@@ -21,7 +24,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { report_url: String::new(), away: None, status_interval_ms: 1000 }
+        Settings { report_url: String::new(), agent: None, away: None, status_interval_ms: 1000 }
     }
 }
 
@@ -35,15 +38,17 @@ const POD_GRACE: f64 = 30.0;
 const REPORT_TIME: f64 = 5.0;
 
 /// The variables by which the agent is told what to do.
-pub(super) const AGENTS_OWN: [&str; 8] = [
-    env::REPORT_URL,
+pub(super) const AGENTS_OWN: [&str; 10] = [
     env::NAMESPACE,
     env::TRIAL,
     env::TRIAL_UID,
     env::ATTEMPT,
     env::METRICS,
     env::PARAMETERS,
+    env::REPORT_URL,
     env::TOKEN_FILE,
+    env::SOCKET,
+    env::PARAMETERS_FILE,
 ];
 
 /// Whose Job it is.
@@ -97,6 +102,9 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
             wrap(container, owner, assignment, injection, grace);
         }
     }
+    if let Some(agent) = &injection.settings.agent {
+        sidecar::into_pod(pod, agent, owner, assignment, injection, (TOKEN_VOLUME, TOKEN_FOLDER));
+    }
     job
 }
 
@@ -129,8 +137,23 @@ fn fail_on_disruption(spec: &mut Map<String, Value>) {
 /// How long the program has between SIGTERM and SIGKILL, in seconds: what the pod has, less what the agent needs to kill
 /// it and report what it has said.
 fn grace_seconds(pod: &Map<String, Value>) -> f64 {
-    let own = pod.get("terminationGracePeriodSeconds").and_then(Value::as_f64).unwrap_or(POD_GRACE).max(0.0);
+    let own = pod_grace(pod);
     own - (own / 2.0).min(REPORT_TIME)
+}
+
+/// How long a pod has between SIGTERM and SIGKILL, in seconds.
+pub(super) fn pod_grace(pod: &Map<String, Value>) -> f64 {
+    pod.get("terminationGracePeriodSeconds").and_then(Value::as_f64).unwrap_or(POD_GRACE).max(0.0)
+}
+
+/// By which an agent says whose it is.
+pub(super) fn identity(owner: &Owner<'_>) -> Vec<(&'static str, String)> {
+    vec![
+        (env::NAMESPACE, owner.namespace.to_owned()),
+        (env::TRIAL, owner.trial.to_owned()),
+        (env::TRIAL_UID, owner.trial_uid.to_owned()),
+        (env::ATTEMPT, owner.attempt.to_string()),
+    ]
 }
 
 fn wrap(
@@ -140,27 +163,32 @@ fn wrap(
     injection: &Injection<'_>,
     grace: f64,
 ) {
-    let command = array(container, "command");
-    command.splice(0..0, ["automl-agent", "exec", "--"].map(Value::from));
-    array(container, "volumeMounts").push(json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true}));
-    let set = |name: &str, value: String| json!({"name": name, "value": value});
+    let on_cluster = injection.settings.agent.is_some();
+    let agent = if on_cluster { sidecar::command() } else { ["automl-agent", "exec", "--"].map(Value::from).into() };
+    array(container, "command").splice(0..0, agent);
     let parameters = assignment.iter().map(|(name, value)| set(&variable(name), escaped(&plain(value))));
-    let agent: [(&str, String); AGENTS_OWN.len()] = [
-        (env::REPORT_URL, injection.settings.report_url.clone()),
-        (env::NAMESPACE, owner.namespace.to_owned()),
-        (env::TRIAL, owner.trial.to_owned()),
-        (env::TRIAL_UID, owner.trial_uid.to_owned()),
-        (env::ATTEMPT, owner.attempt.to_string()),
-        (env::METRICS, escaped(&json!(injection.metrics).to_string())),
-        (env::PARAMETERS, escaped(&json!(assignment).to_string())),
-        (env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")),
-    ];
+    let mut agents: Vec<Value> = identity(owner).into_iter().map(|(name, value)| set(name, value)).collect();
+    agents.push(set(env::METRICS, escaped(&json!(injection.metrics).to_string())));
+    agents.push(set(env::PARAMETERS, escaped(&json!(assignment).to_string())));
+    if on_cluster {
+        agents.extend(sidecar::into_container(container));
+    } else {
+        let mount = json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true});
+        array(container, "volumeMounts").push(mount);
+        agents.push(set(env::REPORT_URL, injection.settings.report_url.clone()));
+        agents.push(set(env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")));
+    }
     let grace = set(env::GRACE_SECONDS, grace.to_string());
     let variables = array(container, "env");
     // In front, so that the user's own variables can refer to them and win over them.
     variables.splice(0..0, parameters.chain([grace]).collect::<Vec<_>>());
     // Behind, so that nothing wins over them.
-    variables.extend(agent.into_iter().map(|(name, value)| set(name, value)));
+    variables.extend(agents);
+}
+
+/// A variable of a container.
+pub(super) fn set(name: &str, value: String) -> Value {
+    json!({"name": name, "value": value})
 }
 
 /// The environment variable of a parameter.
@@ -169,7 +197,7 @@ pub(super) fn variable(parameter: &str) -> String {
 }
 
 /// Kubernetes expands `$(NAME)` in values; `$$` keeps a dollar.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('$', "$$")
 }
 
@@ -189,7 +217,7 @@ fn object<'a>(value: &'a mut Value, key: &str) -> &'a mut Map<String, Value> {
     }
 }
 
-fn entry<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
+pub(super) fn entry<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
     let field = fields.entry(key).or_insert(Value::Null);
     if !field.is_object() {
         *field = Value::Object(Map::new());
@@ -200,7 +228,7 @@ fn entry<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<Strin
     }
 }
 
-fn array<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value> {
+pub(super) fn array<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value> {
     let field = fields.entry(key).or_insert(Value::Null);
     if !field.is_array() {
         *field = Value::Array(Vec::new());
@@ -294,7 +322,7 @@ mod tests {
         let names: Vec<&str> = env.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
         assert_eq!(names[..3], ["LR", "AUTOML_GRACE_SECONDS", "MINE"]);
         assert_eq!(env[0]["value"], "0.01");
-        assert_eq!(names[3..], AGENTS_OWN, "nothing wins over the agent's own");
+        assert_eq!(names[3..], AGENTS_OWN[..8], "nothing wins over the agent's own");
         assert!(env.contains(&json!({"name": "AUTOML_PARAMETERS", "value": "{\"lr\":0.01}"})));
     }
 

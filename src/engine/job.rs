@@ -56,6 +56,11 @@ pub(super) enum JobEnd {
 }
 
 impl JobView {
+    /// It has ended, whichever way.
+    pub fn has_ended(&self) -> bool {
+        self.end().is_some()
+    }
+
     /// How the Job ended; `None` while it has not.
     pub(super) fn end(&self) -> Option<JobEnd> {
         if self.condition("Complete").is_some() {

@@ -18,6 +18,7 @@ mod pieces;
 mod plan;
 mod record;
 mod result;
+mod sidecar;
 mod snapshot;
 mod status;
 mod suggest;
@@ -37,6 +38,7 @@ pub use ledger::{Ended, EndedCounts, Ledger};
 pub use membership::orphan;
 pub use plan::plan;
 pub use result::Ending;
+pub use sidecar::{AgentImage, SIDECAR};
 pub use snapshot::{Blocked, Facts, Pods, Probe, Refusal, Snapshot};
 
 pub use crate::tuner::Finished;

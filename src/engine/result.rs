@@ -71,8 +71,16 @@ pub(super) fn loss(value: f64, direction: Direction) -> f64 {
     }
 }
 
-/// The verdict on a trial whose Job has ended by itself; `None` when it was disrupted, which is no verdict.
-pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, objective: &Objective) -> Option<Verdict> {
+/// Its agent has not told how the present attempt ended, or it was killed, nobody has said why: its pods may tell more.
+pub(super) fn unexplained(status: &TrialStatus) -> bool {
+    const SIGKILL: i32 = 9;
+    let exit = status.exit.as_ref().filter(|exit| exit.attempt == status.attempt);
+    exit.is_none_or(|exit| exit.signal == Some(SIGKILL))
+}
+
+/// The verdict on a trial whose Job has ended by itself; `None` when it was disrupted, which is no verdict. `seen`: what its
+/// pods say, or nothing.
+pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, seen: &str, objective: &Objective) -> Option<Verdict> {
     let value = value(status, objective);
     Some(match (end, value) {
         (JobEnd::Disrupted(_), _) => return None,
@@ -91,7 +99,7 @@ pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, objective: &Objective)
             out_of_time(status, reasons::JOB_DEADLINE_EXCEEDED, limit, objective)
         }
         (JobEnd::Failed(message), value) => {
-            Verdict::failed(reasons::PROGRAM_FAILED, how_the_program_ended(status, message), value)
+            Verdict::failed(reasons::PROGRAM_FAILED, how_the_program_ended(status, message, seen), value)
         }
     })
 }
@@ -135,14 +143,15 @@ fn without_value(status: &TrialStatus, objective: &Objective) -> (&'static str, 
     (reasons::METRIC_NOT_FOUND, why)
 }
 
-/// What the agent saw of the program's end; what the Job says where the agent saw nothing.
-fn how_the_program_ended(status: &TrialStatus, job_message: &str) -> String {
+/// What the agent saw of the program's end, and what its pods say; what the Job says where neither says anything.
+fn how_the_program_ended(status: &TrialStatus, job_message: &str, seen: &str) -> String {
     let Some(exit) = status.exit.as_ref().filter(|exit| exit.attempt == status.attempt) else {
-        return job_message.to_owned();
+        return if seen.is_empty() { job_message } else { seen }.to_owned();
     };
     let how = match (exit.code, exit.signal) {
         (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, Some(signal)) if seen.is_empty() => format!("ended by signal {signal}"),
+        (None, Some(signal)) => format!("ended by signal {signal}: {seen}"),
         (None, None) => job_message.to_owned(),
     };
     match exit.tail.trim().lines().last() {
@@ -182,14 +191,14 @@ mod tests {
             (status(Some("accuracy"), &["acc"]), "MetricNotFinite", "accuracy was NaN or infinite each time"),
         ];
         for (status, reason, says) in table {
-            let complete = verdict(&status, &JobEnd::Complete, &objective).unwrap();
+            let complete = verdict(&status, &JobEnd::Complete, "", &objective).unwrap();
             assert_eq!((complete.ending, complete.reason, complete.objective), (Ending::Failed, reason, None));
             assert!(
                 complete.message.starts_with(&format!("the program ended well, but {says}")),
                 "{}",
                 complete.message
             );
-            let late = verdict(&status, &JobEnd::DeadlineExceeded, &objective).unwrap();
+            let late = verdict(&status, &JobEnd::DeadlineExceeded, "", &objective).unwrap();
             assert_eq!((late.ending, late.reason), (Ending::Failed, "JobDeadlineExceeded"));
             let limit = "stopped at the activeDeadlineSeconds of its Job";
             assert!(late.message.starts_with(&format!("{limit}; {says}")), "{}", late.message);

@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::plan::Accepted;
 use super::record::{patch_of, same_complete, write, write_waiting};
-use super::result::{Ending, Verdict, out_of_time, stopped, verdict};
+use super::result::{Ending, Verdict, out_of_time, stopped, unexplained, verdict};
 use super::snapshot::Snapshot;
 use super::status::{later, set, stored};
 use super::template::{Names, render};
@@ -177,10 +177,15 @@ impl<'a> TrialStep<'a> {
     }
 
     fn after_job(self, job: &JobView, end: &JobEnd, objective: &Objective) -> Step {
-        match (verdict(&self.status, end, objective), end, self.context.end) {
+        let pods = self.context.snapshot.facts.pods.get(&job.name);
+        if pods.is_none() && !matches!(end, JobEnd::Disrupted(_)) && unexplained(&self.status) {
+            return Step::of(Action::InspectPods { job: job.name.clone() });
+        }
+        let seen = pods.map_or("", |pods| &pods.why);
+        match (verdict(&self.status, end, seen, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),
             (None, _, Some(end)) => self.cut_short(end),
-            (None, JobEnd::Disrupted(message), None) => match self.context.snapshot.facts.pods.get(&job.name) {
+            (None, JobEnd::Disrupted(message), None) => match pods {
                 None => Step::of(Action::InspectPods { job: job.name.clone() }),
                 Some(pods) => {
                     let why = if pods.why.is_empty() { message } else { &pods.why };

@@ -114,9 +114,11 @@ fn values(domain: &Domain) -> Vec<Value> {
         Domain::Double { min, max, step, .. } => {
             let step = step.expect("a finite domain");
             let steps = (0..).take_while(|k| min + f64::from(*k) * step <= max + step * 1e-6);
-            // As a person writes it: rounded to a thousandth of the step.
-            let written = |value: f64| format!("{value:.6}").parse().unwrap();
-            steps.map(|k| Value::Double(written(min + f64::from(k) * step))).collect()
+            // As a person writes it, where a person has written where it begins.
+            let written = |value: f64| format!("{value:.6}").parse::<f64>().unwrap();
+            let short = written(*min) == *min && written(step) == step;
+            let value = |k| min + f64::from(k) * step;
+            steps.map(|k| Value::Double(if short { written(value(k)) } else { value(k) })).collect()
         }
         Domain::Int { min, max, step, .. } => {
             (*min..=*max).step_by(usize::try_from(step.unwrap_or(1)).unwrap()).map(Value::Int).collect()

@@ -1,0 +1,171 @@
+//! What is added to a pod on a cluster, so that any image will do: a container that puts the agent into a volume, and a
+//! native sidecar (KEP-753) that says to the operator what the agent around the program reads.
+
+use super::inject::{Injection, Owner, array, entry, escaped, set};
+use crate::report::env;
+use crate::space::Assignment;
+use serde_json::{Map, Value, json};
+
+/// Where the agent lies on a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentImage {
+    /// An image that holds `/automl-agent`.
+    pub image: String,
+    /// `imagePullPolicy`; `None`: Kubernetes' own default.
+    pub pull_policy: Option<String>,
+}
+
+/// Name of the sidecar; by it the pod's last words are found.
+pub const SIDECAR: &str = "automl-agent";
+const INSTALLER: &str = "automl-agent-install";
+const VOLUME: &str = "automl-agent";
+const FOLDER: &str = "/automl";
+const PROGRAM: &str = "/automl/automl-agent";
+const SOCKET: &str = "/automl/agent.sock";
+const PARAMETERS_FILE: &str = "/automl/parameters.json";
+/// The agent's own files are small; the user's program can write there, too.
+const VOLUME_SIZE: &str = "64Mi";
+/// A user and group that need not exist in any image, as in images that are made without a shell.
+const NOBODY: u32 = 65532;
+/// Most of the pod's grace period that is left for the last words, in seconds.
+const LAST_WORDS_TIME: f64 = 2.0;
+
+/// The agent's words before the program's own.
+pub(super) fn command() -> Vec<Value> {
+    [PROGRAM, "exec", "--"].map(Value::from).into()
+}
+
+/// What the program's container needs besides.
+pub(super) fn into_container(container: &mut Map<String, Value>) -> Vec<Value> {
+    array(container, "volumeMounts").push(json!({"name": VOLUME, "mountPath": FOLDER, "readOnly": true}));
+    vec![set(env::SOCKET, SOCKET.into()), set(env::PARAMETERS_FILE, PARAMETERS_FILE.into())]
+}
+
+/// Adds the volume and the two containers, in front of the user's own, so that these can be measured as well.
+pub(super) fn into_pod(
+    pod: &mut Map<String, Value>,
+    agent: &AgentImage,
+    owner: &Owner<'_>,
+    assignment: &Assignment,
+    injection: &Injection<'_>,
+    (token_volume, token_folder): (&str, &str),
+) {
+    let grace = super::inject::pod_grace(pod);
+    let flush = grace - LAST_WORDS_TIME.min(grace / 2.0);
+    array(pod, "volumes").push(json!({"name": VOLUME, "emptyDir": {"sizeLimit": VOLUME_SIZE}}));
+    let mut installer = container(agent, INSTALLER, &["install", "--", PROGRAM]);
+    installer.insert("env".into(), json!([set(env::PARAMETERS, escaped(&json!(assignment).to_string()))]));
+    let mut sidecar = container(agent, SIDECAR, &["relay"]);
+    sidecar.insert("restartPolicy".into(), "Always".into());
+    array(&mut sidecar, "volumeMounts")
+        .push(json!({"name": token_volume, "mountPath": token_folder, "readOnly": true}));
+    let mut variables = super::inject::identity(owner);
+    variables.extend([
+        (env::REPORT_URL, injection.settings.report_url.clone()),
+        (env::TOKEN_FILE, format!("{token_folder}/token")),
+        (env::SOCKET, SOCKET.to_owned()),
+        (env::FLUSH_SECONDS, flush.to_string()),
+    ]);
+    let variables: Vec<Value> = variables.into_iter().map(|(name, value)| set(name, value)).collect();
+    sidecar.insert("env".into(), variables.into());
+    array(pod, "initContainers").splice(0..0, [Value::from(installer), Value::from(sidecar)]);
+}
+
+/// Allowed under Pod Security "restricted". Requests are its limits, so that a pod of class Guaranteed stays one.
+fn container(agent: &AgentImage, name: &str, arguments: &[&str]) -> Map<String, Value> {
+    let mut command = vec!["/automl-agent"];
+    command.extend(arguments);
+    let size = json!({"cpu": "100m", "memory": "32Mi"});
+    let mut container = Map::new();
+    container.insert("name".into(), name.into());
+    container.insert("image".into(), agent.image.clone().into());
+    if let Some(policy) = &agent.pull_policy {
+        container.insert("imagePullPolicy".into(), policy.clone().into());
+    }
+    container.insert("command".into(), json!(command));
+    container.insert("resources".into(), json!({"requests": size, "limits": size}));
+    container.insert("volumeMounts".into(), json!([{"name": VOLUME, "mountPath": FOLDER}]));
+    let security = entry(&mut container, "securityContext");
+    *security = [
+        ("allowPrivilegeEscalation", json!(false)),
+        ("capabilities", json!({"drop": ["ALL"]})),
+        ("readOnlyRootFilesystem", json!(true)),
+        ("runAsNonRoot", json!(true)),
+        ("runAsUser", json!(NOBODY)),
+        ("runAsGroup", json!(NOBODY)),
+        ("seccompProfile", json!({"type": "RuntimeDefault"})),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into_iter()
+    .collect();
+    container
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Settings;
+    use crate::engine::inject::job;
+    use crate::space::Value as ParameterValue;
+
+    fn injected(pod: &Value) -> Value {
+        let owner = Owner {
+            namespace: "default",
+            experiment: "digits",
+            experiment_uid: "e-uid",
+            trial: "digits-00007",
+            trial_uid: "t-uid",
+            index: Some(7),
+            attempt: 1,
+        };
+        let agent = Some(AgentImage { image: "automl:1".into(), pull_policy: Some("Never".into()) });
+        let settings = Settings { report_url: "http://operator:8080".into(), agent, ..Settings::default() };
+        let injection =
+            Injection { primary_container: "train", metrics: &["accuracy".to_owned()], settings: &settings };
+        let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();
+        job(&json!({"spec": {"template": {"spec": pod}}}), &owner, &assignment, &injection)["spec"]["template"]["spec"]
+            .clone()
+    }
+
+    fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
+        container["env"].as_array()?.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+    }
+
+    #[test]
+    fn any_image_gets_an_agent_and_a_sidecar() {
+        let pod = injected(&json!({
+            "terminationGracePeriodSeconds": 20,
+            "initContainers": [{"name": "data", "image": "d"}],
+            "containers": [{"name": "train", "image": "a", "command": ["/train"]}, {"name": "other", "image": "b"}],
+        }));
+        let names: Vec<&Value> = pod["initContainers"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+        assert_eq!(names, [INSTALLER, SIDECAR, "data"]);
+        let (installer, sidecar, train) = (&pod["initContainers"][0], &pod["initContainers"][1], &pod["containers"][0]);
+        assert_eq!(installer["command"], json!(["/automl-agent", "install", "--", "/automl/automl-agent"]));
+        assert_eq!(variable(installer, "AUTOML_PARAMETERS"), Some("{\"lr\":0.01}"));
+        assert_eq!((&sidecar["restartPolicy"], &sidecar["imagePullPolicy"]), (&json!("Always"), &json!("Never")));
+        assert_eq!(sidecar["resources"]["requests"], sidecar["resources"]["limits"]);
+        assert_eq!(variable(sidecar, "AUTOML_FLUSH_SECONDS"), Some("18"));
+        assert_eq!(variable(sidecar, "AUTOML_REPORT_URL"), Some("http://operator:8080"));
+        assert_eq!(train["command"], json!(["/automl/automl-agent", "exec", "--", "/train"]));
+        assert_eq!(variable(train, "AUTOML_SOCKET"), Some("/automl/agent.sock"));
+        assert_eq!(variable(train, "AUTOML_TRIAL"), Some("digits-00007"));
+        assert_eq!(variable(train, "AUTOML_GRACE_SECONDS"), Some("15"), "less than the sidecar has");
+        // The user's program has no token, and no use for one.
+        assert_eq!((variable(train, "AUTOML_TOKEN_FILE"), variable(train, "AUTOML_REPORT_URL")), (None, None));
+        let mounts = |container: &Value| -> Vec<String> {
+            let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
+            mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(mounts(train), [VOLUME]);
+        assert_eq!(mounts(sidecar), [VOLUME, "automl-report"]);
+        assert_eq!(pod["containers"][1], json!({"name": "other", "image": "b"}), "other containers stay as they are");
+        for container in [installer, sidecar] {
+            let security = &container["securityContext"];
+            assert_eq!(
+                (&security["runAsNonRoot"], &security["readOnlyRootFilesystem"], &security["runAsUser"]),
+                (&json!(true), &json!(true), &json!(NOBODY)),
+            );
+        }
+    }
+}
