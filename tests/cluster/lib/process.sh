@@ -23,6 +23,8 @@ start() { # NAME
     exec env -i PATH="$PATH" HOME="$RUN/home" AUTOML_CLUSTER_RUN="$RUN" setsid bash "$RUN/parts/$1"
   ) >>"$RUN/log/$1.log" 2>&1 </dev/null &
   pid=$!
+  # Bash would tell of its end, however it comes.
+  disown "$pid"
   echo "$pid $(start_time "$pid")" >"$RUN/pids/$1"
 }
 
