@@ -40,8 +40,9 @@ if [ ! -e "$image" ]; then
     --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     "$codename" "$work/root" "${sources[@]}" >&2
-  # What no trial reads: lists and caches, tests of the packages, headers.
-  rm -rf "$work"/root/var/cache/* "$work"/root/var/lib/apt/* "$work"/root/var/log/* "$work"/root/usr/include
+  # What no trial reads: lists, caches and logs, tests of the packages, and the compilers that NumPy asks for.
+  rm -rf "$work"/root/var/{cache,log,lib/apt}/* "$work"/root/usr/{include,lib/gcc} "$work"/root/usr/bin/*-linux-gnu-*
+  find "$work/root/usr/lib" -name '*.a' -delete
   find "$work/root/usr/lib/python3/dist-packages" -depth -type d -name tests -exec rm -rf {} +
   "$cluster/image.py" --tag localhost/automl-test/python:1 --out "$image" --layer "/=$work/root" \
     --env PYTHONUNBUFFERED=1 --cmd python3
