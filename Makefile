@@ -16,7 +16,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Build, then search for a good network for handwritten digits (Python 3.11 or newer)
@@ -61,6 +61,17 @@ $(CARGO_DENY):
 .PHONY: bench
 bench: ## Measure, with a release build, and print a table
 	cargo bench --locked --bench figures
+
+# What `make cluster` starts lies in here.
+CLUSTER := $(CURDIR)/.automl-cluster
+
+.PHONY: cluster
+cluster: ## Start a one-node Kubernetes on this machine, as root, and leave it up (GPUS=2)
+	@RUN=$(CLUSTER) tests/cluster/up.sh node
+
+.PHONY: cluster-down
+cluster-down: ## End what `make cluster` started
+	@tests/cluster/down.sh $(CLUSTER)
 
 .PHONY: generate
 generate: ## Rewrite generated files (crds/, docs/, those of the chart)
