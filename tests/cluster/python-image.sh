@@ -26,7 +26,9 @@ if [ ! -e "$image" ]; then
 fi
 if [ ! -e "$image" ]; then
   say "making the Python image (once a machine; about a minute)"
-  work=$(mktemp -d "${TMPDIR:-/tmp}/automl-python-image.XXXXXX")
+  # One that was killed leaves its folder; we have the lock, so nobody is at work in it.
+  rm -rf --one-file-system "$cache"/python-image.*/
+  work=$(mktemp -d "$cache/python-image.XXXXXX")
   trap 'rm -rf --one-file-system "$work"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
@@ -44,8 +46,9 @@ if [ ! -e "$image" ]; then
   rm -rf "$work"/root/var/{cache,log,lib/apt}/* "$work"/root/usr/{include,lib/gcc} "$work"/root/usr/bin/*-linux-gnu-*
   find "$work/root/usr/lib" -name '*.a' -delete
   find "$work/root/usr/lib/python3/dist-packages" -depth -type d -name tests -exec rm -rf {} +
-  "$cluster/image.py" --tag localhost/automl-test/python:1 --out "$image" --layer "/=$work/root" \
+  "$cluster/image.py" --tag localhost/automl-test/python:1 --out "$work/image.tar" --layer "/=$work/root" \
     --env PYTHONUNBUFFERED=1 --cmd python3
+  mv "$work/image.tar" "$image"
   say "made in $SECONDS s, $(($(wc -c <"$image") / 1000000)) MB"
 fi
 echo "$image"
