@@ -53,11 +53,17 @@ fn of_pod(pod: &Pod) -> Option<String> {
 }
 
 fn of_container(container: &ContainerStatus) -> Option<String> {
-    if let Some(ended) = container.state.as_ref()?.terminated.as_ref()
-        && ended.reason.as_deref() == Some("OOMKilled")
-    {
-        let name = &container.name;
-        return Some(format!("container {name} used more memory than its limit allows and was killed (OOMKilled)"));
+    if let Some(ended) = container.state.as_ref()?.terminated.as_ref() {
+        let (name, message) = (&container.name, ended.message.as_deref().unwrap_or_default());
+        return match ended.reason.as_deref() {
+            Some("OOMKilled") => {
+                Some(format!("container {name} used more memory than its limit allows and was killed (OOMKilled)"))
+            }
+            Some(reason @ ("StartError" | "ContainerCannotRun")) => {
+                Some(format!("container {name} could not be started ({reason}): {message}"))
+            }
+            _ => None,
+        };
     }
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref()?;
@@ -118,6 +124,15 @@ mod tests {
                 "pod p: container train waits (CreateContainerConfigError): configmap \"x\" not found",
             ),
             (false, &none, &[waiting("ContainerCreating", "")], ""),
+            (
+                false,
+                &none,
+                &[pod(json!({"initContainerStatuses": [{
+                    "name": "data", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": 128, "reason": "StartError", "message": "no such file"}},
+                }]}))],
+                "pod p: container data could not be started (StartError): no such file",
+            ),
             (
                 false,
                 &none,

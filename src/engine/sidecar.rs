@@ -19,10 +19,10 @@ pub struct AgentImage {
 pub const SIDECAR: &str = "automl-agent";
 const INSTALLER: &str = "automl-agent-install";
 const VOLUME: &str = "automl-agent";
-const FOLDER: &str = "/automl";
-const PROGRAM: &str = "/automl/automl-agent";
-const SOCKET: &str = "/automl/agent.sock";
-const PARAMETERS_FILE: &str = "/automl/parameters.json";
+const FOLDER: &str = "/automl.dev";
+const PROGRAM: &str = "/automl.dev/automl-agent";
+const SOCKET: &str = "/automl.dev/agent.sock";
+const PARAMETERS_FILE: &str = "/automl.dev/parameters.json";
 /// The agent's own files are small; the user's program can write there, too.
 const VOLUME_SIZE: &str = "64Mi";
 /// A user and group that need not exist in any image, as in images that are made without a shell.
@@ -141,14 +141,14 @@ mod tests {
         let names: Vec<&Value> = pod["initContainers"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
         assert_eq!(names, [INSTALLER, SIDECAR, "data"]);
         let (installer, sidecar, train) = (&pod["initContainers"][0], &pod["initContainers"][1], &pod["containers"][0]);
-        assert_eq!(installer["command"], json!(["/automl-agent", "install", "--", "/automl/automl-agent"]));
+        assert_eq!(installer["command"], json!(["/automl-agent", "install", "--", "/automl.dev/automl-agent"]));
         assert_eq!(variable(installer, "AUTOML_PARAMETERS"), Some("{\"lr\":0.01}"));
         assert_eq!((&sidecar["restartPolicy"], &sidecar["imagePullPolicy"]), (&json!("Always"), &json!("Never")));
         assert_eq!(sidecar["resources"]["requests"], sidecar["resources"]["limits"]);
         assert_eq!(variable(sidecar, "AUTOML_FLUSH_SECONDS"), Some("18"));
         assert_eq!(variable(sidecar, "AUTOML_REPORT_URL"), Some("http://operator:8080"));
-        assert_eq!(train["command"], json!(["/automl/automl-agent", "exec", "--", "/train"]));
-        assert_eq!(variable(train, "AUTOML_SOCKET"), Some("/automl/agent.sock"));
+        assert_eq!(train["command"], json!(["/automl.dev/automl-agent", "exec", "--", "/train"]));
+        assert_eq!(variable(train, "AUTOML_SOCKET"), Some("/automl.dev/agent.sock"));
         assert_eq!(variable(train, "AUTOML_TRIAL"), Some("digits-00007"));
         assert_eq!(variable(train, "AUTOML_GRACE_SECONDS"), Some("15"), "less than the sidecar has");
         // The user's program has no token, and no use for one.

@@ -3,6 +3,7 @@
 mod bad;
 mod operator;
 mod programs;
+mod relay;
 mod reports;
 
 use std::io::{BufRead, BufReader};
