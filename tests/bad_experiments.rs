@@ -1,7 +1,7 @@
 //! One bad object a rule, and the exact sentence that a person reads.
 //!
 //! - `tests/bad/NAME.yaml` is refused when it is created, `tests/bad_updates/NAME.yaml` when its second document replaces
-//!   its first. `NAME.txt` holds what is said, one sentence a line, in the words of kube-apiserver 1.37, which the ignored
+//!   its first. `NAME.txt` holds what is said, one sentence a line, in the words of kube-apiserver 1.37, which a
 //!   test asks again; the embedded API server must say the same. `UPDATE=1` writes what the server says instead.
 //! - `tests/bad_conditions/NAME.yaml` is created, and never started: `NAME.txt` holds reason and message of its condition
 //!   Accepted, as `automl validate` says them before.
@@ -9,6 +9,8 @@
 //! What only a running operator can find is tested elsewhere: a template that the API server refuses and a Trial's values
 //! that do not fit its Experiment in `src/engine/tests`, an object that cannot be read in `tests/unreadable.rs`, one that
 //! names no Experiment in `src/controller/index`.
+
+mod apiserver_support;
 
 use automl_operator::api::Experiment;
 use automl_operator::engine::compile;
@@ -140,14 +142,10 @@ async fn what_schema_and_rules_cannot_see_becomes_a_condition() {
     check("bad_conditions", 40, |documents| accepted(client.clone(), documents)).await;
 }
 
-/// The same against the API server of KUBECONFIG, which gets our CRDs.
+/// The same against a real one, which gets our CRDs.
 #[tokio::test]
-#[ignore = "needs an API server"]
 async fn a_real_api_server_says_the_same() {
-    let mut config = kube::Config::infer().await.unwrap();
-    // A refusal is what this is about; it is not to be tried again.
-    config.default_retry = false;
-    let client = Client::try_from(config).unwrap();
+    let Some(client) = apiserver_support::real().await else { return };
     install(&client).await;
     check("bad", 150, |documents| created(client.clone(), documents)).await;
     check("bad_updates", 8, |documents| replaced(client.clone(), documents)).await;

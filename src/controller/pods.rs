@@ -48,6 +48,12 @@ fn of_pod(pod: &Pod) -> Option<String> {
         let message = condition.message.as_deref().unwrap_or("the scheduler found no node");
         return Some(format!("pod {name} is not scheduled ({reason}): {message}"));
     }
+    let has_ended = |container: &ContainerStatus| container.state.as_ref().is_some_and(|s| s.terminated.is_some());
+    let all_ended = status.container_statuses.as_ref().is_some_and(|all| all.iter().all(has_ended));
+    // Its sidecars go on for a while.
+    if status.phase.as_deref() == Some("Running") && all_ended {
+        return Some(format!("pod {name}: its containers have ended, and the pod is about to"));
+    }
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     containers.into_iter().find_map(of_container).map(|why| format!("pod {name}: {why}"))
 }
@@ -143,6 +149,15 @@ mod tests {
                 "pod p: container train used more memory than its limit allows and was killed (OOMKilled)",
             ),
             (false, &none, &[pod(json!({}))], ""),
+            (
+                false,
+                &none,
+                &[pod(json!({"phase": "Running", "containerStatuses": [{
+                    "name": "train", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": 0}},
+                }]}))],
+                "pod p: its containers have ended, and the pod is about to",
+            ),
         ];
         for (suspended, labels, pods, expected) in table {
             assert_eq!(why(*suspended, labels, pods), *expected);

@@ -302,9 +302,13 @@ impl<'a> TrialStep<'a> {
         }
         let Some(pods) = self.context.snapshot.facts.pods.get(&job.name) else { return Step::of(inspect) };
         let again = later(pods.at, pods.at.duration_since(since).clamp(RECHECK, LONGEST_LOOK));
-        let why = if pods.why.is_empty() { "no pod of its Job runs yet" } else { &pods.why };
         // What was seen last stands until the pods have been looked at again.
-        let mut step = self.wait(reasons::PENDING, why.to_owned());
+        let mut step = match (pods.why.as_str(), started(self.trial)) {
+            // They run, or are about to end.
+            ("", true) => Step::default(),
+            ("", false) => self.wait(reasons::PENDING, "no pod of its Job runs yet".into()),
+            (why, _) => self.wait(reasons::PENDING, why.to_owned()),
+        };
         if now < again {
             step.wake_at = Some(again);
         } else {

@@ -11,39 +11,39 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "apply creates, and records who owns what",
+        "apply creates, and records who owns what",
             "reference/using-api/server-side-apply/#field-management", creates;
-        Nothing: "a field that another applied differently is a conflict",
+        "a field that another applied differently is a conflict",
             "reference/using-api/server-side-apply/#conflicts", conflict;
-        Nothing: "every conflict is named",
+        "every conflict is named",
             "reference/using-api/server-side-apply/#conflicts", conflicts;
-        Nothing: "force takes the field over",
+        "force takes the field over",
             "reference/using-api/server-side-apply/#conflicts", force;
-        Nothing: "the same value is owned together",
+        "the same value is owned together",
             "reference/using-api/server-side-apply/#conflicts", shared;
-        Nothing: "what is no longer applied goes",
+        "what is no longer applied goes",
             "reference/using-api/server-side-apply/#clearing-managedfields", removed;
-        Nothing: "what others own stays when one lets go",
+        "what others own stays when one lets go",
             "reference/using-api/server-side-apply/#transferring-ownership", let_go;
-        Nothing: "items of a map list belong to those who apply them",
+        "items of a map list belong to those who apply them",
             "reference/using-api/server-side-apply/#merge-strategy", map_list;
-        Nothing: "an atomic value is owned whole",
+        "an atomic value is owned whole",
             "reference/using-api/server-side-apply/#merge-strategy", atomic;
-        Nothing: "an update takes the fields it changes",
+        "an update takes the fields it changes",
             "reference/using-api/server-side-apply/#using-server-side-apply-in-a-controller", update_takes;
-        Nothing: "applying the same again makes no new version",
+        "applying the same again makes no new version",
             "reference/using-api/server-side-apply/", same_again;
-        Nothing: "the status endpoint is a manager of its own",
+        "the status endpoint is a manager of its own",
             "reference/using-api/server-side-apply/#field-management", status;
-        Nothing: "an apply that names an older version is a conflict",
+        "an apply that names an older version is a conflict",
             "reference/using-api/server-side-apply/", stale;
-        Nothing: "apply names its manager",
+        "apply names its manager",
             "reference/using-api/server-side-apply/#manager", manager;
-        Nothing: "apply knows its schema",
+        "apply knows its schema",
             "reference/using-api/server-side-apply/", undeclared;
-        Nothing: "managedFields are cleared by an empty entry",
+        "managedFields are cleared by an empty entry",
             "reference/using-api/server-side-apply/#clearing-managedfields", cleared;
-        Nothing: "ConfigMaps are applied, too",
+        "ConfigMaps are applied, too",
             "reference/using-api/server-side-apply/", config_map;
     }
 }

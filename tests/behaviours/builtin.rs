@@ -11,33 +11,33 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "a Job gets its defaults and a selector of its own",
+        "a Job gets its defaults and a selector of its own",
             "concepts/workloads/controllers/job/#job-labels", job_defaults;
-        Nothing: "a Job says how its pods restart",
+        "a Job says how its pods restart",
             "concepts/workloads/controllers/job/#pod-template", job_restart_policy;
-        Nothing: "a container has a name and an image",
+        "a container has a name and an image",
             "concepts/workloads/pods/", container_fields;
-        Nothing: "the pod template of a Job is immutable",
+        "the pod template of a Job is immutable",
             "concepts/workloads/controllers/job/#mutable-scheduling-directives", job_template;
-        Nothing: "a Job can be suspended and resumed",
+        "a Job can be suspended and resumed",
             "concepts/workloads/controllers/job/#suspending-a-job", job_suspend;
-        Nothing: "the generation of a Job counts its spec, not its status",
+        "the generation of a Job counts its spec, not its status",
             "concepts/workloads/controllers/job/", job_generation;
-        Nothing: "a field of a wrong type is refused",
+        "a field of a wrong type is refused",
             "reference/using-api/api-concepts/", wrong_type;
-        Nothing: "strict validation knows the fields of Jobs",
+        "strict validation knows the fields of Jobs",
             "reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields", strict_job;
-        Nothing: "a new pod is pending",
+        "a new pod is pending",
             "concepts/workloads/pods/pod-lifecycle/#pod-phase", pod_pending;
-        Nothing: "stringData of a Secret becomes data",
+        "stringData of a Secret becomes data",
             "concepts/configuration/secret/#restriction-names-data", secret;
-        Nothing: "a Lease is taken over by its version",
+        "a Lease is taken over by its version",
             "concepts/architecture/leases/", lease;
-        Nothing: "an Event has two faces",
+        "an Event has two faces",
             "reference/kubernetes-api/cluster-resources/event-v1/", event;
-        Nothing: "an unknown token is nobody's",
+        "an unknown token is nobody's",
             "reference/access-authn-authz/authentication/", token;
-        Nothing: "a resource that is not served is not found",
+        "a resource that is not served is not found",
             "reference/using-api/api-concepts/", unserved;
     }
 }

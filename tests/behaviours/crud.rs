@@ -11,49 +11,49 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "create stamps uid, resourceVersion, generation 1 and creationTimestamp",
+        "create stamps uid, resourceVersion, generation 1 and creationTimestamp",
             "reference/using-api/api-concepts/", create_stamps;
-        Nothing: "create of a name that is taken is a conflict",
+        "create of a name that is taken is a conflict",
             "reference/using-api/api-concepts/", name_taken;
-        Nothing: "generateName makes a name",
+        "generateName makes a name",
             "reference/using-api/api-concepts/#generated-values", generated_name;
-        Nothing: "names are DNS subdomains",
+        "names are DNS subdomains",
             "concepts/overview/working-with-objects/names/", bad_name;
-        Nothing: "an object needs a name",
+        "an object needs a name",
             "concepts/overview/working-with-objects/names/", no_name;
-        Nothing: "labels have a syntax",
+        "labels have a syntax",
             "concepts/overview/working-with-objects/labels/#syntax-and-character-set", bad_label;
-        Nothing: "an object of another namespace does not fit the path",
+        "an object of another namespace does not fit the path",
             "concepts/overview/working-with-objects/namespaces/", other_namespace;
-        Nothing: "a resourceVersion on create is refused",
+        "a resourceVersion on create is refused",
             "reference/using-api/api-concepts/#resource-versions", version_on_create;
-        Nothing: "an object that is not there is not found",
+        "an object that is not there is not found",
             "reference/using-api/api-concepts/", not_found;
-        Nothing: "an update from an older version is a conflict",
+        "an update from an older version is a conflict",
             "reference/using-api/api-concepts/#resource-versions", stale_update;
-        Nothing: "an update of a custom object names its version",
+        "an update of a custom object names its version",
             "reference/using-api/api-concepts/#resource-versions", update_without_version;
-        Nothing: "an update of a ConfigMap may leave the version out",
+        "an update of a ConfigMap may leave the version out",
             "reference/using-api/api-concepts/#resource-versions", unconditional_update;
-        Nothing: "an update with another uid is a conflict",
+        "an update with another uid is a conflict",
             "concepts/overview/working-with-objects/names/#uids", other_uid;
-        Nothing: "an update keeps what the server stamped",
+        "an update keeps what the server stamped",
             "concepts/overview/working-with-objects/", stamps_stay;
-        Nothing: "an update that changes nothing makes no new version",
+        "an update that changes nothing makes no new version",
             "reference/using-api/api-concepts/#resource-versions", no_change;
-        Nothing: "the name in the path and in the object agree",
+        "the name in the path and in the object agree",
             "concepts/overview/working-with-objects/names/", name_in_path;
-        Nothing: "generation counts changes of the spec alone",
+        "generation counts changes of the spec alone",
             "concepts/overview/working-with-objects/#object-spec-and-status", generation;
-        Nothing: "a dry run answers and stores nothing",
+        "a dry run answers and stores nothing",
             "reference/using-api/api-concepts/#dry-run", dry_run;
-        Nothing: "create and update leave the status alone",
+        "create and update leave the status alone",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource", status_apart;
-        Nothing: "the status endpoint changes nothing but the status",
+        "the status endpoint changes nothing but the status",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource", status_only;
-        Nothing: "the status of a missing object is not found",
+        "the status of a missing object is not found",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource", status_missing;
-        Nothing: "a kind that does not fit the path is refused",
+        "a kind that does not fit the path is refused",
             "reference/using-api/api-concepts/", wrong_kind;
     }
 }

@@ -11,33 +11,33 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "a deletion that is done answers with a Status",
+        "a deletion that is done answers with a Status",
             "reference/using-api/api-concepts/", done_at_once;
-        Nothing: "a finalizer keeps a deleted object until it is taken away",
+        "a finalizer keeps a deleted object until it is taken away",
             "concepts/overview/working-with-objects/finalizers/", finalizer;
-        Nothing: "no finalizer can be added to an object that is going",
+        "no finalizer can be added to an object that is going",
             "concepts/overview/working-with-objects/finalizers/", late_finalizer;
-        Nothing: "a deletion for another uid is a conflict",
+        "a deletion for another uid is a conflict",
             "reference/kubernetes-api/common-definitions/delete-options/", uid_precondition;
-        Nothing: "a deletion for another version is a conflict",
+        "a deletion for another version is a conflict",
             "reference/kubernetes-api/common-definitions/delete-options/", version_precondition;
-        Nothing: "a pod without a node goes at once",
+        "a pod without a node goes at once",
             "concepts/workloads/pods/pod-lifecycle/#pod-termination", pod_without_node;
-        Nothing: "a pod on a node waits for its grace period, or for grace 0",
+        "a pod on a node waits for its grace period, or for grace 0",
             "concepts/workloads/pods/pod-lifecycle/#pod-termination", pod_on_node;
-        Nothing: "a dry run deletes nothing",
+        "a dry run deletes nothing",
             "reference/using-api/api-concepts/#dry-run", dry_run;
-        GarbageCollector: "dependents follow their owner in the background",
+        "dependents follow their owner in the background",
             "concepts/architecture/garbage-collection/#background-deletion", background;
-        GarbageCollector: "in the foreground the owner waits for those that block it",
+        "in the foreground the owner waits for those that block it",
             "concepts/architecture/garbage-collection/#foreground-deletion", foreground;
-        GarbageCollector: "orphans stay and forget their owner",
+        "orphans stay and forget their owner",
             "concepts/architecture/garbage-collection/#orphaned-dependents", orphan;
-        GarbageCollector: "an object whose owner never was is collected",
+        "an object whose owner never was is collected",
             "concepts/architecture/garbage-collection/#owners-dependents", absent_owner;
-        GarbageCollector: "an object with another living owner stays and forgets the dead one",
+        "an object with another living owner stays and forgets the dead one",
             "concepts/architecture/garbage-collection/#owners-dependents", two_owners;
-        GarbageCollector: "a namespace takes its content along",
+        "a namespace takes its content along",
             "concepts/overview/working-with-objects/namespaces/", namespace_goes;
     }
 }

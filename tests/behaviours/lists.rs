@@ -11,23 +11,23 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "label selectors choose by equality and by set",
+        "label selectors choose by equality and by set",
             "concepts/overview/working-with-objects/labels/#label-selectors", labels;
-        Nothing: "a field selector chooses by name",
+        "a field selector chooses by name",
             "concepts/overview/working-with-objects/field-selectors/", by_name;
-        Nothing: "a field that a kind does not offer is refused",
+        "a field that a kind does not offer is refused",
             "concepts/overview/working-with-objects/field-selectors/#supported-fields", unknown_field;
-        Nothing: "pods are chosen by node and phase",
+        "pods are chosen by node and phase",
             "concepts/overview/working-with-objects/field-selectors/", pods_by_field;
-        Nothing: "pages show one moment, whatever changes meanwhile",
+        "pages show one moment, whatever changes meanwhile",
             "reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks", pages;
-        Nothing: "a list carries the version that a watch goes on from",
+        "a list carries the version that a watch goes on from",
             "reference/using-api/api-concepts/#efficient-detection-of-changes", list_version;
-        Nothing: "any version will do with resourceVersion 0",
+        "any version will do with resourceVersion 0",
             "reference/using-api/api-concepts/#resource-versions", any_version;
-        Nothing: "a version of the future is waited for in vain",
+        "a version of the future is waited for in vain",
             "reference/using-api/api-concepts/#unavailable-resource-versions", future_version;
-        Nothing: "deletecollection deletes what the selector chooses",
+        "deletecollection deletes what the selector chooses",
             "reference/using-api/api-concepts/", delete_collection;
     }
 }

@@ -32,27 +32,16 @@ pub struct Behaviour {
     pub page: &'static str,
     /// Checks it in a namespace of its own; an assertion fails where it does not hold.
     pub check: fn(Client, String) -> BoxFuture<'static, ()>,
-    /// What must run beside the API server.
-    pub needs: Needs,
-}
-
-/// What must run beside the API server for a behaviour to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    Nothing,
-    /// In a cluster, the controller manager.
-    GarbageCollector,
 }
 
 /// A table of behaviours: claim, page, function.
 #[macro_export]
 macro_rules! behaviours {
-    ($($needs:ident: $claim:literal, $page:literal, $check:path;)*) => {
+    ($($claim:literal, $page:literal, $check:path;)*) => {
         vec![$($crate::behaviours::Behaviour {
             claim: $claim,
             page: $page,
             check: |client, namespace| Box::pin($check(client, namespace)),
-            needs: $crate::behaviours::Needs::$needs,
         }),*]
     };
 }

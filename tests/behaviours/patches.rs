@@ -11,21 +11,21 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "a JSON patch edits by path",
+        "a JSON patch edits by path",
             "reference/using-api/api-concepts/#patch-and-apply", json_patch;
-        Nothing: "a JSON patch whose test fails is refused as a whole",
+        "a JSON patch whose test fails is refused as a whole",
             "reference/using-api/api-concepts/#patch-and-apply", failed_test;
-        Nothing: "a merge patch merges maps, replaces lists, and null removes",
+        "a merge patch merges maps, replaces lists, and null removes",
             "reference/using-api/api-concepts/#patch-and-apply", merge_patch;
-        Nothing: "a strategic merge patch merges containers by name",
+        "a strategic merge patch merges containers by name",
             "tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/", strategic;
-        Nothing: "custom objects take no strategic merge patch",
+        "custom objects take no strategic merge patch",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/", strategic_custom;
-        Nothing: "a patch that names an older version is a conflict",
+        "a patch that names an older version is a conflict",
             "reference/using-api/api-concepts/#patch-and-apply", stale_patch;
-        Nothing: "a patch cannot rename",
+        "a patch cannot rename",
             "reference/using-api/api-concepts/#patch-and-apply", no_rename;
-        Nothing: "a patch of a missing object is not found",
+        "a patch of a missing object is not found",
             "reference/using-api/api-concepts/#patch-and-apply", missing;
     }
 }

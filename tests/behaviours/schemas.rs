@@ -11,31 +11,31 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "each refusal names the field, the value and the rule",
+        "each refusal names the field, the value and the rule",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", refusals;
-        Nothing: "several refusals come together",
+        "several refusals come together",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", together;
-        Nothing: "a required field is required",
+        "a required field is required",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", required;
-        Nothing: "rules are not checked on what the schema refuses",
+        "rules are not checked on what the schema refuses",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules", rules_wait;
-        Nothing: "defaults fill in, in items of lists, too",
+        "defaults fill in, in items of lists, too",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting", defaults;
-        Nothing: "nulls where none may be are dropped or replaced",
+        "nulls where none may be are dropped or replaced",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting-and-nullable", nulls;
-        Nothing: "unknown fields are dropped, but not where all are preserved",
+        "unknown fields are dropped, but not where all are preserved",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning", pruning;
-        Nothing: "strict validation refuses unknown fields by name",
+        "strict validation refuses unknown fields by name",
             "reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields", strict;
-        Nothing: "a map list holds no key twice, a set no value",
+        "a map list holds no key twice, a set no value",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema", twice;
-        Nothing: "a rule's messageExpression and fieldPath make the sentence",
+        "a rule's messageExpression and fieldPath make the sentence",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#the-messageexpression-field", expression;
-        Nothing: "a transition rule compares with the old value",
+        "a transition rule compares with the old value",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#transition-rules", transition;
-        Nothing: "the rules of the spec hold on a patch, too",
+        "the rules of the spec hold on a patch, too",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules", rule_on_patch;
-        Nothing: "a whole number may stand where a number is wanted, and as 1.0 where an integer is",
+        "a whole number may stand where a number is wanted, and as 1.0 where an integer is",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", numbers;
     }
 }

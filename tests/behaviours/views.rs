@@ -8,17 +8,17 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "a table has the printer columns of the definition",
+        "a table has the printer columns of the definition",
             "reference/using-api/api-concepts/#receiving-resources-as-tables", table;
-        Nothing: "a table can carry whole objects, or none",
+        "a table can carry whole objects, or none",
             "reference/using-api/api-concepts/#receiving-resources-as-tables", include_object;
-        Nothing: "metadata alone can be asked for",
+        "metadata alone can be asked for",
             "reference/using-api/api-concepts/#metadata-only-fetches", metadata_only;
-        Nothing: "discovery names groups, versions and resources",
+        "discovery names groups, versions and resources",
             "concepts/overview/kubernetes-api/#unaggregated-discovery", discovery;
-        Nothing: "aggregated discovery says all at once",
+        "aggregated discovery says all at once",
             "concepts/overview/kubernetes-api/#aggregated-discovery", aggregated;
-        Nothing: "OpenAPI v3 describes the kind and its patch",
+        "OpenAPI v3 describes the kind and its patch",
             "concepts/overview/kubernetes-api/#openapi-v3", openapi;
     }
 }

@@ -14,21 +14,21 @@ use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
     behaviours! {
-        Nothing: "a watch delivers what happens after its version, in order",
+        "a watch delivers what happens after its version, in order",
             "reference/using-api/api-concepts/#efficient-detection-of-changes", resumes;
-        Nothing: "a watch without a version begins with what is there",
+        "a watch without a version begins with what is there",
             "reference/using-api/api-concepts/#semantics-for-watch", begins_with_what_is;
-        Nothing: "an object that enters or leaves the selector is added or deleted",
+        "an object that enters or leaves the selector is added or deleted",
             "reference/using-api/api-concepts/#efficient-detection-of-changes", selector_transitions;
-        Nothing: "a watch on one name sees that object alone",
+        "a watch on one name sees that object alone",
             "concepts/overview/working-with-objects/field-selectors/", one_name;
-        Nothing: "sendInitialEvents ends the initial events with a bookmark",
+        "sendInitialEvents ends the initial events with a bookmark",
             "reference/using-api/api-concepts/#streaming-lists", streaming_list;
-        Nothing: "a deleted object is shown in its last state, under a new version",
+        "a deleted object is shown in its last state, under a new version",
             "reference/using-api/api-concepts/#efficient-detection-of-changes", deleted_state;
-        Nothing: "a watch ends after timeoutSeconds",
+        "a watch ends after timeoutSeconds",
             "reference/using-api/api-concepts/", times_out;
-        Nothing: "changes of the status are seen, too",
+        "changes of the status are seen, too",
             "reference/using-api/api-concepts/#efficient-detection-of-changes", status_changes;
     }
 }
