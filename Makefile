@@ -36,8 +36,9 @@ test: ## Set up what the tests need and run them all (ARGS="..." goes to cargo t
 	@scripts/test.sh $(ARGS)
 
 .PHONY: chart
-chart: ## Test the Helm chart, as far as that goes without a cluster
+chart: ## Test the Helm chart, as far as that goes without a node (needs Go)
 	@tests/chart/run.sh
+	@tests/chart/with_apiserver.sh
 
 .PHONY: lint
 lint: format clippy deny ## Check format, lints and licences
@@ -64,6 +65,10 @@ bench: ## Measure, with a release build, and print a table
 
 # What `make cluster` starts lies in here.
 CLUSTER := $(CURDIR)/.automl-cluster
+
+.PHONY: test-cluster
+test-cluster: ## Run the scenarios that need pods, on a cluster of this machine or that of KUBECONFIG (ARGS="name")
+	@scripts/test-cluster.sh $(ARGS)
 
 .PHONY: cluster
 cluster: ## Start a one-node Kubernetes on this machine, as root, and leave it up (GPUS=2)

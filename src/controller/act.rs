@@ -69,6 +69,8 @@ pub enum Learnt {
         why: String,
         /// The machine itself was stopped.
         machine_stopped: bool,
+        /// There are none, or none that stay.
+        gone: bool,
         /// What their agents could not say while they ran.
         last_words: Vec<Batch>,
     },
@@ -266,16 +268,23 @@ impl Hand {
             Ok(pods) => pods.items,
             Err(failure) if failure.class == Class::Forbidden => {
                 let why = format!("its pods cannot be read: {}", failure.message);
-                return Ok(Done::Done(Learnt::Pods { job, why, machine_stopped: false, last_words: Vec::new() }));
+                return Ok(Done::Done(Learnt::Pods {
+                    job,
+                    why,
+                    machine_stopped: false,
+                    gone: false,
+                    last_words: Vec::new(),
+                }));
             }
             Err(failure) => return Err(failure),
         };
         let last_words = last_words::of(&pods, ns, &found);
+        let gone = pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some());
         let (why, machine_stopped) = pods::disruption(&pods)
             // Those of a Job that has ended may be gone already.
             .or_else(|| (pods.is_empty() && found.view().has_ended()).then(|| (String::new(), false)))
             .unwrap_or_else(|| (pods::why(found.is_suspended(), found.labels(), &pods), false));
-        Ok(Done::Done(Learnt::Pods { job, why, machine_stopped, last_words }))
+        Ok(Done::Done(Learnt::Pods { job, why, machine_stopped, gone, last_words }))
     }
 
     async fn write_experiment(

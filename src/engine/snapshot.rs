@@ -60,6 +60,8 @@ pub struct Pods {
     pub why: String,
     /// They were taken away because the machine itself was stopped: see [`crate::api::disruptions`].
     pub machine_stopped: bool,
+    /// There are none, or none that stay: somebody has deleted them.
+    pub gone: bool,
     /// When they were looked at.
     pub at: Timestamp,
 }

@@ -178,9 +178,13 @@ impl<'a> TrialStep<'a> {
 
     fn after_job(self, job: &JobView, end: &JobEnd, objective: &Objective) -> Step {
         let pods = self.context.snapshot.facts.pods.get(&job.name);
-        if pods.is_none() && !matches!(end, JobEnd::Disrupted(_)) && unexplained(&self.status) {
+        let failed = matches!(end, JobEnd::Failed(_));
+        if pods.is_none() && (failed || unexplained(&self.status)) {
             return Step::of(Action::InspectPods { job: job.name.clone() });
         }
+        // A program that fails leaves its pod behind.
+        let deleted = JobEnd::Disrupted("its pod was deleted".into());
+        let end = if failed && pods.is_some_and(|pods| pods.gone) { &deleted } else { end };
         let seen = pods.map_or("", |pods| &pods.why);
         match (verdict(&self.status, end, seen, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),

@@ -153,3 +153,17 @@ fn the_template_is_tried_out_with_values_even_when_the_tuner_has_none() {
     let command = probe.unwrap().pointer("/spec/template/spec/containers/0/command").unwrap().clone();
     assert_eq!(command.as_array().unwrap().len(), 5, "{command}");
 }
+
+#[test]
+fn a_pod_that_was_deleted_is_no_failure_of_its_program() {
+    let mut model = Model::new(json!({"limits": {"maxTrials": 1}, "failurePolicy": {"retries": 2}}), |_| Play::Fail);
+    model.pods_gone = true;
+    model.run();
+    let (_, reason, message) = model.trial_condition("e-00000", types::FAILED);
+    assert_eq!(reason, "RetriesExhausted");
+    assert!(message.contains("its pod was deleted"), "{message}");
+    model.pods_gone = false;
+    model.edit(&json!({"limits": {"maxTrials": 2}}));
+    model.run();
+    assert_eq!(model.trial_condition("e-00001", types::FAILED).1, "ProgramFailed");
+}

@@ -45,6 +45,8 @@ pub struct Model {
     pub may_pass: bool,
     /// What pods say that do not run.
     pub pods_say: String,
+    /// Somebody has deleted them.
+    pub pods_gone: bool,
     /// Why pods are lost: the machine itself is stopped.
     pub machine_stopped: bool,
     /// Every Job that was ever created, by trial UID and attempt.
@@ -89,6 +91,7 @@ impl Model {
             refuse_template: None,
             may_pass: false,
             pods_say: String::new(),
+            pods_gone: false,
             machine_stopped: false,
             created_jobs: Vec::new(),
             most_running: 0,
@@ -216,7 +219,12 @@ impl Model {
                 }
             }
             Action::InspectPods { job } => {
-                let pods = Pods { why: self.pods_say.clone(), machine_stopped: self.machine_stopped, at: self.now };
+                let pods = Pods {
+                    why: self.pods_say.clone(),
+                    machine_stopped: self.machine_stopped,
+                    gone: self.pods_gone,
+                    at: self.now,
+                };
                 self.facts.pods.insert(job, pods);
             }
             Action::DeleteJob { name, uid } => {

@@ -356,7 +356,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             jobs_gone: gone.into_keys().collect(),
             pods: pods
                 .into_iter()
-                .map(|(job, at)| (job, Pods { why: String::new(), machine_stopped: flag, at }))
+                .map(|(job, at)| (job, Pods { why: String::new(), machine_stopped: flag, gone: !flag, at }))
                 .collect(),
             unready,
             refused: refused
