@@ -1,39 +1,18 @@
 //! What the operator adds to a trial's Job: name, labels, owner, the agent in front of the command, its token.
 
 use super::job::job_name;
-use super::sidecar::{self, AgentImage};
+use super::manifest::{Injection, Owner, array, entry, escaped, identity, object, pod_grace, set};
+use super::sidecar;
 use super::template::plain;
 use crate::api::{GROUP, VERSION, labels};
 use crate::report::env;
 use crate::space::Assignment;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-
-/// The operator's own settings, as far as decisions need them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Base URL at which trials reach the operator's report endpoint, such as `http://127.0.0.1:8080`.
-    pub report_url: String,
-    /// The image that trials get the agent from; `None` where the program is on their PATH.
-    pub agent: Option<AgentImage>,
-    /// From when to when this machine, with all that runs on it, was last down; `None` where trials run on other ones.
-    pub away: Option<(Timestamp, Timestamp)>,
-    /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
-    pub status_interval_ms: i64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { report_url: String::new(), agent: None, away: None, status_interval_ms: 1000 }
-    }
-}
 
 /// Where the agent finds its token in the container.
 const TOKEN_FOLDER: &str = "/var/run/secrets/automl.dev";
 const TOKEN_VOLUME: &str = "automl-report";
 
-/// A pod's grace period where it names none, in seconds.
-const POD_GRACE: f64 = 30.0;
 /// Most of it that is kept back for the agent's last reports, in seconds.
 const REPORT_TIME: f64 = 5.0;
 
@@ -50,24 +29,6 @@ pub(super) const AGENTS_OWN: [&str; 10] = [
     env::SOCKET,
     env::PARAMETERS_FILE,
 ];
-
-/// Whose Job it is.
-pub(super) struct Owner<'a> {
-    pub namespace: &'a str,
-    pub experiment: &'a str,
-    pub experiment_uid: &'a str,
-    pub trial: &'a str,
-    pub trial_uid: &'a str,
-    pub index: Option<u32>,
-    pub attempt: u32,
-}
-
-/// What of the experiment goes into each Job.
-pub(super) struct Injection<'a> {
-    pub primary_container: &'a str,
-    pub metrics: &'a [String],
-    pub settings: &'a Settings,
-}
 
 /// The Job of a trial's attempt, from its rendered manifest. What is not an object where one must be is left as it is:
 /// the API server then says so.
@@ -141,21 +102,6 @@ fn grace_seconds(pod: &Map<String, Value>) -> f64 {
     own - (own / 2.0).min(REPORT_TIME)
 }
 
-/// How long a pod has between SIGTERM and SIGKILL, in seconds.
-pub(super) fn pod_grace(pod: &Map<String, Value>) -> f64 {
-    pod.get("terminationGracePeriodSeconds").and_then(Value::as_f64).unwrap_or(POD_GRACE).max(0.0)
-}
-
-/// By which an agent says whose it is.
-pub(super) fn identity(owner: &Owner<'_>) -> Vec<(&'static str, String)> {
-    vec![
-        (env::NAMESPACE, owner.namespace.to_owned()),
-        (env::TRIAL, owner.trial.to_owned()),
-        (env::TRIAL_UID, owner.trial_uid.to_owned()),
-        (env::ATTEMPT, owner.attempt.to_string()),
-    ]
-}
-
 fn wrap(
     container: &mut Map<String, Value>,
     owner: &Owner<'_>,
@@ -186,19 +132,9 @@ fn wrap(
     variables.extend(agents);
 }
 
-/// A variable of a container.
-pub(super) fn set(name: &str, value: String) -> Value {
-    json!({"name": name, "value": value})
-}
-
 /// The environment variable of a parameter.
 pub(super) fn variable(parameter: &str) -> String {
     parameter.to_uppercase()
-}
-
-/// Kubernetes expands `$(NAME)` in values; `$$` keeps a dollar.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('$', "$$")
 }
 
 fn merge_labels(metadata: &mut Map<String, Value>, labels: &[(&'static str, String)]) {
@@ -206,42 +142,10 @@ fn merge_labels(metadata: &mut Map<String, Value>, labels: &[(&'static str, Stri
     all.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), Value::from(value.clone()))));
 }
 
-/// The object in this field of an object; put there when there is none.
-fn object<'a>(value: &'a mut Value, key: &str) -> &'a mut Map<String, Value> {
-    if !value.is_object() {
-        *value = Value::Object(Map::new());
-    }
-    match value {
-        Value::Object(fields) => entry(fields, key),
-        _ => unreachable!("made an object above"),
-    }
-}
-
-pub(super) fn entry<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
-    let field = fields.entry(key).or_insert(Value::Null);
-    if !field.is_object() {
-        *field = Value::Object(Map::new());
-    }
-    match field {
-        Value::Object(fields) => fields,
-        _ => unreachable!("made an object above"),
-    }
-}
-
-pub(super) fn array<'a>(fields: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value> {
-    let field = fields.entry(key).or_insert(Value::Null);
-    if !field.is_array() {
-        *field = Value::Array(Vec::new());
-    }
-    match field {
-        Value::Array(items) => items,
-        _ => unreachable!("made an array above"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Settings;
     use crate::space::Value as ParameterValue;
     use expect_test::expect;
 

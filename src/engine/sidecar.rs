@@ -1,19 +1,11 @@
 //! What is added to a pod on a cluster, so that any image will do: a container that puts the agent into a volume, and a
 //! native sidecar (KEP-753) that says to the operator what the agent around the program reads.
 
-use super::inject::{Injection, Owner, array, entry, escaped, set};
+use super::manifest::{Injection, Owner, array, entry, escaped, identity, pod_grace, set};
+use super::settings::AgentImage;
 use crate::report::env;
 use crate::space::Assignment;
 use serde_json::{Map, Value, json};
-
-/// Where the agent lies on a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentImage {
-    /// An image that holds `/automl-agent`.
-    pub image: String,
-    /// `imagePullPolicy`; `None`: Kubernetes' own default.
-    pub pull_policy: Option<String>,
-}
 
 /// Name of the sidecar; by it the pod's last words are found.
 pub const SIDECAR: &str = "automl-agent";
@@ -50,7 +42,7 @@ pub(super) fn into_pod(
     injection: &Injection<'_>,
     (token_volume, token_folder): (&str, &str),
 ) {
-    let grace = super::inject::pod_grace(pod);
+    let grace = pod_grace(pod);
     let flush = grace - LAST_WORDS_TIME.min(grace / 2.0);
     array(pod, "volumes").push(json!({"name": VOLUME, "emptyDir": {"sizeLimit": VOLUME_SIZE}}));
     let mut installer = container(agent, INSTALLER, &["install", "--", PROGRAM]);
@@ -59,7 +51,7 @@ pub(super) fn into_pod(
     sidecar.insert("restartPolicy".into(), "Always".into());
     array(&mut sidecar, "volumeMounts")
         .push(json!({"name": token_volume, "mountPath": token_folder, "readOnly": true}));
-    let mut variables = super::inject::identity(owner);
+    let mut variables = identity(owner);
     variables.extend([
         (env::REPORT_URL, injection.settings.report_url.clone()),
         (env::TOKEN_FILE, format!("{token_folder}/token")),

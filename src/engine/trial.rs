@@ -3,9 +3,10 @@
 use super::action::{Action, Event, TrialPatch};
 use super::compile::{Compiled, length};
 use super::experiment::End;
-use super::inject::{self, Injection, Owner};
+use super::inject;
 use super::job::{JobEnd, JobView, job_name};
 use super::ledger::Ledger;
+use super::manifest::{Injection, Owner};
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::plan::Accepted;
 use super::record::{patch_of, same_complete, write, write_waiting};

@@ -1,0 +1,31 @@
+//! The operator's own settings.
+
+use jiff::Timestamp;
+
+/// The operator's own settings, as far as decisions need them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Base URL at which trials reach the operator's report endpoint, such as `http://127.0.0.1:8080`.
+    pub report_url: String,
+    /// The image that trials get the agent from; `None` where the program is on their PATH.
+    pub agent: Option<AgentImage>,
+    /// From when to when this machine, with all that runs on it, was last down; `None` where trials run on other ones.
+    pub away: Option<(Timestamp, Timestamp)>,
+    /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
+    pub status_interval_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { report_url: String::new(), agent: None, away: None, status_interval_ms: 1000 }
+    }
+}
+
+/// Where the agent lies on a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentImage {
+    /// An image that holds `/automl-agent`.
+    pub image: String,
+    /// `imagePullPolicy`; `None`: Kubernetes' own default.
+    pub pull_policy: Option<String>,
+}
