@@ -1,6 +1,5 @@
 //! Runs the program, from its start to its report.
 
-use super::child;
 use super::descendants::{adopt_orphans, end_all};
 use super::output::{Lost, Reader, pass_on};
 use super::parameters::ParametersFile;
@@ -8,6 +7,7 @@ use super::reporter::Reporter;
 use super::say::say;
 use super::settings::Settings;
 use super::stopper::Stopper;
+use super::{CANNOT_RUN, child};
 use crate::report::{Body, env};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -20,9 +20,6 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-
-/// Exit code when the agent itself cannot do its work.
-const CANNOT_RUN: i32 = 126;
 
 /// Runs the program and gives the exit code to end with: its own, or 128 and the number of the signal that ended it.
 pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> i32 {

@@ -22,6 +22,8 @@ use std::ffi::OsString;
 
 /// Exit code for bad usage.
 const USAGE: i32 = 2;
+/// Exit code when the agent itself cannot do its work.
+const CANNOT_RUN: i32 = 126;
 
 /// Runs the agent with these arguments (without the program's name) and gives its exit code. `prefix` are the words by
 /// which this program reaches the agent when it starts itself: none for `automl-agent`, `agent` for `automl`.

@@ -3,32 +3,27 @@
 //! operator could not be told by the pod's end is left as this container's termination message.
 
 use super::reporter::Reporter;
-use super::route::{Route, read_line};
+use super::route::{Route, read_line, write_line};
 use super::say::say;
 use super::settings::Settings;
+use super::{CANNOT_RUN, USAGE};
 use crate::report::{Relayed, Session};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-/// Exit code when the agent itself cannot do its work.
-const CANNOT_RUN: i32 = 126;
 /// Callers at a time: there is one program.
 const MAX_CALLERS: usize = 16;
-/// How long a caller may take to say a line.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Listens until the pod ends, and gives the exit code to end with.
 pub(super) fn relay() -> i32 {
     let settings = Settings::from_environment();
     let (Some(route @ Route::Operator { .. }), Some(socket)) = (settings.operator(), settings.socket.clone()) else {
         say("AUTOML_REPORT_URL and AUTOML_SOCKET must be set");
-        return super::USAGE;
+        return USAGE;
     };
     // Before anything can be taken over, so that none of it is dropped.
     let mut signals = match signal_hook::iterator::Signals::new([SIGTERM, SIGINT]) {
@@ -86,15 +81,10 @@ fn serve(listener: &UnixListener, reporter: &Arc<Reporter>) {
     }
 }
 
-fn answer(mut stream: &UnixStream, reporter: &Reporter) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let Relayed { after, batch } = serde_json::from_slice(&read_line(stream)?)?;
+fn answer(stream: &UnixStream, reporter: &Reporter) -> std::io::Result<()> {
+    let Relayed { after, batch } = read_line(stream)?;
     let Ok(session) = batch.session.parse::<Session>() else {
         return Err(std::io::Error::other("no session"));
     };
-    let answer = reporter.take(session, after, batch.records, batch.end);
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    stream.write_all(&line)
+    write_line(stream, &reporter.take(session, after, batch.records, batch.end))
 }

@@ -74,11 +74,11 @@ impl Reporter {
     /// Takes something to say.
     pub fn say(&self, body: Body) {
         let mut state = self.lock();
-        if let Some(said) = state.said.back_mut() {
+        let thinned = state.said.back_mut().is_some_and(|said| {
             said.outbox.push(body);
-        }
-        let thinned = state.said.back().is_some_and(|said| said.outbox.thinned() > 0);
-        let dropping = thinned && !std::mem::replace(&mut state.told, thinned);
+            said.outbox.thinned() > 0
+        });
+        let dropping = thinned && !std::mem::replace(&mut state.told, true);
         drop(state);
         self.changed.notify_all();
         if dropping {

@@ -1,6 +1,8 @@
 //! The two ways by which an agent's records reach the operator.
 
 use crate::report::{Answer, Batch, MAX_BATCH_BYTES, Relayed};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 /// One request to the operator.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// One request to the agent in the pod's other container, which answers at once.
+/// A line to or from the agent in the pod's other container, which answers at once.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where records go.
@@ -111,18 +113,23 @@ fn post(agent: &ureq::Agent, url: &str, token_file: Option<&Path>, batch: &Batch
 
 /// One line each way.
 fn hand_over(socket: &Path, relayed: &Relayed) -> std::io::Result<Answer> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(LOCAL_TIMEOUT))?;
-    stream.set_write_timeout(Some(LOCAL_TIMEOUT))?;
-    let mut line = serde_json::to_vec(relayed)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
-    Ok(serde_json::from_slice(&read_line(&stream)?)?)
+    let stream = UnixStream::connect(socket)?;
+    write_line(&stream, relayed)?;
+    read_line(&stream)
 }
 
-/// One line of bounded length.
-pub(super) fn read_line(stream: impl Read) -> std::io::Result<Vec<u8>> {
+/// Says something in one line.
+pub(super) fn write_line(mut stream: &UnixStream, said: &impl Serialize) -> std::io::Result<()> {
+    stream.set_write_timeout(Some(LOCAL_TIMEOUT))?;
+    let mut line = serde_json::to_vec(said)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+/// Reads what was said in one line of bounded length.
+pub(super) fn read_line<T: DeserializeOwned>(stream: &UnixStream) -> std::io::Result<T> {
+    stream.set_read_timeout(Some(LOCAL_TIMEOUT))?;
     let mut line = Vec::new();
     BufReader::new(stream.take(2 * MAX_BATCH_BYTES as u64)).read_until(b'\n', &mut line)?;
-    Ok(line)
+    Ok(serde_json::from_slice(&line)?)
 }

@@ -149,3 +149,8 @@ pub fn find<'a>(conditions: &'a [Condition], r#type: &str) -> Option<&'a Conditi
 pub fn is_true(conditions: &[Condition], r#type: &str) -> bool {
     find(conditions, r#type).is_some_and(|condition| condition.status == "True")
 }
+
+/// Whether these say that the Experiment or Trial has ended, well or not.
+pub fn has_ended(conditions: &[Condition]) -> bool {
+    is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED)
+}

@@ -240,6 +240,13 @@ pub struct InitialTrial {
     pub assignments: Assignment,
 }
 
+impl Experiment {
+    /// `status.conditions`; empty while there is no status.
+    pub fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+}
+
 /// What the operator says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

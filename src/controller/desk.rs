@@ -147,11 +147,9 @@ impl Desk {
     fn see_job(&mut self, job: JobView, now: Timestamp) {
         self.facts.jobs_gone.remove(&job.name);
         self.facts.refused.remove(&job.name);
-        // What they said before they ran is nothing about how they ended.
         if job.ready > 0 || !job.conditions.is_empty() {
+            // What they said before they ran is nothing about how they ended.
             self.facts.pods.remove(&job.name);
-        }
-        if job.ready > 0 || !job.conditions.is_empty() {
             self.facts.unready.remove(&job.name);
         } else {
             self.facts.unready.entry(job.name.clone()).or_insert(now);

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::watch::Name;
 use super::wire::Pen;
 use crate::api::Experiment;
-use crate::api::conditions::{find, is_true, reasons, types};
+use crate::api::conditions::{find, has_ended, reasons, types};
 use crate::engine::{Action, Finished, Plan, Settings, orphan};
 use crate::report::Batch;
 use jiff::Timestamp;
@@ -101,14 +101,14 @@ impl Reconciler {
             let may_plan = synced || self.mutation == Mutation::PlanUnsynced;
             if !may_plan || !self.pen.gate.is_open() {
                 // Both wake it when they change; what is not finished does not rely on that alone.
-                return Ok(Rest { wake_at: None, restless: !ended(&experiment) });
+                return Ok(Rest { wake_at: None, restless: !has_ended(experiment.conditions()) });
             }
             let now = self.clock.now();
             let due = lock(&desk).due(now);
             let plan = lock(&desk).plan(&experiment, &self.settings, now).map_err(|said| bug(&experiment, said))?;
             let plan = self.mutation.plan(plan, &experiment, &lock(&desk));
             if due.is_empty() && plan.actions.is_empty() {
-                return Ok(Rest { wake_at: plan.wake_at, restless: !ended(&experiment) });
+                return Ok(Rest { wake_at: plan.wake_at, restless: !has_ended(experiment.conditions()) });
             }
             for job in due {
                 let asked = self.shared.with(|index| index.moment());
@@ -375,19 +375,13 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
 
 /// People know that something keeps failing: an operator that begins anew need not wait to be sure.
 fn is_told(experiment: &Experiment) -> bool {
-    let conditions = experiment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let complete = find(conditions, types::COMPLETE);
+    let complete = find(experiment.conditions(), types::COMPLETE);
     complete.is_some_and(|complete| [reasons::NAME_TAKEN, reasons::API_REFUSED].contains(&complete.reason.as_str()))
 }
 
 /// The API server has answered, and says no to this one thing: that says nothing about others.
 fn refused(failure: &Failure) -> bool {
     !matches!(failure.class, Class::Transient | Class::NotLeader)
-}
-
-fn ended(experiment: &Experiment) -> bool {
-    let conditions = experiment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED)
 }
 
 fn bug(experiment: &Experiment, said: String) -> Failure {

@@ -149,24 +149,12 @@ mod tests {
     use crate::space::Value as ParameterValue;
     use expect_test::expect;
 
-    fn owner() -> Owner<'static> {
-        Owner {
-            namespace: "default",
-            experiment: "digits",
-            experiment_uid: "e-uid",
-            trial: "digits-00007",
-            trial_uid: "t-uid",
-            index: Some(7),
-            attempt: 1,
-        }
-    }
-
     fn injected(manifest: &Value) -> Value {
         let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();
         let settings = Settings { report_url: "http://operator:8080".into(), ..Settings::default() };
         let metrics = ["accuracy".to_owned()];
         let injection = Injection { primary_container: "train", metrics: &metrics, settings: &settings };
-        job(manifest, &owner(), &assignment, &injection)
+        job(manifest, &Owner::example(), &assignment, &injection)
     }
 
     #[test]

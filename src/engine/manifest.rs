@@ -18,6 +18,22 @@ pub(super) struct Owner<'a> {
     pub attempt: u32,
 }
 
+#[cfg(test)]
+impl Owner<'static> {
+    /// The second attempt of a trial, for tests.
+    pub fn example() -> Self {
+        Owner {
+            namespace: "default",
+            experiment: "digits",
+            experiment_uid: "e-uid",
+            trial: "digits-00007",
+            trial_uid: "t-uid",
+            index: Some(7),
+            attempt: 1,
+        }
+    }
+}
+
 /// What of the experiment goes into each Job.
 pub(super) struct Injection<'a> {
     pub primary_container: &'a str,

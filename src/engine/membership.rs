@@ -6,7 +6,6 @@ use super::result::ending;
 use crate::api::conditions::reasons;
 use crate::api::{Experiment, GROUP, Trial, VERSION, labels};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -54,12 +53,12 @@ pub fn orphan(trial: &Trial, now: Timestamp) -> Option<Action> {
     write_waiting(trial, &status, reasons::EXPERIMENT_NOT_FOUND, &message, now)
 }
 
-/// UID of the Experiment that controls the Trial.
-fn owner(trial: &Trial) -> Option<&str> {
-    let references = trial.metadata.owner_references.as_ref()?;
-    // Katib's are called so, too.
-    let ours = |r: &&OwnerReference| r.kind == "Experiment" && r.api_version.split('/').next() == Some(GROUP);
-    references.iter().filter(|r| r.controller == Some(true)).find(ours).map(|r| r.uid.as_str())
+/// UID of the Experiment of ours that controls the Trial: Katib's kind is called so, too.
+pub fn owner(trial: &Trial) -> Option<&str> {
+    let references = trial.metadata.owner_references.as_deref().unwrap_or_default();
+    let controller = references.iter().find(|reference| reference.controller == Some(true))?;
+    let group = controller.api_version.split_once('/').map(|(group, _)| group);
+    (controller.kind == "Experiment" && group == Some(GROUP)).then_some(&controller.uid)
 }
 
 /// Why the Trial, which no Experiment controls, cannot be taken into its own; `None` when it can.

@@ -36,7 +36,7 @@ pub use compile::{Compiled, Problem, compile};
 pub use fold::fold;
 pub use job::{JobCondition, JobView, job_name};
 pub use ledger::{Ended, EndedCounts, Ledger};
-pub use membership::orphan;
+pub use membership::{orphan, owner};
 pub use plan::plan;
 pub use result::Ending;
 pub use settings::{AgentImage, Settings};

@@ -30,8 +30,7 @@ pub(super) fn ending(trial: &Trial) -> Option<Ending> {
 /// The trial has failed, but not through a fault of its program: it was interrupted too often, or it was made by hand and
 /// could not be started. `limits.maxFailedTrials` does not count it, and the tuner has nothing to learn from it.
 pub(super) fn excused(trial: &Trial) -> bool {
-    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let failed = find(conditions, types::FAILED).filter(|condition| condition.status == "True");
+    let failed = find(trial.conditions(), types::FAILED).filter(|condition| condition.status == "True");
     failed.is_some_and(|condition| match condition.reason.as_str() {
         reasons::RETRIES_EXHAUSTED | reasons::INVALID_ASSIGNMENT => true,
         reasons::JOB_REFUSED => by_hand(trial),

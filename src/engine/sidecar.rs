@@ -1,7 +1,7 @@
 //! What is added to a pod on a cluster, so that any image will do: a container that puts the agent into a volume, and a
 //! native sidecar (KEP-753) that says to the operator what the agent around the program reads.
 
-use super::manifest::{Injection, Owner, array, entry, escaped, identity, pod_grace, set};
+use super::manifest::{Injection, Owner, array, escaped, identity, pod_grace, set};
 use super::settings::AgentImage;
 use crate::report::env;
 use crate::space::Assignment;
@@ -77,19 +77,11 @@ fn container(agent: &AgentImage, name: &str, arguments: &[&str]) -> Map<String, 
     container.insert("command".into(), json!(command));
     container.insert("resources".into(), json!({"requests": size, "limits": size}));
     container.insert("volumeMounts".into(), json!([{"name": VOLUME, "mountPath": FOLDER}]));
-    let security = entry(&mut container, "securityContext");
-    *security = [
-        ("allowPrivilegeEscalation", json!(false)),
-        ("capabilities", json!({"drop": ["ALL"]})),
-        ("readOnlyRootFilesystem", json!(true)),
-        ("runAsNonRoot", json!(true)),
-        ("runAsUser", json!(NOBODY)),
-        ("runAsGroup", json!(NOBODY)),
-        ("seccompProfile", json!({"type": "RuntimeDefault"})),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into_iter()
-    .collect();
+    let security = json!({
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true, "runAsUser": NOBODY, "runAsGroup": NOBODY, "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    container.insert("securityContext".into(), security);
     container
 }
 
@@ -101,21 +93,12 @@ mod tests {
     use crate::space::Value as ParameterValue;
 
     fn injected(pod: &Value) -> Value {
-        let owner = Owner {
-            namespace: "default",
-            experiment: "digits",
-            experiment_uid: "e-uid",
-            trial: "digits-00007",
-            trial_uid: "t-uid",
-            index: Some(7),
-            attempt: 1,
-        };
         let agent = Some(AgentImage { image: "automl:1".into(), pull_policy: Some("Never".into()) });
         let settings = Settings { report_url: "http://operator:8080".into(), agent, ..Settings::default() };
         let injection =
             Injection { primary_container: "train", metrics: &["accuracy".to_owned()], settings: &settings };
         let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();
-        job(&json!({"spec": {"template": {"spec": pod}}}), &owner, &assignment, &injection)["spec"]["template"]["spec"]
+        job(&json!({"spec": {"template": {"spec": pod}}}), &Owner::example(), &assignment, &injection)["spec"]["template"]["spec"]
             .clone()
     }
 

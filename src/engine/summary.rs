@@ -8,7 +8,7 @@ use super::plan::{Accepted, Planner};
 use super::status::{later, set, stored};
 use super::suggest::Stop;
 use super::trial::{runs, takes_slot};
-use crate::api::conditions::{find, is_true, reasons, types};
+use crate::api::conditions::{find, has_ended, reasons, types};
 use crate::api::{Condition, ExperimentStatus, TrialCounts};
 use jiff::SignedDuration;
 use kube::{Resource, ResourceExt};
@@ -73,9 +73,7 @@ impl Planner<'_> {
             set(conditions, types::SUSPENDED, suspended, reason, "", generation, now);
         }
         // A new spec may open an experiment that has ended; until it is accepted, the end stands as it was.
-        let ended =
-            |conditions: &[Condition]| is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED);
-        if self.end.is_none() && ended(conditions) && !matches!(self.accepted, Accepted::Yes(_)) {
+        if self.end.is_none() && has_ended(conditions) && !matches!(self.accepted, Accepted::Yes(_)) {
             if !matches!(self.accepted, Accepted::No(_)) {
                 let before = self.snapshot.experiment.status.as_ref();
                 self.status.observed_generation = before.and_then(|status| status.observed_generation);
@@ -90,7 +88,7 @@ impl Planner<'_> {
                 });
             set(conditions, types::FAILED, status, &reason, message, generation, now);
         }
-        self.status.completion_time = match (ended(conditions), self.status.completion_time) {
+        self.status.completion_time = match (has_ended(conditions), self.status.completion_time) {
             (true, None) => Some(stored(now)),
             (true, time) => time,
             (false, _) => None,
@@ -99,8 +97,7 @@ impl Planner<'_> {
 
     /// The time of `limits.maxDuration` runs or stands still from now on.
     fn set_clock(&mut self) {
-        let (now, conditions) = (self.now, &self.status.conditions);
-        let ended = is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED);
+        let (now, ended) = (self.now, has_ended(&self.status.conditions));
         match self.accepted {
             _ if ended || self.snapshot.experiment.spec.suspend => clock::halt(&mut self.status, now),
             Accepted::No(_) => clock::halt(&mut self.status, now),

@@ -75,8 +75,8 @@ pub(super) fn started(trial: &Trial) -> bool {
 
 /// It has been seen running, and nothing says that it stalls.
 pub(super) fn runs(trial: &Trial) -> bool {
-    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    started(trial) && find(conditions, types::COMPLETE).is_none_or(|condition| condition.reason != reasons::PENDING)
+    started(trial)
+        && find(trial.conditions(), types::COMPLETE).is_none_or(|condition| condition.reason != reasons::PENDING)
 }
 
 fn current_job(trial: &Trial) -> String {

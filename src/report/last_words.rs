@@ -4,7 +4,7 @@
 use super::{Batch, Outbox};
 
 /// The kubelet keeps so many bytes of a container's termination message.
-pub const MAX_LAST_WORDS: usize = 4096;
+const MAX_LAST_WORDS: usize = 4096;
 
 /// Everything of the outbox that is not stored, as far as it fits; `frame` says whose it is. `None`: nothing is left to say.
 pub fn last_words(frame: &Batch, outbox: Outbox) -> Option<String> {

@@ -11,7 +11,7 @@ mod outbox;
 mod progress;
 mod session;
 
-pub use last_words::{MAX_LAST_WORDS, last_words};
+pub use last_words::last_words;
 pub use message::{Answer, Batch, Body, Record, Relayed, Stop};
 pub use outbox::Outbox;
 pub use progress::Progress;

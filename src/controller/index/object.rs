@@ -1,8 +1,7 @@
 //! What is read off an object.
 
 use super::super::watch::{Name, number};
-use crate::api::Trial;
-use crate::api::conditions::{is_true, types};
+use crate::api::{Trial, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use std::sync::Arc;
@@ -34,15 +33,7 @@ pub(super) fn pruned<K: Resource>(mut object: K) -> Arc<K> {
     Arc::new(object)
 }
 
-/// UID of the Experiment that controls the Trial.
-pub(super) fn owner(trial: &Trial) -> Option<&str> {
-    let references = trial.metadata.owner_references.as_deref().unwrap_or_default();
-    let controller = references.iter().find(|reference| reference.controller == Some(true))?;
-    (controller.kind == "Experiment" && controller.api_version.starts_with("automl.dev/")).then_some(&controller.uid)
-}
-
 /// Its result is stored.
 pub fn has_ended(trial: &Trial) -> bool {
-    let conditions = trial.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED)
+    conditions::has_ended(trial.conditions())
 }
