@@ -49,6 +49,8 @@ pub mod labels {
     pub const ATTEMPT: &str = "automl.dev/attempt";
     /// On Jobs and Pods: `app.kubernetes.io/managed-by`, value [`MANAGER`].
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// On the Lease of the election: URL at which the other replicas reach its holder.
+    pub const LEADER_URL: &str = "automl.dev/leader-url";
     /// Field manager, and value of [`MANAGED_BY`].
     pub const MANAGER: &str = "automl-operator";
 }

@@ -88,7 +88,7 @@ impl Laptop {
         tasks.spawn(alive.beat());
         tasks.spawn(Arc::clone(&intake).run());
         tasks.spawn(super::logs::keep_clear(server.clone(), state_dir));
-        let routes = router(Arc::clone(&intake));
+        let routes = router(Arc::clone(&intake), None);
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, routes).await {
                 tracing::error!(%error, "the report endpoint has ended");

@@ -133,6 +133,12 @@ struct OperatorArguments {
     /// Namespace of the Lease by which replicas elect a leader; none: no election
     #[arg(long, value_name = "NAMESPACE", env = "AUTOML_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
+    /// Name of that Lease; replicas of one operator share it, two operators do not
+    #[arg(long, value_name = "NAME", env = "AUTOML_LEASE_NAME", default_value = "automl-operator")]
+    lease_name: String,
+    /// Address of this replica, at which the others reach the port of --listen: those that do not lead pass reports on
+    #[arg(long, value_name = "IP", env = "AUTOML_REPLICA_IP", requires = "lease_namespace")]
+    replica_ip: Option<std::net::IpAddr>,
     /// Log lines as JSON
     #[arg(long, env = "AUTOML_LOG_JSON")]
     log_json: bool,

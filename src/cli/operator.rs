@@ -4,14 +4,12 @@ use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator};
 use crate::engine::{AgentImage, Settings};
-use crate::server::{INTERVAL, Intake, router};
+use crate::server::{INTERVAL, Intake, Passing, router};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Name of the Lease.
-const LEASE: &str = "automl-operator";
 
 const USER_AGENT: &str = concat!("automl-operator/", env!("CARGO_PKG_VERSION"));
 
@@ -45,6 +43,7 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         return Err(Failure::usage("--agent-image needs --report-url: the URL at which pods reach this operator"));
     }
     let report_url = arguments.report_url.unwrap_or_else(|| format!("http://{address}"));
+    let own_url = arguments.replica_ip.map(|ip| format!("http://{}", SocketAddr::new(ip, address.port())));
     let identity =
         format!("{}_{}", std::env::var("HOSTNAME").unwrap_or_else(|_| "automl".into()), uuid::Uuid::new_v4());
     let mut operator = Operator::start(
@@ -53,7 +52,11 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
             namespace: arguments.namespace,
             identity,
             settings: Settings { report_url, agent, ..Settings::default() },
-            lease: arguments.lease_namespace.map(|namespace| LeaseName { namespace, name: LEASE.into() }),
+            lease: arguments.lease_namespace.map(|namespace| LeaseName {
+                namespace,
+                name: arguments.lease_name,
+                own_url,
+            }),
             concurrency: 16,
             clock: Clock::system(),
             mutation: Mutation::default(),
@@ -62,7 +65,8 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
     .map_err(Failure::other)?;
     let intake = Intake::new(operator.reports(), INTERVAL);
     let mut storing = tokio::spawn(Arc::clone(&intake).run());
-    let mut serving = tokio::spawn(axum::serve(listener, router(Arc::clone(&intake))).into_future());
+    let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())));
+    let mut serving = tokio::spawn(axum::serve(listener, routes).into_future());
     tracing::info!(%address, "operator started");
     let outcome = tokio::select! {
         _ = interrupt.recv() => Ok(ExitCode::Done),

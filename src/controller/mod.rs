@@ -27,8 +27,9 @@ mod workers;
 
 pub use clock::Clock;
 pub use failure::{Class, Failure};
+pub use lease::LeaseName;
 pub use mutation::Mutation;
-pub use operator::{Config, Ended, LeaseName, Operator, OperatorError};
+pub use operator::{Config, Ended, Operator, OperatorError};
 pub use queue::Queue;
 pub use reports::{Reports, Standing};
 pub use shared::Unstored;

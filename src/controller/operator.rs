@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::events::Events;
 use super::index::{Index, Kind};
 use super::job::{self, SlimJob};
-use super::lease::{Elector, Gate};
+use super::lease::{Elector, Gate, LeaseName};
 use super::mutation::Mutation;
 use super::reconcile::Reconciler;
 use super::reports::Reports;
@@ -52,15 +52,6 @@ pub struct Config {
     pub mutation: Mutation,
 }
 
-/// Where the Lease is.
-#[derive(Clone, Debug)]
-pub struct LeaseName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
 /// Why an operator could not start.
 #[derive(Debug, Error)]
 pub enum OperatorError {
@@ -88,6 +79,7 @@ pub struct Operator {
     reports: Arc<Reports>,
     /// Weak: it ends with the workers, and the Events' publisher ends with it.
     reconciler: Weak<Reconciler>,
+    leader: watch::Receiver<Option<String>>,
     stop: watch::Sender<bool>,
     /// To be told once nothing is written any more.
     hand_over: watch::Sender<bool>,
@@ -146,9 +138,10 @@ impl Operator {
         watch_all(&mut background, &client, config.namespace.as_deref(), &shared, &complaints);
         let observer = observe(shared.clone(), gate.clone(), telemetry.clone());
         spawn(&mut background, "observer", observer);
+        let mut leader = watch::channel(None).1;
         if let Some(lease) = &config.lease {
-            let namespace = &lease.namespace;
-            let elector = Elector::new(client, namespace, &lease.name, &config.identity, config.clock, elected);
+            let elector = Elector::new(client, lease, &config.identity, config.clock, elected);
+            leader = elector.leader();
             spawn(&mut election, "election", elect(elector, handed_over));
         }
         Ok(Operator {
@@ -157,6 +150,7 @@ impl Operator {
             telemetry,
             reports,
             reconciler: known,
+            leader,
             stop,
             hand_over,
             workers,
@@ -173,6 +167,11 @@ impl Operator {
     /// This process may write.
     pub fn is_leading(&self) -> bool {
         self.gate.is_open()
+    }
+
+    /// For the server: URL of the replica that leads, while that is another one and is known.
+    pub fn leader(&self) -> watch::Receiver<Option<String>> {
+        self.leader.clone()
     }
 
     /// For the server: where reports go.

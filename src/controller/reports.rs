@@ -66,7 +66,12 @@ impl Reports {
 
     /// Whether reports can be taken now: all is known, and this process may write.
     pub fn is_open(&self) -> bool {
-        self.gate.is_open() && self.shared.with(|index| index.synced())
+        self.gate.is_open() && self.is_synced()
+    }
+
+    /// Whether all is known.
+    pub fn is_synced(&self) -> bool {
+        self.shared.with(|index| index.synced())
     }
 
     /// The operator's own metrics.

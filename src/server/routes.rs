@@ -1,6 +1,7 @@
 //! The routes: reports, metrics of our own, health.
 
 use super::intake::{Intake, Refused};
+use super::passing::{Passing, outcome};
 use crate::controller::Denied;
 use crate::report::{self, Batch};
 use axum::Router;
@@ -12,25 +13,57 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
 
-/// The server's routes, to be served on a listener or called as a tower service.
-pub fn router(intake: Arc<Intake>) -> Router {
+/// What the routes work with.
+#[derive(Clone)]
+struct Served {
+    intake: Arc<Intake>,
+    /// The way to the replica that leads, where there are several.
+    passing: Option<Passing>,
+}
+
+/// The server's routes, to be served on a listener or called as a tower service. `passing`: one of several replicas needs
+/// it.
+pub fn router(intake: Arc<Intake>, passing: Option<Passing>) -> Router {
     Router::new()
         .route(report::PATH, post(take))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(report::MAX_BATCH_BYTES))
-        .with_state(intake)
+        .with_state(Served { intake, passing })
 }
 
-async fn take(State(intake): State<Arc<Intake>>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
-    let (answer, outcome) = match answer(&intake, &headers, body).await {
-        Ok(answer) => (axum::Json(answer).into_response(), "ok"),
-        Err(refusal @ Refusal { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => (refusal.into_response(), "failed"),
-        Err(refusal) => (refusal.into_response(), "refused"),
+async fn take(
+    State(Served { intake, passing }): State<Served>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let elsewhere = passing.filter(|_| !intake.reports().is_open());
+    let destination = elsewhere.and_then(|passing| Some((passing.destination(&headers)?, passing)));
+    let (answer, outcome) = match (destination, body) {
+        (Some((leader, passing)), Ok(body)) => match passing.pass((&leader, report::PATH), &headers, body).await {
+            Ok(answer) => {
+                let outcome = outcome(answer.status());
+                (answer, outcome)
+            }
+            Err(why) => {
+                let message = format!("the replica that leads cannot be reached ({leader}): {why}; say it again later");
+                (Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response(), "failed")
+            }
+        },
+        (_, body) => own(&intake, &headers, body).await,
     };
     intake.reports().telemetry().batches.with_label_values(&[outcome]).inc();
     answer
+}
+
+/// The answer of this replica itself, and how it counts.
+async fn own(intake: &Intake, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> (Response, &'static str) {
+    match answer(intake, headers, body).await {
+        Ok(answer) => (axum::Json(answer).into_response(), "ok"),
+        Err(refusal @ Refusal { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => (refusal.into_response(), "failed"),
+        Err(refusal) => (refusal.into_response(), "refused"),
+    }
 }
 
 async fn answer(
@@ -55,15 +88,16 @@ async fn answer(
     Ok(intake.receive(&batch).await?)
 }
 
-async fn ready(State(intake): State<Arc<Intake>>) -> (StatusCode, &'static str) {
-    if intake.reports().is_open() {
+/// One that could act at once is ready, whether it leads or not: it passes on what only the leader can take.
+async fn ready(State(Served { intake, .. }): State<Served>) -> (StatusCode, &'static str) {
+    if intake.reports().is_synced() {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the objects are not listed yet, or another replica leads\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the objects are not listed yet\n")
     }
 }
 
-async fn metrics(State(intake): State<Arc<Intake>>) -> Response {
+async fn metrics(State(Served { intake, .. }): State<Served>) -> Response {
     match intake.reports().telemetry().render() {
         Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
         Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 fn start(world: &World, name: &str) -> Life {
-    let lease = LeaseName { namespace: "default".into(), name: "automl-operator".into() };
+    let lease = LeaseName { namespace: "default".into(), name: "automl-operator".into(), own_url: None };
     world.start_with(name, Start { lease: Some(lease), ..Start::default() })
 }
 

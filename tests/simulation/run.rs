@@ -173,8 +173,11 @@ async fn violation(world: &World, invariant: Option<&str>) {
 
 async fn operators(world: &World, disturbance: &Disturbance) {
     let start = |clock_ahead| Start {
-        lease: (disturbance.fleet == Fleet::Replicas)
-            .then(|| LeaseName { namespace: "default".into(), name: "automl-operator".into() }),
+        lease: (disturbance.fleet == Fleet::Replicas).then(|| LeaseName {
+            namespace: "default".into(),
+            name: "automl-operator".into(),
+            own_url: None,
+        }),
         mutation: disturbance.mutation,
         clock_ahead,
     };

@@ -64,7 +64,7 @@ impl Drop for Closed {
 impl Life {
     /// From now on agents find this one, whether it leads or not.
     pub fn answer(&self, door: &Door) {
-        door.open(&self.name, router(self.intake.clone()), self.closed.0.subscribe());
+        door.open(&self.name, router(self.intake.clone(), None), self.closed.0.subscribe());
     }
 
     /// Stops it in order, as a signal does.
@@ -130,11 +130,11 @@ impl World {
         let mut tasks = JoinSet::new();
         tasks.spawn(intake.clone().run());
         let (closed, closing) = watch::channel(false);
-        let (door, routes, life) = (self.door.clone(), router(intake.clone()), name.to_owned());
+        let (door, routes, life) = (self.door.clone(), router(intake.clone(), None), name.to_owned());
         if leads {
             door.open(&life, routes, closing);
         } else {
-            // The Service sends reports to whoever is ready, which is whoever leads.
+            // A replica that does not lead passes reports on to the one that does.
             let reports = operator.reports();
             tasks.spawn(async move {
                 let mut open = false;

@@ -9,17 +9,32 @@ pub use step::{Record, Sighting, Step, Timing, step};
 use super::clock::Clock;
 use super::failure::{Class, Failure};
 use super::wire;
+use crate::api::labels;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, PostParams};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+
+/// Where the Lease is, and what our claim on it says.
+#[derive(Clone, Debug)]
+pub struct LeaseName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// URL at which the other replicas reach this one, which they read in the Lease.
+    pub own_url: Option<String>,
+}
 
 /// Takes part in the election for one Lease.
 pub struct Elector {
     api: Api<Lease>,
     name: String,
     identity: String,
+    url: Option<String>,
+    leader: watch::Sender<Option<String>>,
     timing: Timing,
     clock: Clock,
     gate: Gate,
@@ -32,11 +47,13 @@ pub struct Elector {
 
 impl Elector {
     /// `identity` must be this process's own: two that share it both lead. The gate opens while this one leads.
-    pub fn new(client: kube::Client, namespace: &str, name: &str, identity: &str, clock: Clock, gate: Gate) -> Self {
+    pub fn new(client: kube::Client, lease: &LeaseName, identity: &str, clock: Clock, gate: Gate) -> Self {
         Elector {
-            api: Api::namespaced(client, namespace),
-            name: name.into(),
+            api: Api::namespaced(client, &lease.namespace),
+            name: lease.name.clone(),
             identity: identity.into(),
+            url: lease.own_url.clone(),
+            leader: watch::Sender::new(None),
             timing: Timing::default(),
             clock,
             gate,
@@ -45,6 +62,11 @@ impl Elector {
             renewed: None,
             under_way: false,
         }
+    }
+
+    /// Where the holder of the lease is reached, as far as it is another process and says so in the Lease.
+    pub fn leader(&self) -> watch::Receiver<Option<String>> {
+        self.leader.subscribe()
     }
 
     /// Waits for the lease and keeps it. Returns once it was held and is lost.
@@ -97,6 +119,7 @@ impl Elector {
             Ok(None) => {
                 self.lease = None;
                 self.seen = None;
+                self.leader.send_replace(None);
                 true
             }
             Err(error) => {
@@ -151,6 +174,9 @@ impl Elector {
             duration: seconds.map_or(self.timing.duration, Duration::from_secs),
             resource_version: lease.metadata.resource_version.clone().unwrap_or_default(),
         };
+        let elsewhere = !record.holder.is_empty() && record.holder != self.identity;
+        let url = lease.metadata.annotations.as_ref().and_then(|notes| notes.get(labels::LEADER_URL));
+        self.leader.send_replace(url.filter(|_| elsewhere).cloned());
         self.seen = Some(Sighting::again(self.seen.take(), record, Instant::now()));
         self.lease = Some(lease);
     }
@@ -162,6 +188,11 @@ impl Elector {
             spec: None,
         });
         lease.metadata.managed_fields = None;
+        let notes = lease.metadata.annotations.get_or_insert_default();
+        notes.remove(labels::LEADER_URL);
+        if let Some(url) = self.url.as_ref().filter(|_| !holder.is_empty()) {
+            notes.insert(labels::LEADER_URL.into(), url.clone());
+        }
         let before = lease.spec.take().unwrap_or_default();
         let now = Some(MicroTime(self.clock.now()));
         let same = before.holder_identity.as_deref() == Some(holder);
