@@ -8,7 +8,7 @@ use super::patch;
 use super::pods;
 use super::wire::{Pen, timed};
 use crate::api::{Experiment, ExperimentStatus, Trial, labels};
-use crate::engine::{Action, TrialPatch};
+use crate::engine::{Action, Fate, TrialPatch};
 use crate::report::Batch;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -67,10 +67,8 @@ pub enum Learnt {
         job: String,
         /// Why they do not run, or why they were taken away; empty when they do not say.
         why: String,
-        /// The machine itself was stopped.
-        machine_stopped: bool,
-        /// There are none, or none that stay.
-        gone: bool,
+        /// What others have done to them.
+        fate: Fate,
         /// What their agents could not say while they ran.
         last_words: Vec<Batch>,
     },
@@ -268,23 +266,19 @@ impl Hand {
             Ok(pods) => pods.items,
             Err(failure) if failure.class == Class::Forbidden => {
                 let why = format!("its pods cannot be read: {}", failure.message);
-                return Ok(Done::Done(Learnt::Pods {
-                    job,
-                    why,
-                    machine_stopped: false,
-                    gone: false,
-                    last_words: Vec::new(),
-                }));
+                return Ok(Done::Done(Learnt::Pods { job, why, fate: Fate::Kept, last_words: Vec::new() }));
             }
             Err(failure) => return Err(failure),
         };
         let last_words = last_words::of(&pods, ns, &found);
-        let gone = pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some());
-        let (why, machine_stopped) = pods::disruption(&pods)
+        let (why, fate) = pods::disruption(&pods).unwrap_or_else(|| {
+            let deleted = pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some());
             // Those of a Job that has ended may be gone already.
-            .or_else(|| (pods.is_empty() && found.view().has_ended()).then(|| (String::new(), false)))
-            .unwrap_or_else(|| (pods::why(found.is_suspended(), found.labels(), &pods), false));
-        Ok(Done::Done(Learnt::Pods { job, why, machine_stopped, gone, last_words }))
+            let silent = pods.is_empty() && found.view().has_ended();
+            let why = if silent { String::new() } else { pods::why(found.is_suspended(), found.labels(), &pods) };
+            (why, if deleted { Fate::Deleted } else { Fate::Kept })
+        });
+        Ok(Done::Done(Learnt::Pods { job, why, fate, last_words }))
     }
 
     async fn write_experiment(

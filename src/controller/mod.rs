@@ -20,6 +20,7 @@ mod reports;
 mod shared;
 mod telemetry;
 mod tokens;
+mod turn;
 mod unreadable;
 mod watch;
 mod wire;

@@ -1,6 +1,7 @@
 //! Why a Job's pods do not run, in a sentence.
 
 use crate::api::disruptions;
+use crate::engine::Fate;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -22,18 +23,15 @@ pub fn why(suspended: bool, job_labels: &BTreeMap<String, String>, pods: &[Pod])
     pods.iter().find_map(of_pod).unwrap_or_default()
 }
 
-/// Why these pods were taken away, and whether that was because the machine itself was stopped; `None`: they were not.
-pub fn disruption(pods: &[Pod]) -> Option<(String, bool)> {
-    pods.iter().find_map(|pod| {
-        let conditions = pod.status.as_ref()?.conditions.iter().flatten();
-        let found = conditions
-            .into_iter()
-            .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
-        let reason = found.reason.as_deref().unwrap_or("no reason given");
-        let message = found.message.as_deref().unwrap_or_default();
-        let stopped = matches!(reason, disruptions::NODE_SHUTDOWN | disruptions::NODE_RESTARTED);
-        Some((format!("pod {} was taken away ({reason}): {message}", pod.name_any()), stopped))
-    })
+/// Why the latest of these pods was taken away; `None`: it was not. Those before it were replaced.
+pub fn disruption(pods: &[Pod]) -> Option<(String, Fate)> {
+    let pod = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    let found = conditions.find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
+    let reason = found.reason.as_deref().unwrap_or("no reason given");
+    let message = found.message.as_deref().unwrap_or_default();
+    let machine_stopped = matches!(reason, disruptions::NODE_SHUTDOWN | disruptions::NODE_RESTARTED);
+    Some((format!("pod {} was taken away ({reason}): {message}", pod.name_any()), Fate::Disrupted { machine_stopped }))
 }
 
 fn of_pod(pod: &Pod) -> Option<String> {

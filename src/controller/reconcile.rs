@@ -9,12 +9,12 @@ use super::index::{Key, Kind, Lookup, Moment, Uid, name};
 use super::mutation::Mutation;
 use super::reports::Reports;
 use super::shared::Shared;
+use super::turn::Progress;
 use super::watch::Name;
 use super::wire::Pen;
 use crate::api::Experiment;
-use crate::api::conditions::{find, has_ended, reasons, types};
-use crate::engine::{Action, Finished, Plan, Settings, orphan};
-use crate::report::Batch;
+use crate::api::conditions::has_ended;
+use crate::engine::{Action, Finished, Settings, orphan};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
@@ -23,10 +23,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A pass takes at most this many turns; a plan that still wants more has a loop in it.
 const TURNS: usize = 64;
-/// After this many failures in a row (about 7 s) the API server's sentence goes into a condition.
-const TELL_AFTER: u32 = 3;
-/// So many calls of one plan may get no proper answer, once people are told of such: then the API server is left alone.
-const TROUBLES: usize = 3;
 /// Turns in a row whose plan was void before the pass is broken off and tried later.
 const VOID_TURNS: usize = 8;
 
@@ -127,120 +123,14 @@ impl Reconciler {
         Ok(Rest { wake_at: later, restless: true })
     }
 
-    async fn carry_out(
+    /// Takes in what was learnt by asking at that moment, so that the next plan sees it before any watch tells.
+    pub(super) fn take_in(
         &self,
         uid: &Uid,
         desk: &Mutex<Desk>,
         experiment: &Experiment,
-        plan: Plan,
-        (failures, heard): (u32, &mut HashSet<String>),
-    ) -> Result<Progress, Failure> {
-        let (namespace, _) = name(experiment);
-        let mut failed: Vec<Failure> = Vec::new();
-        let mut troubles = 0;
-        let mut no_more_trials = false;
-        let mut outdated = false;
-        for action in plan.actions {
-            let skip = match action {
-                Action::CreateTrial { .. } => no_more_trials,
-                // What it says was thought of before something failed; the next plan knows better.
-                Action::WriteExperimentStatus { .. } => outdated,
-                _ => false,
-            };
-            if skip {
-                continue;
-            }
-            let subject = Subject { namespace: &namespace, experiment: Some(experiment) };
-            let asked = self.shared.with(|index| index.moment());
-            let done = match self.has_more_to_say(&namespace, &action, heard).await {
-                Ok(true) => return Ok(Progress::MoreToSay),
-                Ok(false) => self.hand.carry_out(subject, &action).await,
-                Err(failure) => Err(failure),
-            };
-            let done = match done {
-                Ok(done) => done,
-                Err(failure) => {
-                    outdated = true;
-                    if let Action::CreateTrial { trial } = &action {
-                        no_more_trials = true;
-                        if failure.class == Class::AlreadyExists {
-                            let taken = (namespace.clone(), trial.name_any());
-                            self.shared.with(|index| index.want(Kind::Trial, taken, uid.clone()));
-                        }
-                    }
-                    let known = lock(desk).is_blocked(&action.what()) || is_told(experiment);
-                    let lasting = failures >= TELL_AFTER || known;
-                    troubles += usize::from(failure.class == Class::Transient);
-                    // One that asks to be left alone is left alone: the pass ends here.
-                    let goes_on = failure.retry_after.is_none() && troubles <= TROUBLES;
-                    let told = tell(&action, &failure).filter(|_| lasting && goes_on);
-                    match told {
-                        Some(learnt) => {
-                            self.take_in(uid, desk, experiment, (learnt, asked));
-                            continue;
-                        }
-                        // The API server itself is in trouble, or nobody may write any more.
-                        None if !refused(&failure) => return Err(failure),
-                        None => {
-                            failed.push(failure);
-                            continue;
-                        }
-                    }
-                }
-            };
-            lock(desk).succeeded(&action);
-            let (learnt, progress) = match done {
-                Done::Done(learnt) => (learnt, Progress::Done),
-                Done::Void(learnt) => (learnt, Progress::Void),
-            };
-            if let Learnt::Pods { last_words, .. } = &learnt {
-                self.store(&namespace, last_words).await?;
-            }
-            let regarding = regarding(&learnt);
-            self.take_in(uid, desk, experiment, (learnt, asked));
-            if progress == Progress::Void {
-                return Ok(Progress::Void);
-            }
-            self.tell_events(regarding, &action);
-        }
-        failed.into_iter().next().map_or(Ok(Progress::Done), Err)
-    }
-
-    /// A trial is about to be ended: what it has reported by now belongs to its result. True: that changed the Trial.
-    /// Each is asked once a pass, or one that never ends its talk would never be ended.
-    async fn has_more_to_say(
-        &self,
-        namespace: &str,
-        action: &Action,
-        heard: &mut HashSet<String>,
-    ) -> Result<bool, Failure> {
-        let Action::WriteTrialStatus { name, patch, .. } = action else { return Ok(false) };
-        let Some(unstored) = self.shared.unstored().filter(|_| patch.completion_time.is_some()) else {
-            return Ok(false);
-        };
-        if heard.contains(name) {
-            return Ok(false);
-        }
-        let more = unstored.store_now(&(namespace.to_owned(), name.clone())).await?;
-        heard.insert(name.clone());
-        Ok(more)
-    }
-
-    /// Last words go the way of all reports.
-    async fn store(&self, namespace: &str, last_words: &[Batch]) -> Result<(), Failure> {
-        let Some(first) = last_words.first() else { return Ok(()) };
-        match self.reports.store(&(namespace.to_owned(), first.trial.clone()), &first.trial_uid, last_words).await {
-            // Nothing can be made of them, now or later.
-            Err(failure) if failure.class == Class::Invalid => {
-                tracing::warn!(%failure, "the last words of a trial's pod cannot be stored");
-                Ok(())
-            }
-            stored => stored.map(drop),
-        }
-    }
-
-    /// Takes in what was learnt by asking at that moment, so that the next plan sees it before any watch tells.
-    fn take_in(&self, uid: &Uid, desk: &Mutex<Desk>, experiment: &Experiment, (learnt, asked): (Learnt, Moment)) {
+        (learnt, asked): (Learnt, Moment),
+    ) {
         let (namespace, now) = (experiment.namespace().unwrap_or_default(), self.clock.now());
         let at = |name: &str| (namespace.clone(), name.to_owned());
         let forget = self.mutation == Mutation::ForgetAnswers;
@@ -277,7 +167,7 @@ impl Reconciler {
     }
 
     /// What was written is told; `regarding` is the object that was.
-    fn tell_events(&self, regarding: Option<ObjectReference>, action: &Action) {
+    pub(super) fn tell_events(&self, regarding: Option<ObjectReference>, action: &Action) {
         let Some(regarding) = regarding else { return };
         match action {
             Action::WriteTrialStatus { event, .. } => {
@@ -328,60 +218,13 @@ impl Reconciler {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Done,
-    /// A trial that was about to be ended had something to say first: plan again with that.
-    MoreToSay,
-    Void,
-}
-
 /// The object that was written.
-fn regarding(learnt: &Learnt) -> Option<ObjectReference> {
+pub(super) fn regarding(learnt: &Learnt) -> Option<ObjectReference> {
     match learnt {
         Learnt::Trial(trial) => Some(trial.object_ref(&())),
         Learnt::Experiment(experiment) => Some(experiment.object_ref(&())),
         _ => None,
     }
-}
-
-/// What to tell people about a call that keeps failing, where the engine has a place for it.
-fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
-    if failure.class == Class::NotLeader {
-        return None;
-    }
-    let message = failure.message.clone();
-    match action {
-        Action::CreateJob { job, .. } => {
-            let name = job.pointer("/metadata/name")?.as_str()?.to_owned();
-            Some(Learnt::JobRefused { name, message, permanent: false })
-        }
-        Action::ProbeTemplate { generation, .. } => {
-            Some(Learnt::Probed { generation: *generation, refusal: Some(message), may_pass: true })
-        }
-        Action::InspectPods { job } => {
-            let why = format!("its pods cannot be read: {message}");
-            Some(Learnt::Pods { job: job.clone(), why, machine_stopped: false, gone: false, last_words: Vec::new() })
-        }
-        // The place itself where people are told.
-        Action::WriteExperimentStatus { .. } => None,
-        _ => {
-            let taken = failure.class == Class::AlreadyExists;
-            let reason = if taken { reasons::NAME_TAKEN } else { reasons::API_REFUSED };
-            Some(Learnt::Blocked { what: action.what(), reason, message })
-        }
-    }
-}
-
-/// People know that something keeps failing: an operator that begins anew need not wait to be sure.
-fn is_told(experiment: &Experiment) -> bool {
-    let complete = find(experiment.conditions(), types::COMPLETE);
-    complete.is_some_and(|complete| [reasons::NAME_TAKEN, reasons::API_REFUSED].contains(&complete.reason.as_str()))
-}
-
-/// The API server has answered, and says no to this one thing: that says nothing about others.
-fn refused(failure: &Failure) -> bool {
-    !matches!(failure.class, Class::Transient | Class::NotLeader)
 }
 
 fn bug(experiment: &Experiment, said: String) -> Failure {
@@ -402,6 +245,6 @@ fn contested(experiment: &Experiment) -> Failure {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

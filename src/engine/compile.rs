@@ -116,10 +116,10 @@ fn check_template(experiment: &Experiment) -> Result<(), Problem> {
     let mut problems = misplaced(&template.manifest, &parameters);
     let pod = template.manifest.pointer("/spec/template/spec");
     let restart = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
-    if restart != Some("Never") {
+    if !matches!(restart, Some("Never" | "OnFailure")) {
         problems.push(
-            "manifest.spec.template.spec.restartPolicy: write Never; with anything else Kubernetes does not tell an evicted \
-             pod from a failed program (to have a failed program tried again, set manifest.spec.backoffLimit)"
+            "manifest.spec.template.spec.restartPolicy: write Never, or OnFailure to have a program that fails started \
+             again in its pod; a Job takes nothing else"
                 .into(),
         );
     }

@@ -46,8 +46,11 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
         }]),
     );
     merge_labels(metadata, &labels);
+    let restarting = restarts(&job);
     let spec = object(&mut job, "spec");
-    fail_on_disruption(spec);
+    if !restarting {
+        fail_on_disruption(spec);
+    }
     let template = entry(spec, "template");
     merge_labels(entry(template, "metadata"), &labels);
     let pod = entry(template, "spec");
@@ -81,9 +84,17 @@ fn labels_of(owner: &Owner<'_>) -> Vec<(&'static str, String)> {
     all
 }
 
+/// The pod's containers are to be started again where they fail.
+pub(super) fn restarts(manifest: &Value) -> bool {
+    manifest.pointer("/spec/template/spec/restartPolicy").and_then(Value::as_str) == Some("OnFailure")
+}
+
 /// A pod that was taken away fails the Job with a reason of its own, so that it is told from a failed program; this goes
 /// before the user's own rules, which still say what a failed program means. Also: no retry by Kubernetes unless asked
 /// for; a failed program is a result.
+///
+/// Not where containers are restarted: that asks for retries, and Kubernetes takes no such rule there. What became of
+/// the pods is then looked at once the Job has failed.
 fn fail_on_disruption(spec: &mut Map<String, Value>) {
     spec.entry("backoffLimit").or_insert_with(|| 0.into());
     let rule = json!({
@@ -257,6 +268,13 @@ mod tests {
         assert_eq!(rules[2]["onExitCodes"]["values"], json!([3]));
         let odd = injected(&json!({"spec": {"podFailurePolicy": 5}}));
         assert_eq!(odd["spec"]["podFailurePolicy"], 5, "the API server says what is wrong with it");
+    }
+
+    #[test]
+    fn a_job_whose_containers_are_restarted_keeps_kubernetes_own_limit() {
+        let template = json!({"spec": {"restartPolicy": "OnFailure", "containers": []}});
+        let job = injected(&json!({"spec": {"template": template}}));
+        assert_eq!((&job["spec"]["backoffLimit"], &job["spec"]["podFailurePolicy"]), (&Value::Null, &Value::Null));
     }
 
     #[test]

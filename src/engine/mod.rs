@@ -41,6 +41,6 @@ pub use plan::plan;
 pub use result::Ending;
 pub use settings::{AgentImage, Settings};
 pub use sidecar::SIDECAR;
-pub use snapshot::{Blocked, Facts, Pods, Probe, Refusal, Snapshot};
+pub use snapshot::{Blocked, Facts, Fate, Pods, Probe, Refusal, Snapshot};
 
 pub use crate::tuner::Finished;

@@ -2,9 +2,12 @@
 
 use super::job::JobEnd;
 use super::membership::by_hand;
+use super::snapshot::{Fate, Pods};
 use crate::api::conditions::{find, is_true, reasons, types};
 use crate::api::{Objective, Trial, TrialStatus};
 use crate::metrics::Direction;
+
+const SIGKILL: i32 = 9;
 
 /// How a trial ended, as its conditions say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +75,29 @@ pub(super) fn loss(value: f64, direction: Direction) -> f64 {
 
 /// Its agent has not told how the present attempt ended, or it was killed, nobody has said why: its pods may tell more.
 pub(super) fn unexplained(status: &TrialStatus) -> bool {
-    const SIGKILL: i32 = 9;
     let exit = status.exit.as_ref().filter(|exit| exit.attempt == status.attempt);
     exit.is_none_or(|exit| exit.signal == Some(SIGKILL))
+}
+
+/// The present attempt's program was last seen to end with a failure of its own: not by a signal that whoever takes a pod
+/// away sends.
+pub(super) fn ended_by_itself(status: &TrialStatus) -> bool {
+    const SIGTERM: i32 = 15;
+    let exit = status.exit.as_ref().filter(|exit| exit.attempt == status.attempt);
+    exit.is_some_and(|exit| match (exit.code, exit.signal) {
+        (Some(code), _) => ![0, 128 + SIGKILL, 128 + SIGTERM].contains(&code),
+        (None, signal) => ![Some(SIGKILL), Some(SIGTERM), None].contains(&signal),
+    })
+}
+
+/// How the Job ended, in the light of what others have done to its pods. `explained`: its pods are gone because the program
+/// failed, which is known of its restarts; any other program that fails leaves its pod behind.
+pub(super) fn judged(end: &JobEnd, pods: Option<&Pods>, explained: bool) -> JobEnd {
+    match (end, pods.map(|pods| pods.fate)) {
+        (JobEnd::Failed(_), Some(Fate::Deleted)) if !explained => JobEnd::Disrupted("its pod was deleted".into()),
+        (JobEnd::Failed(message), Some(Fate::Disrupted { .. })) => JobEnd::Disrupted(message.clone()),
+        _ => end.clone(),
+    }
 }
 
 /// The verdict on a trial whose Job has ended by itself; `None` when it was disrupted, which is no verdict. `seen`: what its

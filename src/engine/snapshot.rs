@@ -58,12 +58,25 @@ impl Facts {
 pub struct Pods {
     /// Why they do not run, or why they were taken away: a sentence; empty when they say nothing.
     pub why: String,
-    /// They were taken away because the machine itself was stopped: see [`crate::api::disruptions`].
-    pub machine_stopped: bool,
-    /// There are none, or none that stay: somebody has deleted them.
-    pub gone: bool,
+    /// What others have done to them.
+    pub fate: Fate,
     /// When they were looked at.
     pub at: Timestamp,
+}
+
+/// What others have done to a Job's pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing that would show.
+    #[default]
+    Kept,
+    /// There are none, or none that stay.
+    Deleted,
+    /// The latest was taken away: evicted, preempted, its node lost.
+    Disrupted {
+        /// Because the machine itself was stopped: see [`crate::api::disruptions`].
+        machine_stopped: bool,
+    },
 }
 
 /// Why the API server did not take a Job.

@@ -10,8 +10,8 @@ use super::manifest::{Injection, Owner};
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::plan::Accepted;
 use super::record::{patch_of, same_complete, write, write_waiting};
-use super::result::{Ending, Verdict, out_of_time, stopped, unexplained, verdict};
-use super::snapshot::Snapshot;
+use super::result::{Ending, Verdict, ended_by_itself, judged, out_of_time, stopped, unexplained, verdict};
+use super::snapshot::{Fate, Snapshot};
 use super::status::{later, set, stored};
 use super::template::{Names, render};
 use crate::api::conditions::{find, reasons, types};
@@ -170,6 +170,12 @@ impl<'a> TrialStep<'a> {
         self.context.snapshot.experiment.spec.objectives.first()
     }
 
+    /// Its pod's containers are started again where they fail, and such a pod does not stay once the Job has failed.
+    fn restarts(&self) -> bool {
+        let compiled = self.context.snapshot.compiled.as_ref().ok().map(|compiled| &compiled.manifest);
+        self.trial.spec.manifest.as_ref().or(compiled).is_some_and(inject::restarts)
+    }
+
     /// What of a Trial made by hand does not fit the search space.
     fn misfit(&self) -> Option<String> {
         let compiled = self.context.snapshot.compiled.as_ref().ok().filter(|_| by_hand(self.trial))?;
@@ -179,13 +185,10 @@ impl<'a> TrialStep<'a> {
 
     fn after_job(self, job: &JobView, end: &JobEnd, objective: &Objective) -> Step {
         let pods = self.context.snapshot.facts.pods.get(&job.name);
-        let failed = matches!(end, JobEnd::Failed(_));
-        if pods.is_none() && (failed || unexplained(&self.status)) {
+        if pods.is_none() && (matches!(end, JobEnd::Failed(_)) || unexplained(&self.status)) {
             return Step::of(Action::InspectPods { job: job.name.clone() });
         }
-        // A program that fails leaves its pod behind.
-        let deleted = JobEnd::Disrupted("its pod was deleted".into());
-        let end = if failed && pods.is_some_and(|pods| pods.gone) { &deleted } else { end };
+        let end = &judged(end, pods, self.restarts() && ended_by_itself(&self.status));
         let seen = pods.map_or("", |pods| &pods.why);
         match (verdict(&self.status, end, seen, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),
@@ -194,7 +197,7 @@ impl<'a> TrialStep<'a> {
                 None => Step::of(Action::InspectPods { job: job.name.clone() }),
                 Some(pods) => {
                     let why = if pods.why.is_empty() { message } else { &pods.why };
-                    self.retry(why, !pods.machine_stopped)
+                    self.retry(why, pods.fate != Fate::Disrupted { machine_stopped: true })
                 }
             },
             (None, _, None) => Step::default(),

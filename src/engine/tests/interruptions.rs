@@ -3,6 +3,7 @@
 use super::model::{Model, Play};
 use super::{by_hand, good, x};
 use crate::api::conditions::types;
+use crate::engine::Fate;
 use crate::engine::result::{Ending, ending};
 use serde_json::json;
 
@@ -23,7 +24,7 @@ fn lost_trials_never_use_up_the_budget_of_failures_and_still_there_is_an_end() {
 #[test]
 fn stopping_the_machine_uses_up_no_retry() {
     let mut model = Model::new(json!({"limits": {"maxTrials": 1, "parallelTrials": 1}}), |t| Play::Lost(20, x(t)));
-    model.machine_stopped = true;
+    model.fate = Fate::Disrupted { machine_stopped: true };
     model.pods_say = "pod p was taken away (NodeShutdown): the runner was stopped".into();
     model.run();
     let status = model.trials["e-00000"].status.clone().unwrap();
@@ -157,13 +158,39 @@ fn the_template_is_tried_out_with_values_even_when_the_tuner_has_none() {
 #[test]
 fn a_pod_that_was_deleted_is_no_failure_of_its_program() {
     let mut model = Model::new(json!({"limits": {"maxTrials": 1}, "failurePolicy": {"retries": 2}}), |_| Play::Fail);
-    model.pods_gone = true;
+    model.fate = Fate::Deleted;
     model.run();
     let (_, reason, message) = model.trial_condition("e-00000", types::FAILED);
     assert_eq!(reason, "RetriesExhausted");
     assert!(message.contains("its pod was deleted"), "{message}");
-    model.pods_gone = false;
+    model.fate = Fate::Kept;
     model.edit(&json!({"limits": {"maxTrials": 2}}));
     model.run();
     assert_eq!(model.trial_condition("e-00001", types::FAILED).1, "ProgramFailed");
+}
+
+#[test]
+fn where_containers_are_restarted_the_agent_tells_a_failed_program_from_a_pod_that_was_taken_away() {
+    let spec = json!({"limits": {"maxTrials": 1}, "failurePolicy": {"retries": 0}, "trialTemplate": {"manifest": {"spec": {
+        "template": {"spec": {"restartPolicy": "OnFailure"}}}}}});
+    // The Job's own word is the same each time, and its last pod does not stay.
+    for (play, fate, expected) in [
+        (Play::Exit(1), Fate::Deleted, "ProgramFailed"),
+        (Play::Exit(143), Fate::Deleted, "RetriesExhausted"),
+        (Play::Fail, Fate::Deleted, "RetriesExhausted"),
+        (Play::Exit(1), Fate::Disrupted { machine_stopped: false }, "RetriesExhausted"),
+        (Play::Exit(1), Fate::Kept, "ProgramFailed"),
+    ] {
+        let mut model = Model::new(
+            spec.clone(),
+            match play {
+                Play::Exit(1) => |_| Play::Exit(1),
+                Play::Exit(_) => |_| Play::Exit(143),
+                _ => |_| Play::Fail,
+            },
+        );
+        model.fate = fate;
+        model.run();
+        assert_eq!(model.trial_condition("e-00000", types::FAILED).1, expected, "{play:?} {fate:?}");
+    }
 }

@@ -1,9 +1,9 @@
 //! A cluster in a few maps: carries out the actions of a plan, and plays the Jobs.
 
-use crate::api::{Condition, Experiment, Trial, TrialStatus};
+use crate::api::{Condition, Exit, Experiment, Trial, TrialStatus};
 use crate::engine::membership::index_of;
 use crate::engine::{
-    Action, Blocked, Facts, JobCondition, JobView, Ledger, Plan, Pods, Probe, Settings, Snapshot, compile, plan,
+    Action, Blocked, Facts, Fate, JobCondition, JobView, Ledger, Plan, Pods, Probe, Settings, Snapshot, compile, plan,
 };
 use crate::metrics::{MetricSummary, Observation};
 use jiff::{SignedDuration, Timestamp};
@@ -19,8 +19,10 @@ pub enum Play {
     Value(f64),
     /// Ends well without a report.
     Silent,
-    /// Exits with an error.
+    /// Exits with an error, and its agent says nothing.
     Fail,
+    /// Exits with this code, and its agent says so.
+    Exit(i32),
     /// Its node is lost this many times, then it reports this value.
     Lost(u32, f64),
     /// Never ends.
@@ -45,10 +47,8 @@ pub struct Model {
     pub may_pass: bool,
     /// What pods say that do not run.
     pub pods_say: String,
-    /// Somebody has deleted them.
-    pub pods_gone: bool,
-    /// Why pods are lost: the machine itself is stopped.
-    pub machine_stopped: bool,
+    /// What somebody has done to them.
+    pub fate: Fate,
     /// Every Job that was ever created, by trial UID and attempt.
     pub created_jobs: Vec<String>,
     pub most_running: usize,
@@ -91,8 +91,7 @@ impl Model {
             refuse_template: None,
             may_pass: false,
             pods_say: String::new(),
-            pods_gone: false,
-            machine_stopped: false,
+            fate: Fate::Kept,
             created_jobs: Vec::new(),
             most_running: 0,
             facts: Facts::default(),
@@ -219,12 +218,7 @@ impl Model {
                 }
             }
             Action::InspectPods { job } => {
-                let pods = Pods {
-                    why: self.pods_say.clone(),
-                    machine_stopped: self.machine_stopped,
-                    gone: self.pods_gone,
-                    at: self.now,
-                };
+                let pods = Pods { why: self.pods_say.clone(), fate: self.fate, at: self.now };
                 self.facts.pods.insert(job, pods);
             }
             Action::DeleteJob { name, uid } => {
@@ -302,6 +296,12 @@ impl Model {
                     continue;
                 }
                 Play::Silent => (None, ("Complete", "", "")),
+                Play::Exit(code) => {
+                    let exit = Exit { attempt, code: Some(code), signal: None, tail: String::new() };
+                    trial.status.get_or_insert_default().exit = Some(exit);
+                    trial.metadata.resource_version = Some(version.clone());
+                    (None, ("Failed", "BackoffLimitExceeded", "failed"))
+                }
                 Play::Fail => (None, ("Failed", "BackoffLimitExceeded", "failed")),
                 Play::Lost(times, _) if attempt < times => (
                     None,

@@ -4,7 +4,7 @@ use crate::api::conditions::reasons;
 use crate::api::{Condition, Experiment, ExperimentStatus, Trial, TrialStatus};
 use crate::engine::tests::good;
 use crate::engine::tests::model::{Model, experiment};
-use crate::engine::{Blocked, Facts, JobCondition, JobView, Pods, Probe, Refusal};
+use crate::engine::{Blocked, Facts, Fate, JobCondition, JobView, Pods, Probe, Refusal};
 use crate::metrics::{MetricSummary, Observation};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -349,15 +349,17 @@ fn job() -> impl Strategy<Value = JobView> {
 fn facts() -> impl Strategy<Value = Facts> {
     let probe = prop::option::of((Just(1), prop::option::of(Just("no".to_owned())), any::<bool>()));
     let jobs = || prop::collection::btree_map(name(), time(), 0..3);
+    let fate = prop_oneof![
+        Just(Fate::Kept),
+        Just(Fate::Deleted),
+        any::<bool>().prop_map(|machine_stopped| Fate::Disrupted { machine_stopped })
+    ];
     let (flag, written) = (any::<bool>(), prop::option::of(time()));
-    (probe, jobs(), jobs(), jobs(), jobs(), jobs(), flag, written).prop_map(
-        |(probe, gone, pods, unready, refused, blocked, flag, status_written)| Facts {
+    (probe, jobs(), jobs(), jobs(), jobs(), jobs(), flag, fate, written).prop_map(
+        |(probe, gone, pods, unready, refused, blocked, flag, fate, status_written)| Facts {
             probe: probe.map(|(generation, refusal, may_pass)| Probe { generation, refusal, may_pass }),
             jobs_gone: gone.into_keys().collect(),
-            pods: pods
-                .into_iter()
-                .map(|(job, at)| (job, Pods { why: String::new(), machine_stopped: flag, gone: !flag, at }))
-                .collect(),
+            pods: pods.into_iter().map(|(job, at)| (job, Pods { why: String::new(), fate, at })).collect(),
             unready,
             refused: refused
                 .into_iter()
