@@ -60,8 +60,8 @@ $(CARGO_DENY):
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
 
 .PHONY: bench
-bench: ## Measure, with a release build, and print a table
-	cargo bench --locked --bench figures
+bench: ## Measure, with a release build, and print a table (ONLY="steps memory trials lines agent")
+	cargo bench --locked --bench figures -- $(ONLY)
 
 # What `make cluster` starts lies in here.
 CLUSTER := $(CURDIR)/.automl-cluster

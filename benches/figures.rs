@@ -29,16 +29,28 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let groups: [(&str, fn()); 5] = [
+        ("steps", steps),
+        ("memory", || memory_and_restart(10_000)),
+        ("trials", || whole_trials(2_000)),
+        ("lines", lines),
+        ("agent", agent),
+    ];
     println!("{:<58} {:>16}", "figure", "value");
+    for (name, group) in groups {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            group();
+        }
+    }
+}
+
+fn steps() {
     for algorithm in ["Random", "TPE"] {
         for ended in [100, 1_000, 10_000, 100_000] {
             step(algorithm, ended);
         }
     }
-    memory_and_restart(10_000);
-    whole_trials(2_000);
-    lines();
-    agent();
 }
 
 fn row(figure: impl AsRef<str>, value: impl AsRef<str>) {

@@ -69,6 +69,8 @@ pub enum Learnt {
         why: String,
         /// What others have done to them.
         fate: Fate,
+        /// Containers of the latest that run on although another of its containers has ended.
+        running: Vec<String>,
         /// What their agents could not say while they ran.
         last_words: Vec<Batch>,
     },
@@ -266,7 +268,13 @@ impl Hand {
             Ok(pods) => pods.items,
             Err(failure) if failure.class == Class::Forbidden => {
                 let why = format!("its pods cannot be read: {}", failure.message);
-                return Ok(Done::Done(Learnt::Pods { job, why, fate: Fate::Kept, last_words: Vec::new() }));
+                return Ok(Done::Done(Learnt::Pods {
+                    job,
+                    why,
+                    fate: Fate::Kept,
+                    running: Vec::new(),
+                    last_words: Vec::new(),
+                }));
             }
             Err(failure) => return Err(failure),
         };
@@ -278,7 +286,7 @@ impl Hand {
             let why = if silent { String::new() } else { pods::why(found.is_suspended(), found.labels(), &pods) };
             (why, if deleted { Fate::Deleted } else { Fate::Kept })
         });
-        Ok(Done::Done(Learnt::Pods { job, why, fate, last_words }))
+        Ok(Done::Done(Learnt::Pods { job, why, fate, running: pods::running(&pods), last_words }))
     }
 
     async fn write_experiment(

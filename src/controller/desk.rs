@@ -78,8 +78,8 @@ impl Desk {
                 let since = self.facts.blocked.get(&what).map_or(now, |blocked| blocked.since);
                 self.facts.blocked.insert(what, Blocked { since, at: now, reason, message });
             }
-            Learnt::Pods { job, why, fate, last_words: _ } => {
-                self.facts.pods.insert(job, Pods { why, fate, at: now });
+            Learnt::Pods { job, why, fate, running, last_words: _ } => {
+                self.facts.pods.insert(job, Pods { why, fate, running, at: now });
             }
             Learnt::Experiment(_) => self.facts.status_written = Some(now),
             Learnt::Trial(_) | Learnt::TrialGone(_) | Learnt::ExperimentGone => {}

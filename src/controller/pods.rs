@@ -23,9 +23,29 @@ pub fn why(suspended: bool, job_labels: &BTreeMap<String, String>, pods: &[Pod])
     pods.iter().find_map(of_pod).unwrap_or_default()
 }
 
-/// Why the latest of these pods was taken away; `None`: it was not. Those before it were replaced.
+/// Those before it were replaced.
+fn latest(pods: &[Pod]) -> Option<&Pod> {
+    pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
+}
+
+/// Names of the latest pod's containers that run on although another of them has ended.
+pub fn running(pods: &[Pod]) -> Vec<String> {
+    let status = latest(pods).and_then(|pod| pod.status.as_ref());
+    let containers = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    if !containers.iter().any(has_ended) {
+        return Vec::new();
+    }
+    let runs = |container: &&ContainerStatus| container.state.as_ref().is_some_and(|state| state.running.is_some());
+    containers.iter().filter(runs).map(|container| container.name.clone()).collect()
+}
+
+fn has_ended(container: &ContainerStatus) -> bool {
+    container.state.as_ref().is_some_and(|state| state.terminated.is_some())
+}
+
+/// Why the latest of these pods was taken away; `None`: it was not.
 pub fn disruption(pods: &[Pod]) -> Option<(String, Fate)> {
-    let pod = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
+    let pod = latest(pods)?;
     let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
     let found = conditions.find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
     let reason = found.reason.as_deref().unwrap_or("no reason given");
@@ -46,7 +66,6 @@ fn of_pod(pod: &Pod) -> Option<String> {
         let message = condition.message.as_deref().unwrap_or("the scheduler found no node");
         return Some(format!("pod {name} is not scheduled ({reason}): {message}"));
     }
-    let has_ended = |container: &ContainerStatus| container.state.as_ref().is_some_and(|s| s.terminated.is_some());
     let all_ended = status.container_statuses.as_ref().is_some_and(|all| all.iter().all(has_ended));
     // Its sidecars go on for a while.
     if status.phase.as_deref() == Some("Running") && all_ended {

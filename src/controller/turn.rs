@@ -227,7 +227,7 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
         }
         Action::InspectPods { job } => {
             let why = format!("its pods cannot be read: {message}");
-            Some(Learnt::Pods { job: job.clone(), why, fate: Fate::Kept, last_words: Vec::new() })
+            Some(Learnt::Pods { job: job.clone(), why, fate: Fate::Kept, running: Vec::new(), last_words: Vec::new() })
         }
         // The place itself where people are told.
         Action::WriteExperimentStatus { .. } => None,

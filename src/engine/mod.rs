@@ -19,6 +19,7 @@ mod pieces;
 mod plan;
 mod record;
 mod result;
+mod running;
 mod settings;
 mod sidecar;
 mod snapshot;

@@ -60,6 +60,8 @@ pub struct Pods {
     pub why: String,
     /// What others have done to them.
     pub fate: Fate,
+    /// Containers of the latest that run on although another of its containers has ended.
+    pub running: Vec<String>,
     /// When they were looked at.
     pub at: Timestamp,
 }

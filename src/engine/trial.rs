@@ -1,7 +1,7 @@
 //! The life of a trial: waiting, its Job, running, its verdict; tried again when it was taken away.
 
 use super::action::{Action, Event, TrialPatch};
-use super::compile::{Compiled, length};
+use super::compile::Compiled;
 use super::experiment::End;
 use super::inject;
 use super::job::{JobEnd, JobView, job_name};
@@ -10,7 +10,7 @@ use super::manifest::{Injection, Owner};
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::plan::Accepted;
 use super::record::{patch_of, same_complete, write, write_waiting};
-use super::result::{Ending, Verdict, ended_by_itself, judged, out_of_time, stopped, unexplained, verdict};
+use super::result::{Ending, Verdict, ended_by_itself, judged, stopped, unexplained, verdict};
 use super::snapshot::{Fate, Snapshot};
 use super::status::{later, set, stored};
 use super::template::{Names, render};
@@ -21,8 +21,6 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::Value;
 
-/// How long a Job may take to get a running pod before its pods are looked at.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 /// How soon a waiting Job's pods are looked at again, and what was refused is tried again; then after as long again as it
 /// has waited, up to the longest time. What is found may change each time, and each change is a write.
 pub(super) const RECHECK: SignedDuration = SignedDuration::from_secs(15);
@@ -42,7 +40,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    fn of(action: Action) -> Self {
+    pub fn of(action: Action) -> Self {
         Step { actions: vec![action], ..Step::default() }
     }
 }
@@ -158,22 +156,27 @@ pub(super) fn job_of(
     inject::job(manifest, &owner, assignment, &injection)
 }
 
-struct TrialStep<'a> {
-    trial: &'a Trial,
-    status: TrialStatus,
-    context: &'a Context<'a>,
+pub(super) struct TrialStep<'a> {
+    pub trial: &'a Trial,
+    pub status: TrialStatus,
+    pub context: &'a Context<'a>,
 }
 
 impl<'a> TrialStep<'a> {
     /// What the trial is judged by. It cannot be changed, so it holds even while the spec cannot be run.
-    fn objective(&self) -> Option<&'a Objective> {
+    pub(super) fn objective(&self) -> Option<&'a Objective> {
         self.context.snapshot.experiment.spec.objectives.first()
     }
 
     /// Its pod's containers are started again where they fail, and such a pod does not stay once the Job has failed.
-    fn restarts(&self) -> bool {
+    pub(super) fn restarts(&self) -> bool {
+        self.manifest().is_some_and(inject::restarts)
+    }
+
+    /// What its Job is made from.
+    pub(super) fn manifest(&self) -> Option<&'a Value> {
         let compiled = self.context.snapshot.compiled.as_ref().ok().map(|compiled| &compiled.manifest);
-        self.trial.spec.manifest.as_ref().or(compiled).is_some_and(inject::restarts)
+        self.trial.spec.manifest.as_ref().or(compiled)
     }
 
     /// What of a Trial made by hand does not fit the search space.
@@ -276,87 +279,6 @@ impl<'a> TrialStep<'a> {
         self.wait(reasons::NAME_TAKEN, format!("a Job {job} exists that is not this trial's; delete it"))
     }
 
-    fn with_job(self, job: &JobView) -> Step {
-        let (now, facts) = (self.context.now, &self.context.snapshot.facts);
-        if let Some(verdict) = self.out_of_time() {
-            return self.conclude(verdict, Some(job));
-        }
-        if job.deleting {
-            return self.wait(reasons::PENDING, format!("Job {} is being deleted", job.name));
-        }
-        if job.suspended && started(self.trial) {
-            return self.put_out(job);
-        }
-        if job.active > 0 && job.ready > 0 {
-            return self.running();
-        }
-        let since = match started(self.trial) {
-            // Between two pods of one Job.
-            true => facts.unready.get(&job.name).copied(),
-            false => job.created,
-        };
-        let since = since.unwrap_or(now);
-        let mut step = self.look_at_pods(job, since);
-        step.wake_at = step.wake_at.into_iter().chain(self.deadline()).min();
-        step
-    }
-
-    /// No pod of the Job runs, since then.
-    fn look_at_pods(&self, job: &JobView, since: Timestamp) -> Step {
-        let (now, inspect) = (self.context.now, Action::InspectPods { job: job.name.clone() });
-        let patient_until = later(since, PATIENCE);
-        if now < patient_until {
-            return Step { wake_at: Some(patient_until), ..Step::default() };
-        }
-        let Some(pods) = self.context.snapshot.facts.pods.get(&job.name) else { return Step::of(inspect) };
-        let again = later(pods.at, pods.at.duration_since(since).clamp(RECHECK, LONGEST_LOOK));
-        // What was seen last stands until the pods have been looked at again.
-        let mut step = match (pods.why.as_str(), started(self.trial)) {
-            // They run, or are about to end.
-            ("", true) => Step::default(),
-            ("", false) => self.wait(reasons::PENDING, "no pod of its Job runs yet".into()),
-            (why, _) => self.wait(reasons::PENDING, why.to_owned()),
-        };
-        if now < again {
-            step.wake_at = Some(again);
-        } else {
-            step.actions.push(inspect);
-        }
-        step
-    }
-
-    /// A pod of the Job is ready.
-    fn running(self) -> Step {
-        let (mut patch, now) = (self.patch(), self.context.now);
-        patch.start_time = patch.start_time.or(Some(stored(now)));
-        set(&mut patch.conditions, types::COMPLETE, false, reasons::RUNNING, "", None, now);
-        let write = (!self.says(&patch)).then(|| self.write(patch, None));
-        Step { actions: write.into_iter().collect(), wake_at: self.deadline(), waiting: None }
-    }
-
-    /// A queue has put the Job out (preempted by Kueue): it will begin anew when it is let in again.
-    fn put_out(self, job: &JobView) -> Step {
-        let (mut patch, now) = (self.patch(), self.context.now);
-        patch.start_time = None;
-        let message = format!("Job {} was suspended while it ran; it begins anew once it is let in again", job.name);
-        set(&mut patch.conditions, types::COMPLETE, false, reasons::PENDING, message.clone(), None, now);
-        Step { actions: vec![self.write(patch, None)], wake_at: None, waiting: Some((reasons::PENDING, message)) }
-    }
-
-    /// When the present attempt has run for as long as it may.
-    fn deadline(&self) -> Option<Timestamp> {
-        let most = self.context.snapshot.experiment.spec.limits.max_trial_duration.as_ref().and_then(length)?;
-        self.status.start_time.map(|start| later(start, most))
-    }
-
-    fn out_of_time(&self) -> Option<Verdict> {
-        let objective = self.objective()?;
-        let passed = self.deadline()? <= self.context.now;
-        passed.then(|| {
-            out_of_time(&self.status, reasons::MAX_TRIAL_DURATION_REACHED, "limits.maxTrialDuration", objective)
-        })
-    }
-
     /// Starts again after a failure that is not the trial's own. `counted`: it uses up one of the retries.
     fn retry(mut self, why: &str, counted: bool) -> Step {
         let retries = self.context.snapshot.experiment.spec.failure_policy.retries;
@@ -383,7 +305,7 @@ impl<'a> TrialStep<'a> {
         Step::of(self.write(patch, Some(event)))
     }
 
-    fn conclude(self, verdict: Verdict, job: Option<&JobView>) -> Step {
+    pub(super) fn conclude(&self, verdict: Verdict, job: Option<&JobView>) -> Step {
         let now = self.context.now;
         let mut patch = self.patch();
         patch.start_time = patch.start_time.or_else(|| job.and_then(|job| job.start_time).map(stored));
@@ -398,21 +320,21 @@ impl<'a> TrialStep<'a> {
         Step::of(self.write(patch, event))
     }
 
-    fn wait(&self, reason: &'static str, message: String) -> Step {
+    pub(super) fn wait(&self, reason: &'static str, message: String) -> Step {
         let write = write_waiting(self.trial, &self.status, reason, &message, self.context.now);
         Step { actions: write.into_iter().collect(), wake_at: None, waiting: Some((reason, message)) }
     }
 
-    fn patch(&self) -> TrialPatch {
+    pub(super) fn patch(&self) -> TrialPatch {
         patch_of(&self.status)
     }
 
     /// The stored status says so already.
-    fn says(&self, patch: &TrialPatch) -> bool {
+    pub(super) fn says(&self, patch: &TrialPatch) -> bool {
         self.status.start_time == patch.start_time && same_complete(&self.status.conditions, &patch.conditions)
     }
 
-    fn write(&self, patch: TrialPatch, event: Option<Event>) -> Action {
+    pub(super) fn write(&self, patch: TrialPatch, event: Option<Event>) -> Action {
         write(self.trial, patch, event)
     }
 }

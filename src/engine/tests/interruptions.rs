@@ -194,3 +194,38 @@ fn where_containers_are_restarted_the_agent_tells_a_failed_program_from_a_pod_th
         assert_eq!(model.trial_condition("e-00000", types::FAILED).1, expected, "{play:?} {fate:?}");
     }
 }
+
+#[test]
+fn a_container_that_runs_on_holds_a_trial_only_where_the_template_names_it() {
+    let plays: [(fn(&crate::api::Trial) -> Play, _); 2] =
+        [(|_| Play::Lingers(0), "Succeeded"), (|_| Play::Lingers(3), "ProgramFailed")];
+    for (play, expected) in plays {
+        let limits = json!({"limits": {"maxTrials": 1, "maxFailedTrials": 0}});
+        let mut model = Model::new(limits.clone(), play);
+        model.still_running = vec!["mesh-proxy".into()];
+        model.run();
+        assert_eq!(model.trial_condition("e-00000", types::COMPLETE).1, expected);
+        assert!(model.jobs.is_empty(), "what runs on is stopped");
+
+        let mut model = Model::new(limits, play);
+        model.experiment.spec.trial_template.manifest["spec"]["template"]["spec"]["containers"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "uploader", "image": "i"}));
+        model.still_running = vec!["uploader".into(), "mesh-proxy".into()];
+        model.pass(60);
+        let (status, reason, message) = model.trial_condition("e-00000", types::COMPLETE);
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "Pending"));
+        assert!(message.starts_with("the program has ended; its Job ends when uploader also ends ("), "{message}");
+        model.still_running.remove(0);
+        model.run();
+        assert_eq!(model.trial_condition("e-00000", types::COMPLETE).1, expected);
+    }
+    // A program that its pod starts again has not ended.
+    let restarts = json!({"limits": {"maxTrials": 1}, "trialTemplate": {"manifest": {"spec": {"template": {"spec": {
+        "restartPolicy": "OnFailure"}}}}}});
+    let mut model = Model::new(restarts, |_| Play::Lingers(3));
+    model.still_running = vec!["mesh-proxy".into()];
+    model.pass(60);
+    assert_eq!(model.trial_condition("e-00000", types::COMPLETE).0, "False");
+}

@@ -25,6 +25,8 @@ pub enum Play {
     Exit(i32),
     /// Its node is lost this many times, then it reports this value.
     Lost(u32, f64),
+    /// Exits with this code after it has reported 0.5, as its agent says; its pod goes on.
+    Lingers(i32),
     /// Never ends.
     Forever,
     /// Reports this value and goes on for ever.
@@ -49,6 +51,8 @@ pub struct Model {
     pub pods_say: String,
     /// What somebody has done to them.
     pub fate: Fate,
+    /// Containers that run on after the program's end.
+    pub still_running: Vec<String>,
     /// Every Job that was ever created, by trial UID and attempt.
     pub created_jobs: Vec<String>,
     pub most_running: usize,
@@ -92,6 +96,7 @@ impl Model {
             may_pass: false,
             pods_say: String::new(),
             fate: Fate::Kept,
+            still_running: Vec::new(),
             created_jobs: Vec::new(),
             most_running: 0,
             facts: Facts::default(),
@@ -218,7 +223,8 @@ impl Model {
                 }
             }
             Action::InspectPods { job } => {
-                let pods = Pods { why: self.pods_say.clone(), fate: self.fate, at: self.now };
+                let (why, running) = (self.pods_say.clone(), self.still_running.clone());
+                let pods = Pods { why, fate: self.fate, running, at: self.now };
                 self.facts.pods.insert(job, pods);
             }
             Action::DeleteJob { name, uid } => {
@@ -296,6 +302,16 @@ impl Model {
                     continue;
                 }
                 Play::Silent => (None, ("Complete", "", "")),
+                Play::Lingers(code) => {
+                    job.ready = 0;
+                    let status = trial.status.get_or_insert_default();
+                    if status.exit.is_none() {
+                        report(status, 0.5, self.now);
+                        status.exit = Some(Exit { attempt, code: Some(code), signal: None, tail: String::new() });
+                        trial.metadata.resource_version = Some(version);
+                    }
+                    continue;
+                }
                 Play::Exit(code) => {
                     let exit = Exit { attempt, code: Some(code), signal: None, tail: String::new() };
                     trial.status.get_or_insert_default().exit = Some(exit);

@@ -359,7 +359,20 @@ fn facts() -> impl Strategy<Value = Facts> {
         |(probe, gone, pods, unready, refused, blocked, flag, fate, status_written)| Facts {
             probe: probe.map(|(generation, refusal, may_pass)| Probe { generation, refusal, may_pass }),
             jobs_gone: gone.into_keys().collect(),
-            pods: pods.into_iter().map(|(job, at)| (job, Pods { why: String::new(), fate, at })).collect(),
+            pods: pods
+                .into_iter()
+                .map(|(job, at)| {
+                    (
+                        job,
+                        Pods {
+                            why: String::new(),
+                            fate,
+                            running: if flag { vec!["train".into()] } else { Vec::new() },
+                            at,
+                        },
+                    )
+                })
+                .collect(),
             unready,
             refused: refused
                 .into_iter()

@@ -1,0 +1,139 @@
+//! A trial whose Job is there: it runs, stalls, is put out by a queue, or has run for as long as it may.
+
+use super::action::Action;
+use super::compile::length;
+use super::job::{JobEnd, JobView};
+use super::result::{Verdict, out_of_time, verdict};
+use super::snapshot::Pods;
+use super::status::{later, set, stored};
+use super::trial::{LONGEST_LOOK, RECHECK, Step, TrialStep, started};
+use crate::api::conditions::{reasons, types};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+/// How long a Job may take to get a running pod before its pods are looked at.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
+
+impl TrialStep<'_> {
+    pub(super) fn with_job(self, job: &JobView) -> Step {
+        let (now, facts) = (self.context.now, &self.context.snapshot.facts);
+        if let Some(verdict) = self.out_of_time() {
+            return self.conclude(verdict, Some(job));
+        }
+        if job.deleting {
+            return self.wait(reasons::PENDING, format!("Job {} is being deleted", job.name));
+        }
+        if job.suspended && started(self.trial) {
+            return self.put_out(job);
+        }
+        if job.active > 0 && job.ready > 0 {
+            return self.running();
+        }
+        let since = match started(self.trial) {
+            // Between two pods of one Job.
+            true => facts.unready.get(&job.name).copied(),
+            false => job.created,
+        };
+        let since = since.unwrap_or(now);
+        let mut step = self.look_at_pods(job, since);
+        step.wake_at = step.wake_at.into_iter().chain(self.deadline()).min();
+        step
+    }
+
+    /// No pod of the Job runs, since then.
+    fn look_at_pods(&self, job: &JobView, since: Timestamp) -> Step {
+        let (now, inspect) = (self.context.now, Action::InspectPods { job: job.name.clone() });
+        let patient_until = later(since, PATIENCE);
+        if now < patient_until {
+            return Step { wake_at: Some(patient_until), ..Step::default() };
+        }
+        let Some(pods) = self.context.snapshot.facts.pods.get(&job.name) else { return Step::of(inspect) };
+        let again = later(pods.at, pods.at.duration_since(since).clamp(RECHECK, LONGEST_LOOK));
+        if let Some(verdict) = self.left_behind(pods) {
+            return self.conclude(verdict, Some(job));
+        }
+        // What was seen last stands until the pods have been looked at again.
+        let others = self.others(pods);
+        let mut step = match (pods.why.as_str(), started(self.trial)) {
+            _ if !others.is_empty() => self.wait(reasons::PENDING, helpers(&others)),
+            // They run, or are about to end.
+            ("", true) => Step::default(),
+            ("", false) => self.wait(reasons::PENDING, "no pod of its Job runs yet".into()),
+            (why, _) => self.wait(reasons::PENDING, why.to_owned()),
+        };
+        if now < again {
+            step.wake_at = Some(again);
+        } else {
+            step.actions.push(inspect);
+        }
+        step
+    }
+
+    /// Containers that run on although the program has ended, and that the template names: they are waited for.
+    fn others<'p>(&self, pods: &'p Pods) -> Vec<&'p str> {
+        if !self.has_exited() {
+            return Vec::new();
+        }
+        let all = self.manifest().and_then(|manifest| manifest.pointer("/spec/template/spec/containers"));
+        let named = |name: &str| all.and_then(Value::as_array).into_iter().flatten().any(|c| c["name"] == name);
+        let primary = &self.context.snapshot.experiment.spec.trial_template.primary_container;
+        pods.running.iter().map(String::as_str).filter(|name| name != primary && named(name)).collect()
+    }
+
+    /// The program has ended, and nothing runs but what somebody has put into its pod beside the template, such as the proxy
+    /// of a service mesh. That may never end, so the program's own end is the trial's.
+    fn left_behind(&self, pods: &Pods) -> Option<Verdict> {
+        if !self.has_exited() || pods.running.is_empty() || !self.others(pods).is_empty() {
+            return None;
+        }
+        let exit = self.status.exit.as_ref()?;
+        let end = if exit.code == Some(0) { JobEnd::Complete } else { JobEnd::Failed(String::new()) };
+        verdict(&self.status, &end, &pods.why, self.objective()?)
+    }
+
+    /// The present attempt's program has ended and is not started again.
+    fn has_exited(&self) -> bool {
+        let exit = self.status.exit.as_ref().filter(|exit| exit.attempt == self.status.attempt);
+        exit.is_some_and(|exit| exit.code == Some(0) || !self.restarts())
+    }
+
+    /// A pod of the Job is ready.
+    fn running(self) -> Step {
+        let (mut patch, now) = (self.patch(), self.context.now);
+        patch.start_time = patch.start_time.or(Some(stored(now)));
+        set(&mut patch.conditions, types::COMPLETE, false, reasons::RUNNING, "", None, now);
+        let write = (!self.says(&patch)).then(|| self.write(patch, None));
+        Step { actions: write.into_iter().collect(), wake_at: self.deadline(), waiting: None }
+    }
+
+    /// A queue has put the Job out (preempted by Kueue): it will begin anew when it is let in again.
+    fn put_out(self, job: &JobView) -> Step {
+        let (mut patch, now) = (self.patch(), self.context.now);
+        patch.start_time = None;
+        let message = format!("Job {} was suspended while it ran; it begins anew once it is let in again", job.name);
+        set(&mut patch.conditions, types::COMPLETE, false, reasons::PENDING, message.clone(), None, now);
+        Step { actions: vec![self.write(patch, None)], wake_at: None, waiting: Some((reasons::PENDING, message)) }
+    }
+
+    /// When the present attempt has run for as long as it may.
+    fn deadline(&self) -> Option<Timestamp> {
+        let most = self.context.snapshot.experiment.spec.limits.max_trial_duration.as_ref().and_then(length)?;
+        self.status.start_time.map(|start| later(start, most))
+    }
+
+    fn out_of_time(&self) -> Option<Verdict> {
+        let objective = self.objective()?;
+        let passed = self.deadline()? <= self.context.now;
+        passed.then(|| {
+            out_of_time(&self.status, reasons::MAX_TRIAL_DURATION_REACHED, "limits.maxTrialDuration", objective)
+        })
+    }
+}
+
+fn helpers(names: &[&str]) -> String {
+    format!(
+        "the program has ended; its Job ends when {} also ends (what only helps the program belongs into initContainers, with \
+         restartPolicy: Always)",
+        names.join(", ")
+    )
+}
