@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
 use super::{
-    cel, gofmt,
+    cel, cel_value, gofmt,
     schema::{ListType, Schema, Type, counterpart},
     status::{FieldError, FieldErrorKind},
 };
@@ -314,7 +314,7 @@ fn format_holds(format: &str, text: &str) -> bool {
         "uuid" => uuid::Uuid::try_parse(text).is_ok(),
         "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
-        "duration" => cel::is_duration(text),
+        "duration" => cel_value::is_duration(text),
         _ => true,
     }
 }
