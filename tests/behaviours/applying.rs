@@ -2,7 +2,7 @@
 
 use kube::{
     Api, Client,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -43,6 +43,14 @@ pub fn list() -> Vec<Behaviour> {
             "reference/using-api/server-side-apply/", undeclared;
         "managedFields are cleared by an empty entry",
             "reference/using-api/server-side-apply/#clearing-managedfields", cleared;
+        "a field with a default that is no longer applied has its default again",
+            "reference/using-api/server-side-apply/#defaulting-in-crds", default_again;
+        "what an edit changed is owned by its manager, by an update",
+            "reference/using-api/server-side-apply/#managers", edited;
+        "apply does not take managedFields",
+            "reference/using-api/server-side-apply/#field-management", no_managed_fields;
+        "apply names the kind and the object",
+            "reference/using-api/server-side-apply/#apply-and-update", names_kind;
         "ConfigMaps are applied, too",
             "reference/using-api/server-side-apply/", config_map;
     }
@@ -261,4 +269,48 @@ async fn config_map(client: Client, namespace: String) {
     assert_eq!(both.data["data"], json!({"a": "1", "b": "2"}));
     let message = sentence(put("two", json!({"a": "2"})).await, 409, "Conflict");
     assert_eq!(message, "Apply failed with 1 conflict: conflict with \"one\": .data.a");
+}
+
+async fn default_again(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    apply(&api, "me", json!({"size": 9, "color": "red"})).await.unwrap();
+    let less = apply(&api, "me", json!({"color": "red"})).await.unwrap();
+    assert_eq!(less.data["spec"], json!({"size": 3, "color": "red"}));
+}
+
+async fn edited(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let params = PostParams { field_manager: Some("maker".to_owned()), ..PostParams::default() };
+    let mut created = api.create(&params, &super::widget("a", json!({"size": 1, "color": "red"}))).await.unwrap();
+    assert_eq!(owned(&created, "maker"), json!({"f:spec": {".": {}, "f:color": {}, "f:size": {}}}));
+    created.data["spec"]["color"] = json!("green");
+    let params = PostParams { field_manager: Some("editor".to_owned()), ..PostParams::default() };
+    let replaced = api.replace("a", &params, &created).await.unwrap();
+    assert_eq!(owned(&replaced, "maker"), json!({"f:spec": {".": {}, "f:size": {}}}));
+    assert_eq!(owned(&replaced, "editor"), json!({"f:spec": {"f:color": {}}}));
+    let entries = replaced.metadata.managed_fields.unwrap();
+    assert!(entries.iter().all(|entry| entry.operation.as_deref() == Some("Update")), "{entries:?}");
+}
+
+async fn no_managed_fields(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let created = apply(&api, "me", json!({"size": 1})).await.unwrap();
+    let mut body = applied(json!({"size": 2}));
+    body["metadata"]["managedFields"] = json!(created.metadata.managed_fields);
+    let result = api.patch("a", &PatchParams::apply("me"), &Patch::Apply(body)).await;
+    assert_eq!(sentence(result, 400, "BadRequest"), "metadata.managedFields must be nil");
+}
+
+async fn names_kind(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let mut body = applied(json!({"size": 2}));
+    body["kind"] = json!("Gadget");
+    assert_eq!(refused(api.patch("a", &PatchParams::apply("me"), &Patch::Apply(body)).await).code, 400);
+    let mut body = applied(json!({"size": 2}));
+    body["metadata"]["name"] = json!("b");
+    let result = api.patch("a", &PatchParams::apply("me"), &Patch::Apply(body)).await;
+    assert_eq!(
+        sentence(result, 400, "BadRequest"),
+        "the name of the object (b) does not match the name on the URL (a)"
+    );
 }

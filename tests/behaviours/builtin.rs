@@ -33,6 +33,14 @@ pub fn list() -> Vec<Behaviour> {
             "concepts/configuration/secret/#restriction-names-data", secret;
         "a Lease is taken over by its version",
             "concepts/architecture/leases/", lease;
+        "a Lease's times keep their microseconds",
+            "reference/kubernetes-api/cluster-resources/lease-v1/", lease_times;
+        "a Lease lasts longer than nothing",
+            "reference/kubernetes-api/cluster-resources/lease-v1/", lease_fields;
+        "the end of a Job needs its conditions, its times and its pods to agree",
+            "https://kep.k8s.io/4368", job_end;
+        "a Job that has ended does not go back",
+            "https://kep.k8s.io/4368", job_no_return;
         "an Event has two faces",
             "reference/kubernetes-api/cluster-resources/event-v1/", event;
         "an unknown token is nobody's",
@@ -232,4 +240,117 @@ async fn token(client: Client, _: String) {
 async fn unserved(client: Client, namespace: String) {
     let path = format!("/apis/behaviours.test/v1/namespaces/{namespace}/gadgets");
     assert_eq!(refused(request::<Value>(&client, "GET", &path, &[], None).await).code, 404);
+}
+
+fn lease_with(spec: Value) -> Value {
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": spec})
+}
+
+async fn lease_times(client: Client, namespace: String) {
+    let api = objects(&client, &namespace, "coordination.k8s.io", "Lease");
+    let time = "2026-01-01T00:00:00.123456Z";
+    let body = lease_with(json!({"holderIdentity": "one", "renewTime": time, "acquireTime": time}));
+    let created = api.create(&PostParams::default(), &object(body)).await.unwrap();
+    assert_eq!(
+        (&created.data["spec"]["renewTime"], &created.data["spec"]["acquireTime"]),
+        (&json!(time), &json!(time))
+    );
+}
+
+async fn lease_fields(client: Client, namespace: String) {
+    let api = objects(&client, &namespace, "coordination.k8s.io", "Lease");
+    let body = lease_with(json!({"holderIdentity": "one", "leaseDurationSeconds": 0, "leaseTransitions": -1}));
+    let message = sentence(api.create(&PostParams::default(), &object(body)).await, 422, "Invalid");
+    assert_eq!(
+        message,
+        "Lease.coordination.k8s.io \"l\" is invalid: [spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0, spec.leaseTransitions: Invalid value: -1: \
+         must be greater than or equal to 0]"
+    );
+}
+
+/// A Job that no controller looks at.
+async fn unmanaged(client: &Client, namespace: &str) -> kube::Api<kube::api::DynamicObject> {
+    let api = objects(client, namespace, "batch", "Job");
+    let mut body = job("j", pod());
+    body["spec"]["managedBy"] = json!("behaviours.test/nobody");
+    api.create(&PostParams::default(), &object(body)).await.unwrap();
+    api
+}
+
+const SOON: &str = "2026-01-01T00:00:00Z";
+const LATER: &str = "2026-01-01T00:00:09Z";
+
+async fn job_end(client: Client, namespace: String) {
+    let api = unmanaged(&client, &namespace).await;
+    let yes = |types: &[&str]| -> Vec<Value> {
+        types.iter().map(|r#type| json!({"type": r#type, "status": "True", "lastTransitionTime": SOON})).collect()
+    };
+    let (succeeded, failed) = (yes(&["SuccessCriteriaMet", "Complete"]), yes(&["FailureTarget", "Failed"]));
+    let table = [
+        (
+            json!({"startTime": SOON, "completionTime": LATER, "conditions": yes(&["Complete"])}),
+            "status.conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+        ),
+        (
+            json!({"startTime": SOON, "conditions": yes(&["Failed"])}),
+            "status.conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition",
+        ),
+        (
+            json!({"conditions": succeeded}),
+            "[status.completionTime: Required value: completionTime is required for Complete jobs, status.startTime: \
+             Required value: startTime is required for finished job]",
+        ),
+        (
+            json!({"startTime": LATER, "completionTime": SOON, "conditions": succeeded}),
+            "status.completionTime: Invalid value: \"2026-01-01T00:00:00Z\": must be equal to or after `startTime`",
+        ),
+        (
+            json!({"startTime": SOON, "conditions": failed, "active": 1}),
+            "status.active: Invalid value: 1: active>0 is invalid for finished job",
+        ),
+        (
+            json!({"startTime": SOON, "conditions": failed, "completionTime": LATER}),
+            "status.completionTime: Invalid value: \"2026-01-01T00:00:09Z\": cannot set completionTime when there is no \
+             Complete=True condition",
+        ),
+        (json!({"active": 1, "ready": 2}), "status.ready: Invalid value: 2: cannot set more ready pods than active"),
+        (
+            json!({"conditions": yes(&["SuccessCriteriaMet", "FailureTarget"])}),
+            "status.conditions: Invalid value: cannot set SuccessCriteriaMet=True and FailureTarget=true conditions",
+        ),
+    ];
+    for (status, expected) in table {
+        let patch = Patch::Merge(json!({"status": status}));
+        let message = sentence(api.patch_status("j", &PatchParams::default(), &patch).await, 422, "Invalid");
+        assert_eq!(message, format!("Job.batch \"j\" is invalid: {expected}"), "{status}");
+    }
+    let patch = Patch::Merge(json!({"status": {"startTime": SOON, "completionTime": LATER, "conditions": succeeded}}));
+    api.patch_status("j", &PatchParams::default(), &patch).await.unwrap();
+}
+
+async fn job_no_return(client: Client, namespace: String) {
+    let api = unmanaged(&client, &namespace).await;
+    let patch = |status: Value| Patch::Merge(json!({"status": status}));
+    let conditions: Vec<Value> = ["SuccessCriteriaMet", "Complete"]
+        .iter()
+        .map(|r#type| json!({"type": r#type, "status": "True", "lastTransitionTime": SOON}))
+        .collect();
+    let ended = json!({"startTime": SOON, "completionTime": LATER, "succeeded": 1, "conditions": conditions});
+    api.patch_status("j", &PatchParams::default(), &patch(ended)).await.unwrap();
+    let table = [
+        (
+            json!({"conditions": [], "completionTime": null}),
+            "[status.conditions: Invalid value: cannot disable the terminal Complete=True condition, status.conditions: \
+             Invalid value: cannot disable the SuccessCriteriaMet=True condition]",
+        ),
+        (json!({"succeeded": 0}), "status.succeeded: Invalid value: 0: cannot decrease the succeeded counter"),
+        (
+            json!({"startTime": LATER}),
+            "status.startTime: Invalid value: \"2026-01-01T00:00:09Z\": field is immutable for unsuspended job once set",
+        ),
+    ];
+    for (status, expected) in table {
+        let result = api.patch_status("j", &PatchParams::default(), &patch(status)).await;
+        assert_eq!(sentence(result, 422, "Invalid"), format!("Job.batch \"j\" is invalid: {expected}"));
+    }
 }

@@ -55,6 +55,14 @@ pub fn list() -> Vec<Behaviour> {
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource", status_missing;
         "a kind that does not fit the path is refused",
             "reference/using-api/api-concepts/", wrong_kind;
+        "a ConfigMap holds no more than a mebibyte",
+            "concepts/configuration/configmap/", large_config_map;
+        "what cannot be done to a resource is not allowed",
+            "reference/using-api/api-concepts/#api-verbs", wrong_method;
+        "a body that is no JSON is refused",
+            "reference/using-api/api-concepts/#alternate-representations-of-resources", no_json;
+        "the whole object changes hands through its version: of two who write at once, one is told",
+            "reference/using-api/api-concepts/#resource-versions", one_of_two;
     }
 }
 
@@ -295,4 +303,57 @@ async fn wrong_kind(client: Client, namespace: String) {
     let result = request::<serde_json::Value>(&client, "POST", &widgets_path(&namespace), &[], Some(&body)).await;
     let message = sentence(result, 400, "BadRequest");
     assert!(message.contains("does not match the expected API version (behaviours.test/v1)"), "{message}");
+}
+
+async fn large_config_map(client: Client, namespace: String) {
+    let api = objects(&client, &namespace, "", "ConfigMap");
+    let map = |size: usize| {
+        let data = json!({"text": "x".repeat(size - 4)});
+        object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}))
+    };
+    let result = api.create(&PostParams::default(), &map(1024 * 1024 + 5)).await;
+    assert_eq!(
+        sentence(result, 422, "Invalid"),
+        "ConfigMap \"a\" is invalid: []: Too long: may not be more than 1048576 bytes"
+    );
+    api.create(&PostParams::default(), &map(1024 * 1024)).await.unwrap();
+}
+
+async fn wrong_method(client: Client, namespace: String) {
+    let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+    for (method, path) in [("POST", format!("{maps}/a")), ("PUT", maps)] {
+        let result = request::<serde_json::Value>(&client, method, &path, &[], Some(&body)).await;
+        assert_eq!(
+            sentence(result, 405, "MethodNotAllowed"),
+            "the server does not allow this method on the requested resource",
+            "{method} {path}"
+        );
+    }
+}
+
+async fn no_json(client: Client, namespace: String) {
+    let create = http::Request::post(widgets_path(&namespace)).header("content-type", "application/json");
+    let result = client.request::<serde_json::Value>(create.body(b"{\"kind\": ".to_vec()).unwrap()).await;
+    let status = refused(result);
+    assert_eq!((status.code, status.reason.as_str()), (400, "BadRequest"), "{status:?}");
+}
+
+async fn one_of_two(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let mut found = made(&api, "a", json!({"size": 0})).await;
+    for round in 1..=10 {
+        let edited = |size: i32| {
+            let mut edited = found.clone();
+            edited.data["spec"]["size"] = json!(size);
+            edited
+        };
+        let (one, other) = (edited(round), edited(50 + round));
+        let params = PostParams::default();
+        let (one, other) = futures::join!(api.replace("a", &params, &one), api.replace("a", &params, &other));
+        let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
+        found = won.unwrap();
+        sentence(lost, 409, "Conflict");
+        assert_eq!(api.get("a").await.unwrap(), found);
+    }
 }

@@ -31,6 +31,14 @@ pub fn list() -> Vec<Behaviour> {
             "concepts/architecture/garbage-collection/#background-deletion", background;
         "in the foreground the owner waits for those that block it",
             "concepts/architecture/garbage-collection/#foreground-deletion", foreground;
+        "in the foreground an owner does not wait for those that do not block it",
+            "concepts/architecture/garbage-collection/#foreground-deletion", foreground_unblocked;
+        "a Job that is deleted without a word on its dependents leaves them",
+            "tasks/administer-cluster/use-cascading-deletion/", job_orphans;
+        "a policy that is none is refused",
+            "reference/kubernetes-api/common-definitions/delete-options/", no_policy;
+        "an object that is going can still be edited",
+            "concepts/overview/working-with-objects/finalizers/", edited_while_going;
         "orphans stay and forget their owner",
             "concepts/architecture/garbage-collection/#orphaned-dependents", orphan;
         "an object whose owner never was is collected",
@@ -254,4 +262,74 @@ async fn namespace_goes(client: Client, namespace: String) {
         .await;
     set_finalizers(&api, "a", json!(null)).await.unwrap();
     eventually("the namespace is gone", || async { spaces.get_opt(&namespace).await.unwrap().is_none() }).await;
+}
+
+async fn foreground_unblocked(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let owner = made(&api, "owner", json!({})).await;
+    let mut child = widget("child", json!({}));
+    let mut reference = reference(&owner);
+    reference["blockOwnerDeletion"] = json!(false);
+    child.metadata.finalizers = Some(vec!["behaviours.test/hold".to_owned()]);
+    child.metadata.owner_references = serde_json::from_value(json!([reference])).unwrap();
+    api.create(&PostParams::default(), &child).await.unwrap();
+    api.delete("owner", &DeleteParams::foreground()).await.unwrap();
+    eventually("the owner is gone", || async { is_gone(&api, "owner").await }).await;
+    eventually("the child is going", || async {
+        api.get("child").await.unwrap().metadata.deletion_timestamp.is_some()
+    })
+    .await;
+    set_finalizers(&api, "child", json!(null)).await.unwrap();
+    eventually("the child is gone", || async { is_gone(&api, "child").await }).await;
+}
+
+async fn job_orphans(client: Client, namespace: String) {
+    let jobs = objects(&client, &namespace, "batch", "Job");
+    let maps = objects(&client, &namespace, "", "ConfigMap");
+    for (policy, stays) in [(DeleteParams::default(), true), (DeleteParams::background(), false)] {
+        let job = object(json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+            "spec": {"suspend": true, "template": {"spec": {
+                "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}],
+            }}},
+        }));
+        let job = jobs.create(&PostParams::default(), &job).await.unwrap();
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": job.metadata.uid}]);
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-j", "ownerReferences": owner},
+        });
+        maps.create(&PostParams::default(), &object(map)).await.unwrap();
+        let _ = jobs.delete("j", &policy).await.unwrap();
+        eventually("the Job is gone", || async { is_gone(&jobs, "j").await }).await;
+        if stays {
+            assert_eq!(maps.get("of-j").await.unwrap().metadata.owner_references, None);
+            let _ = maps.delete("of-j", &DeleteParams::default()).await.unwrap();
+        } else {
+            eventually("its dependent is gone", || async { is_gone(&maps, "of-j").await }).await;
+        }
+    }
+}
+
+async fn no_policy(client: Client, namespace: String) {
+    made(&widgets(&client, &namespace), "a", json!({})).await;
+    let path = format!("{}/a", super::widgets_path(&namespace));
+    let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Sideways"});
+    let result = super::request::<serde_json::Value>(&client, "DELETE", &path, &[], Some(&body)).await;
+    let message = sentence(result, 422, "Invalid");
+    let start = "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": \
+                 supported values: ";
+    assert!(message.starts_with(start), "{message}");
+}
+
+async fn edited_while_going(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    finalized(&api, "a").await;
+    let _ = api.delete("a", &DeleteParams::default()).await.unwrap();
+    let patch = Patch::Merge(json!({"spec": {"size": 8}}));
+    let edited = api.patch("a", &PatchParams::default(), &patch).await.unwrap();
+    assert_eq!(edited.data["spec"]["size"], 8);
+    let status = Patch::Merge(json!({"status": {"phase": "last words"}}));
+    let edited = api.patch_status("a", &PatchParams::default(), &status).await.unwrap();
+    assert_eq!(edited.data["status"]["phase"], "last words");
+    set_finalizers(&api, "a", json!(null)).await.unwrap();
 }

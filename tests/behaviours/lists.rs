@@ -2,11 +2,11 @@
 
 use kube::{
     Api, Client,
-    api::{DeleteParams, DynamicObject, ListParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, VersionMatch},
 };
 use serde_json::json;
 
-use super::{Behaviour, made, object, objects, sentence, widget, widgets};
+use super::{Behaviour, made, object, objects, refused, sentence, widget, widgets};
 use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
@@ -29,6 +29,18 @@ pub fn list() -> Vec<Behaviour> {
             "reference/using-api/api-concepts/#unavailable-resource-versions", future_version;
         "deletecollection deletes what the selector chooses",
             "reference/using-api/api-concepts/", delete_collection;
+        "a list of all namespaces goes by namespace, a slash, and name",
+            "concepts/overview/working-with-objects/namespaces/", all_namespaces;
+        "an exact version shows the past",
+            "reference/using-api/api-concepts/#semantics-for-get-and-list", exact_version;
+        "a version that is forgotten has expired, and so has a continue token",
+            "reference/using-api/api-concepts/#410-gone-responses", expired;
+        "a match without a version is refused",
+            "reference/using-api/api-concepts/#semantics-for-get-and-list", match_alone;
+        "a version that is none is refused",
+            "reference/using-api/api-concepts/#resource-versions", no_version;
+        "a selector that is none is refused",
+            "concepts/overview/working-with-objects/labels/#label-selectors", no_selector;
     }
 }
 
@@ -148,4 +160,92 @@ async fn delete_collection(client: Client, namespace: String) {
     let gone = gone.left().expect("the deleted objects");
     assert_eq!(gone.items.len(), 1);
     assert_eq!(names(&api, &ListParams::default()).await, ["b"]);
+}
+
+async fn all_namespaces(client: Client, namespace: String) {
+    let other = format!("{namespace}-b");
+    let spaces: Api<DynamicObject> = Api::all_with(client.clone(), &super::kind("", "v1", "Namespace"));
+    let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}});
+    spaces.create(&PostParams::default(), &object(space)).await.unwrap();
+    for (space, name) in [(&other, "a"), (&namespace, "b"), (&namespace, "a")] {
+        labelled(&widgets(&client, space), name, &[("of", &namespace)]).await;
+    }
+    let all: Api<DynamicObject> = Api::all_with(client, &super::kind("behaviours.test", "v1", "Widget"));
+    let found = all.list(&ListParams::default().labels(&format!("of={namespace}"))).await.unwrap();
+    let places: Vec<_> = found.items.into_iter().map(|item| (item.metadata.namespace, item.metadata.name)).collect();
+    let place = |space: &String, name: &str| (Some(space.clone()), Some(name.to_owned()));
+    assert_eq!(places, [place(&other, "a"), place(&namespace, "a"), place(&namespace, "b")]);
+}
+
+async fn exact_version(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    made(&api, "a", json!({"size": 1})).await;
+    let then = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    api.patch("a", &PatchParams::default(), &Patch::Merge(json!({"spec": {"size": 2}}))).await.unwrap();
+    made(&api, "b", json!({})).await;
+    let past = api.list(&ListParams::default().at(&then).matching(VersionMatch::Exact)).await.unwrap();
+    assert_eq!(past.metadata.resource_version.as_ref(), Some(&then));
+    assert_eq!(past.items.len(), 1);
+    assert_eq!(past.items[0].data["spec"]["size"], 1);
+    let newer = api.list(&ListParams::default().at(&then).matching(VersionMatch::NotOlderThan)).await.unwrap();
+    assert!(newer.metadata.resource_version >= Some(then));
+}
+
+async fn expired(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    for name in ["a", "b", "c"] {
+        made(&api, name, json!({})).await;
+    }
+    let page = ListParams::default().limit(1);
+    let first = api.list(&page).await.unwrap().metadata;
+    let rest = page.clone().continue_token(&first.continue_.unwrap());
+    let then = ListParams::default().at(&first.resource_version.unwrap()).matching(VersionMatch::Exact);
+    // Servers forget as time passes, or as changes come.
+    made(&api, "busy", json!({})).await;
+    let mut size = 0;
+    super::eventually("it has expired", || {
+        size += 40;
+        let (api, rest, then) = (&api, &rest, &then);
+        async move {
+            for size in size..size + 40 {
+                let patch = Patch::Merge(json!({"spec": {"size": size % 100}}));
+                api.patch("busy", &PatchParams::default(), &patch).await.unwrap();
+            }
+            api.list(rest).await.is_err() && api.list(then).await.is_err()
+        }
+    })
+    .await;
+    let status = refused(api.list(&rest).await);
+    assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
+    assert!(
+        status.message.starts_with("The provided continue parameter is too old to display a consistent list result.")
+    );
+    assert_eq!(refused(api.list(&then).await).reason, "Expired");
+    // The refusal carries a token for the rest as it is now.
+    api.delete("b", &DeleteParams::default()).await.unwrap();
+    let token = status.metadata.unwrap().continue_.unwrap();
+    let left = api.list(&ListParams::default().continue_token(&token)).await.unwrap();
+    let left: Vec<_> = left.items.into_iter().filter_map(|item| item.metadata.name).collect();
+    assert_eq!(left, ["busy", "c"]);
+}
+
+async fn match_alone(client: Client, namespace: String) {
+    let path = format!("{}?resourceVersionMatch=Exact", super::widgets_path(&namespace));
+    let result = super::request::<serde_json::Value>(&client, "GET", &path, &[], None).await;
+    assert_eq!(
+        sentence(result, 422, "Invalid"),
+        "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden \
+         unless resourceVersion is provided"
+    );
+}
+
+async fn no_version(client: Client, namespace: String) {
+    let result = widgets(&client, &namespace).list(&ListParams::default().at("new")).await;
+    assert_eq!(refused(result).code, 400);
+}
+
+async fn no_selector(client: Client, namespace: String) {
+    let result = widgets(&client, &namespace).list(&ListParams::default().labels("a in")).await;
+    let message = sentence(result, 400, "BadRequest");
+    assert!(message.starts_with("unable to parse requirement: "), "{message}");
 }

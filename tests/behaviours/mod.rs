@@ -18,6 +18,8 @@ mod applying;
 mod builtin;
 mod crud;
 mod deletion;
+mod jobs;
+pub mod kubelet;
 mod lists;
 mod patches;
 mod schemas;
@@ -28,7 +30,7 @@ mod watches;
 pub struct Behaviour {
     /// What is claimed, in a sentence.
     pub claim: &'static str,
-    /// The page that says so, below <https://kubernetes.io/docs/>.
+    /// The page that says so, below <https://kubernetes.io/docs/>, or the address of the enhancement proposal.
     pub page: &'static str,
     /// Checks it in a namespace of its own; an assertion fails where it does not hold.
     pub check: fn(Client, String) -> BoxFuture<'static, ()>,
@@ -46,7 +48,22 @@ macro_rules! behaviours {
     };
 }
 
-/// Every behaviour.
+impl Behaviour {
+    /// The address of the page.
+    pub fn address(&self) -> String {
+        match self.page.starts_with("https://") {
+            true => self.page.to_owned(),
+            false => format!("https://kubernetes.io/docs/{}", self.page),
+        }
+    }
+}
+
+/// Those that need pods to run, by [`kubelet::play`] if by nobody else.
+pub fn with_pods() -> Vec<Behaviour> {
+    jobs::list()
+}
+
+/// Every behaviour of an API server and the garbage collector.
 pub fn all() -> Vec<Behaviour> {
     [
         crud::list(),
@@ -64,18 +81,18 @@ pub fn all() -> Vec<Behaviour> {
     .collect()
 }
 
-/// Checks behaviours one after the other. Returns the claims that do not hold.
-pub async fn run(client: &Client, behaviours: Vec<Behaviour>) -> Vec<String> {
+/// Checks behaviours one after the other, each in a namespace of this name and a number. Returns the claims that do not hold.
+pub async fn run(client: &Client, name: &str, behaviours: Vec<Behaviour>) -> Vec<String> {
     install(client).await;
     let mut failed = Vec::new();
     for (at, behaviour) in behaviours.into_iter().enumerate() {
-        let namespace = format!("behaviour-{at}-{}", std::process::id());
+        let namespace = format!("{name}-{at}-{}", std::process::id());
         let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let spaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind("", "v1", "Namespace"));
         spaces.create(&PostParams::default(), &object(space)).await.unwrap();
         let check = (behaviour.check)(client.clone(), namespace);
         if tokio::spawn(check).await.is_err() {
-            failed.push(format!("{} ({})", behaviour.claim, behaviour.page));
+            failed.push(format!("{} ({})", behaviour.claim, behaviour.address()));
         }
     }
     failed

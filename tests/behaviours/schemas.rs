@@ -1,12 +1,13 @@
 //! What the schema of a custom kind does: refusals, defaults, pruning, rules in CEL.
 
 use kube::{
-    Client,
-    api::{Patch, PatchParams, PostParams, ValidationDirective},
+    Api, Client,
+    api::{DynamicObject, Patch, PatchParams, PostParams, ValidationDirective},
+    core::ApiResource,
 };
 use serde_json::{Value, json};
 
-use super::{Behaviour, made, object, sentence, widget, widgets};
+use super::{Behaviour, eventually, kind, made, object, sentence, widget, widgets};
 use crate::behaviours;
 
 pub fn list() -> Vec<Behaviour> {
@@ -35,6 +36,16 @@ pub fn list() -> Vec<Behaviour> {
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#transition-rules", transition;
         "the rules of the spec hold on a patch, too",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules", rule_on_patch;
+        "a rule without a message is its own",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules", own_words;
+        "a rule's reason decides how its sentence begins",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-reason", rule_reason;
+        "the schema of the status holds on its endpoint",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource", status_schema;
+        "a stricter definition lets what was stored be, as long as it does not change",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-ratcheting", ratcheting;
+        "an object with only metadata changed keeps its defaults and its generation",
+            "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting", default_once;
         "a whole number may stand where a number is wanted, and as 1.0 where an integer is",
             "tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation", numbers;
     }
@@ -212,4 +223,82 @@ async fn numbers(client: Client, namespace: String) {
     let created = made(&api, "a", json!({"ratio": 1, "size": 2.0})).await;
     assert_eq!(created.data["spec"]["ratio"].as_f64(), Some(1.0));
     assert_eq!(created.data["spec"]["size"].as_f64(), Some(2.0));
+}
+
+async fn own_words(client: Client, namespace: String) {
+    let found = refusal(&client, &namespace, json!({"even": 3})).await;
+    assert_eq!(found, "spec.even: Invalid value: 3: failed rule: self % 2 == 0");
+}
+
+async fn rule_reason(client: Client, namespace: String) {
+    let found = refusal(&client, &namespace, json!({"even": 102})).await;
+    assert_eq!(found, "spec.even: Forbidden: more than a hundred");
+}
+
+async fn status_schema(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    made(&api, "a", json!({})).await;
+    let patch = Patch::Merge(json!({"status": {"conditions": [{"type": "Ready"}], "unknown": 1}}));
+    let message = sentence(api.patch_status("a", &PatchParams::default(), &patch).await, 422, "Invalid");
+    let expected = "status.conditions[0].status: Required value";
+    assert_eq!(message, format!("Widget.behaviours.test \"a\" is invalid: [{expected}, {UNCHECKED}]"));
+    let patch = Patch::Merge(json!({"status": {"phase": "x", "unknown": 1}}));
+    let patched = api.patch_status("a", &PatchParams::default(), &patch).await.unwrap();
+    assert_eq!(patched.data["status"], json!({"phase": "x"}));
+}
+
+async fn ratcheting(client: Client, namespace: String) {
+    let plural = format!("{}s", namespace.replace('-', ""));
+    let name = format!("{plural}.behaviours.test");
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name},
+        "spec": {
+            "group": "behaviours.test", "scope": "Namespaced", "names": {"kind": "Ratchet", "plural": plural},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "properties": {"spec": {"type": "object", "properties": {
+                    "size": {"type": "integer"}, "note": {"type": "string"},
+                }}},
+            }}}],
+        },
+    });
+    let definitions: Api<DynamicObject> =
+        Api::all_with(client.clone(), &kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+    definitions.create(&PostParams::default(), &object(definition)).await.unwrap();
+    let resource = ApiResource { plural, ..kind("behaviours.test", "v1", "Ratchet") };
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    eventually("the kind is served", || async { api.list(&Default::default()).await.is_ok() }).await;
+    let large = |name: &str| {
+        let metadata = json!({"name": name});
+        object(
+            json!({"apiVersion": "behaviours.test/v1", "kind": "Ratchet", "metadata": metadata, "spec": {"size": 200}}),
+        )
+    };
+    api.create(&PostParams::default(), &large("a")).await.unwrap();
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size/maximum";
+    let stricter = json!([{"op": "add", "path": path, "value": 100}]);
+    let stricter = Patch::<Value>::Json(serde_json::from_value(stricter).unwrap());
+    definitions.patch(&name, &PatchParams::default(), &stricter).await.unwrap();
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    eventually("the definition is obeyed", || async { api.create(&dry, &large("b")).await.is_err() }).await;
+    let edit = |spec: Value| Patch::Merge(json!({"spec": spec}));
+    let edited = api.patch("a", &PatchParams::default(), &edit(json!({"note": "x"}))).await.unwrap();
+    assert_eq!(edited.data["spec"], json!({"size": 200, "note": "x"}));
+    let message = sentence(api.patch("a", &PatchParams::default(), &edit(json!({"size": 201}))).await, 422, "Invalid");
+    let expected = "spec.size: Invalid value: 201: spec.size in body should be less than or equal to 100";
+    assert_eq!(message, format!("Ratchet.behaviours.test \"a\" is invalid: {expected}"));
+    // The end of a definition is the end of its objects.
+    let _ = definitions.delete(&name, &Default::default()).await.unwrap();
+    eventually("the kind is gone", || async {
+        let found = api.get("a").await;
+        matches!(found, Err(kube::Error::Api(status)) if status.code == 404)
+    })
+    .await;
+}
+
+async fn default_once(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let created = made(&api, "a", json!({"parts": [{"name": "x"}]})).await;
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {"a": "b"}}}));
+    let patched = api.patch("a", &PatchParams::default(), &patch).await.unwrap();
+    assert_eq!((patched.metadata.generation, &patched.data["spec"]), (Some(1), &created.data["spec"]));
 }

@@ -1,6 +1,8 @@
 //! Other forms of the same objects: tables, metadata alone, discovery, OpenAPI.
 
+use futures::TryStreamExt;
 use kube::Client;
+use kube::api::WatchEvent;
 use serde_json::{Value, json};
 
 use super::{Behaviour, made, request, widgets, widgets_path};
@@ -12,6 +14,10 @@ pub fn list() -> Vec<Behaviour> {
             "reference/using-api/api-concepts/#receiving-resources-as-tables", table;
         "a table can carry whole objects, or none",
             "reference/using-api/api-concepts/#receiving-resources-as-tables", include_object;
+        "a Job's table has columns of its own",
+            "reference/using-api/api-concepts/#receiving-resources-as-tables", job_table;
+        "a watch can be of tables",
+            "reference/using-api/api-concepts/#receiving-resources-as-tables", watched_table;
         "metadata alone can be asked for",
             "reference/using-api/api-concepts/#metadata-only-fetches", metadata_only;
         "discovery names groups, versions and resources",
@@ -129,4 +135,40 @@ async fn openapi(client: Client, _: String) {
     let schema = &document["components"]["schemas"]["test.behaviours.v1.Widget"];
     assert_eq!(schema["properties"]["spec"]["properties"]["size"]["description"], "How large it is.");
     assert_eq!(schema["x-kubernetes-group-version-kind"][0]["kind"], "Widget");
+}
+
+async fn job_table(client: Client, namespace: String) {
+    let container = json!({"name": "c", "image": "i"});
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+        "spec": {"suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+    });
+    let jobs = super::objects(&client, &namespace, "batch", "Job");
+    let created = jobs.create(&Default::default(), &super::object(job)).await.unwrap();
+    let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
+    let table: Value = request(&client, "GET", &path, &[TABLE], None).await.unwrap();
+    let names: Vec<&str> =
+        table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    let expected = ["Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"];
+    assert_eq!(names, expected);
+    let cells = table["rows"][0]["cells"].as_array().unwrap();
+    let selector = format!("batch.kubernetes.io/controller-uid={}", created.metadata.uid.unwrap());
+    assert_eq!((&cells[0], &cells[2], &cells[3]), (&json!("j"), &json!("0/1"), &json!("")));
+    assert_eq!(cells[5..], [json!("c"), json!("i"), json!(selector)]);
+}
+
+async fn watched_table(client: Client, namespace: String) {
+    made(&widgets(&client, &namespace), "a", json!({"size": 5})).await;
+    let watch = http::Request::get(format!("{}?watch=1", widgets_path(&namespace))).header(TABLE.0, TABLE.1);
+    let stream = client.request_events::<Value>(watch.body(Vec::new()).unwrap()).await.unwrap();
+    let mut stream = std::pin::pin!(stream);
+    match stream.try_next().await.unwrap() {
+        Some(WatchEvent::Added(table)) => {
+            assert_eq!(table["kind"], "Table");
+            assert_eq!(table["columnDefinitions"][1]["name"], "Size");
+            assert_eq!(table["rows"][0]["cells"][1], 5);
+            assert_eq!(table["rows"][0]["object"]["metadata"]["name"], "a");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -30,6 +30,18 @@ pub fn list() -> Vec<Behaviour> {
             "reference/using-api/api-concepts/", times_out;
         "changes of the status are seen, too",
             "reference/using-api/api-concepts/#efficient-detection-of-changes", status_changes;
+        "a watch from a version that is forgotten begins, and ends with the error that it has expired",
+            "reference/using-api/api-concepts/#410-gone-responses", expired;
+        "a bookmark carries the newest version before a quiet watch ends",
+            "reference/using-api/api-concepts/#watch-bookmarks", bookmark;
+        "no bookmark comes unless it is asked for",
+            "reference/using-api/api-concepts/#watch-bookmarks", no_bookmark;
+        "sendInitialEvents wants a match",
+            "reference/using-api/api-concepts/#streaming-lists", initial_events_match;
+        "a watch can be of metadata alone",
+            "reference/using-api/api-concepts/#metadata-only-fetches", metadata_alone;
+        "a watch of all namespaces sees them all",
+            "reference/using-api/api-concepts/#resource-uris", all_namespaces;
     }
 }
 
@@ -151,4 +163,75 @@ async fn status_changes(client: Client, namespace: String) {
     let patch = Patch::Merge(json!({"status": {"phase": "x"}}));
     api.patch_status("a", &PatchParams::default(), &patch).await.unwrap();
     assert_eq!(events(&api, &WatchParams::default(), &from, 1).await, ["MODIFIED a 1"]);
+}
+
+async fn expired(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    made(&api, "a", json!({})).await;
+    // Older than the kind itself.
+    assert_eq!(events(&api, &WatchParams::default(), "1", 1).await, ["ERROR 410 Expired"]);
+    let mut stream = api.watch(&WatchParams::default(), "1").await.unwrap().boxed();
+    match stream.try_next().await.unwrap() {
+        Some(WatchEvent::Error(status)) => {
+            assert!(status.message.starts_with("too old resource version: 1 ("), "{status:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(stream.next().await.is_none(), "it has ended");
+}
+
+async fn bookmark(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let from = version(&api).await;
+    let stream = api.watch(&WatchParams::default().timeout(5), &from).await.unwrap();
+    let elsewhere = widgets(&client, "default");
+    let made = made(&elsewhere, &namespace, json!({})).await.metadata.resource_version.unwrap();
+    elsewhere.delete(&namespace, &DeleteParams::default()).await.unwrap();
+    let all = tokio::time::timeout(Duration::from_secs(20), stream.collect::<Vec<_>>()).await.expect("it ends");
+    assert!(all.iter().all(|event| matches!(event, Ok(WatchEvent::Bookmark(_)))), "{all:?}");
+    let Some(Ok(WatchEvent::Bookmark(bookmark))) = all.last() else { panic!("none came") };
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    assert!(number(&bookmark.metadata.resource_version) >= number(&made), "{made}");
+    assert_eq!(bookmark.types.kind, "Widget");
+}
+
+async fn no_bookmark(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let from = version(&api).await;
+    let stream = api.watch(&WatchParams::default().timeout(4).disable_bookmarks(), &from).await.unwrap();
+    let all = tokio::time::timeout(Duration::from_secs(20), stream.collect::<Vec<_>>()).await.expect("it ends");
+    assert!(all.is_empty(), "{all:?}");
+}
+
+async fn initial_events_match(client: Client, namespace: String) {
+    let path = format!("{}?watch=true&sendInitialEvents=true", super::widgets_path(&namespace));
+    let result = super::request::<serde_json::Value>(&client, "GET", &path, &[], None).await;
+    assert_eq!(
+        super::sentence(result, 422, "Invalid"),
+        "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting \
+         resourceVersionMatch to NotOlderThan"
+    );
+}
+
+async fn metadata_alone(client: Client, namespace: String) {
+    let api = widgets(&client, &namespace);
+    let created = made(&api, "a", json!({"size": 9})).await;
+    let mut stream = api.watch_metadata(&WatchParams::default(), "0").await.unwrap().boxed();
+    match stream.try_next().await.unwrap() {
+        Some(WatchEvent::Added(found)) => assert_eq!(found.metadata, created.metadata),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn all_namespaces(client: Client, namespace: String) {
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), &super::kind("behaviours.test", "v1", "Widget"));
+    let from = version(&all).await;
+    let elsewhere = widgets(&client, "default");
+    made(&elsewhere, &namespace, json!({"size": 1})).await;
+    made(&widgets(&client, &namespace), &namespace, json!({"size": 2})).await;
+    elsewhere.delete(&namespace, &DeleteParams::default()).await.unwrap();
+    let params = WatchParams::default().fields(&format!("metadata.name={namespace}"));
+    let expected = ["ADDED", "ADDED", "DELETED"].into_iter().zip([1, 2, 1]);
+    let expected: Vec<String> = expected.map(|(what, size)| format!("{what} {namespace} {size}")).collect();
+    assert_eq!(events(&all, &params, &from, 3).await, expected);
 }

@@ -23,6 +23,8 @@ address=127.0.0.1
 inside=()
 # Nothing but the machine itself can be reached at a loopback address: no endpoints for the Service `kubernetes`.
 apiserver_arguments=(--endpoint-reconciler-type none)
+# Tests wait for old versions to expire.
+apiserver_arguments+=(--etcd-compaction-interval 5s)
 case $level in
   control-plane) ;;
   node)

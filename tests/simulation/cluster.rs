@@ -83,6 +83,13 @@ struct Node {
     start: Instant,
 }
 
+impl Node {
+    /// As the cluster's clock has it.
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(1_767_225_600).unwrap() + self.start.elapsed()
+    }
+}
+
 async fn control(node: Node, mut seen: mpsc::UnboundedReceiver<Write>) {
     let mut running: HashMap<String, JoinSet<()>> = HashMap::new();
     while let Some(write) = seen.recv().await {
@@ -128,22 +135,23 @@ async fn run(node: Node, job: Job) {
     set_status(&jobs, &name, ready).await;
     let deadline = job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
     let limit = deadline.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.unsigned_abs()));
-    let conditions = match timeout(limit, containers(&node, &environment, &pod, &script)).await {
+    let mut ended = json!({"active": 0, "ready": 0});
+    ended["conditions"] = match timeout(limit, containers(&node, &environment, &pod, &script)).await {
         Err(_) => failed("DeadlineExceeded", "Job was active longer than specified deadline"),
         Ok(End::Exit(0)) => {
+            ended["completionTime"] = json!(node.now());
             json!([{"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True"}])
         }
         Ok(End::Exit(_)) => failed("BackoffLimitExceeded", "Job has reached the specified backoff limit"),
         Ok(_) => failed("PodFailurePolicy", "Pod p failed matching FailJob rule: condition DisruptionTarget"),
     };
-    set_status(&jobs, &name, json!({"active": 0, "ready": 0, "conditions": conditions})).await;
+    set_status(&jobs, &name, ended).await;
 }
 
 /// The containers of a pod, one after the other, each with an agent of its own.
 async fn containers(node: &Node, environment: &HashMap<String, String>, pod: &str, script: &Script) -> End {
     let agent = || {
-        let elapsed = i64::try_from(node.start.elapsed().as_micros()).unwrap();
-        let clock = 1_767_225_600_000_000 + elapsed + script.clock_ahead * 1_000_000;
+        let clock = node.now().as_microsecond() + script.clock_ahead * 1_000_000;
         Agent::new(node.door.clone(), node.eyes.clone(), environment, pod, clock)
     };
     if let Some(lines) = script.restart_after
@@ -158,7 +166,8 @@ async fn containers(node: &Node, environment: &HashMap<String, String>, pod: &st
 }
 
 fn failed(reason: &str, message: &str) -> Value {
-    json!([{"type": "Failed", "status": "True", "reason": reason, "message": message}])
+    let condition = |r#type: &str| json!({"type": r#type, "status": "True", "reason": reason, "message": message});
+    json!([condition("FailureTarget"), condition("Failed")])
 }
 
 fn environment(job: &Job) -> HashMap<String, String> {

@@ -7,7 +7,7 @@ use super::{
     object::{self, as_map, child_mut},
     podspec,
     resource::Resource,
-    status::FieldError,
+    status::{FieldError, FieldErrorKind},
 };
 
 /// A namespace as it is after its creation.
@@ -151,7 +151,12 @@ pub(super) fn errors(resource: &Resource, object: &Value, old: Option<&Value>) -
             None => podspec::errors(object.get("spec").unwrap_or(&Value::Null), "spec"),
             Some(old) => pod_changes(old, object),
         },
-        "Job" => job_errors(object, old),
+        "Job" => {
+            let status = old.map(|old| super::job_status::errors(old, object)).unwrap_or_default();
+            [job_errors(object, old), status].concat()
+        }
+        "ConfigMap" => config_map_errors(object),
+        "Lease" => lease_errors(object),
         _ => Vec::new(),
     }
 }
@@ -215,6 +220,35 @@ fn job_errors(job: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid("spec.template.spec.restartPolicy", json!(policy), why));
     }
     errors
+}
+
+fn lease_errors(lease: &Value) -> Vec<FieldError> {
+    let field = |key: &str| lease.pointer(&format!("/spec/{key}")).filter(|value| !value.is_null());
+    let mut errors = Vec::new();
+    for (key, least, why) in [
+        ("leaseDurationSeconds", 1, "must be greater than 0"),
+        ("leaseTransitions", 0, "must be greater than or equal to 0"),
+    ] {
+        if let Some(value) = field(key).filter(|value| value.as_i64().is_some_and(|value| value < least)) {
+            errors.push(FieldError::invalid(format!("spec.{key}"), value.clone(), why));
+        }
+    }
+    errors
+}
+
+/// Most bytes of a ConfigMap's values.
+const MOST_DATA: usize = 1 << 20;
+
+fn config_map_errors(map: &Value) -> Vec<FieldError> {
+    let texts = |key: &str| map.get(key).and_then(Value::as_object).into_iter().flat_map(|data| data.values());
+    let size = |text: &Value| text.as_str().map_or(0, str::len);
+    // Three bytes are four characters of base64.
+    let binary = |text: &Value| size(text) / 4 * 3 - text.as_str().map_or(0, |text| text.matches('=').count());
+    if texts("data").map(size).sum::<usize>() + texts("binaryData").map(binary).sum::<usize>() <= MOST_DATA {
+        return Vec::new();
+    }
+    let why = format!("may not be more than {MOST_DATA} bytes");
+    vec![FieldError::new(FieldErrorKind::TooLong, "[]", None, why)]
 }
 
 /// Seconds that a deleted object has left. Only a pod that a node knows has any.

@@ -112,7 +112,8 @@ impl State {
         let table = self.registry.find(&group, &plural).map_or(self.tables.len(), |resource| resource.table);
         let resources = resources(definition, table)?;
         if table == self.tables.len() {
-            self.tables.push(Table::default());
+            // What was before the kind is not known of it.
+            self.tables.push(Table { compacted: self.resource_version, ..Table::default() });
         }
         self.registry.remove(&group, &plural);
         for resource in resources {

@@ -157,7 +157,10 @@ impl State {
         let mut value = (*object.value).clone();
         let grace = builtin::grace_seconds(&resource, &value, options.grace_seconds);
         let mut finalizers: Vec<String> = object::finalizers(&value).into_iter().map(str::to_owned).collect();
-        if let Some(propagation) = options.propagation {
+        let decided = finalizers.iter().any(|name| name == FOREGROUND || name == ORPHAN);
+        // Jobs are the last kind that orphans its dependents unless told otherwise.
+        let default = (resource.is("batch", "Job") && !decided).then_some(Propagation::Orphan);
+        if let Some(propagation) = options.propagation.or(default) {
             finalizers.retain(|name| name != FOREGROUND && name != ORPHAN);
             match propagation {
                 Propagation::Background => {}

@@ -25,6 +25,7 @@ mod fieldset;
 mod garbage;
 mod gofmt;
 mod http;
+mod job_status;
 mod knobs;
 mod managed;
 mod names;

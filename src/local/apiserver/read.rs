@@ -11,10 +11,14 @@ use super::{
     request::Request,
     resource::{self, Resource},
     selector::{FieldSelector, LabelSelector},
-    status::Status,
+    status::{FieldError, Status},
     store::{Key, State, Table},
     watch::{Watch, too_old},
 };
+
+/// Values of `resourceVersionMatch`.
+const EXACT: &str = "Exact";
+const NOT_OLDER: &str = "NotOlderThan";
 
 /// Which objects a list or watch is about.
 #[derive(Clone, Debug)]
@@ -53,8 +57,37 @@ impl Filter {
     }
 }
 
-pub(super) fn bad_options(why: &str) -> Status {
-    Status::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {why}"))
+/// Refuses options of a list or watch that do not go together.
+fn check_options(request: &Request) -> Result<(), Status> {
+    let given = |name: &str| !request.options.text(name).is_empty();
+    let matching = request.options.text("resourceVersionMatch");
+    let watches = request.info.verb == super::Verb::Watch;
+    let path = "resourceVersionMatch";
+    let mut errors = Vec::new();
+    let mut forbid = |wrong: bool, field: &str, why: &str| {
+        if wrong {
+            errors.push(FieldError::forbidden(field, why));
+        }
+    };
+    let initial = given("sendInitialEvents");
+    forbid(!watches && initial, "sendInitialEvents", "sendInitialEvents is forbidden for list");
+    let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+    forbid(watches && initial && matching != NOT_OLDER, path, why);
+    if !matching.is_empty() {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        forbid(!watches && !given("resourceVersion"), path, why);
+        let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        forbid(watches && !initial, path, why);
+        forbid(given("continue"), path, "resourceVersionMatch is forbidden when continue is provided");
+        let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+        forbid(!watches && matching == EXACT && request.options.text("resourceVersion") == "0", path, why);
+        let known: &[&str] = if watches { &[NOT_OLDER] } else { &[EXACT, NOT_OLDER, ""] };
+        if !known.contains(&matching) {
+            let known: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
+            errors.push(FieldError::not_supported(path, json!(matching), &known));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("ListOptions", "meta.k8s.io", "", &errors)) }
 }
 
 /// Objects in order.
@@ -108,6 +141,7 @@ pub(super) fn list(
     request: &Request,
     resource: &Arc<Resource>,
 ) -> Result<Outcome, Status> {
+    check_options(request)?;
     let filter = Filter::new(request, resource)?;
     let renderer = Renderer::new(resource.clone(), request, server.clock.clone())?;
     let table = state.tables.get(resource.table).ok_or_else(Status::page_not_found)?;
@@ -125,16 +159,16 @@ pub(super) fn list(
         let hold = table.held_at(&request.info.user_agent);
         let stale = hold.filter(|hold| hold.all_lists || wanted == Some(0)).map(|hold| hold.up_to.min(current));
         match wanted {
-            Some(exact) if matching == "Exact" => (exact, None),
+            Some(exact) if matching == EXACT => (exact, None),
             _ => (stale.unwrap_or(current), None),
         }
     } else {
         let (version, key) = parse_token(token)
             .ok_or_else(|| Status::bad_request("continue key is not valid: encoding is not what this server gave"))?;
-        (version, Some(key))
+        (version.unwrap_or(current), Some(key))
     };
     let objects = view(table, &filter.namespace, after.as_ref(), (shown < current).then_some(shown))
-        .map_err(|expired| if token.is_empty() { expired } else { expired_token(current, after.as_ref()) })?;
+        .map_err(|expired| if token.is_empty() { expired } else { expired_token(after.as_ref()) })?;
     let mut found = Vec::new();
     let mut next = None;
     let mut last = None;
@@ -161,17 +195,24 @@ pub(super) fn list(
     Ok(Outcome::json(200, renderer.list(&found, &metadata)))
 }
 
-fn parse_token(token: &str) -> Option<(u64, Key)> {
+/// In a token: the rest is wanted as it is then.
+const LATEST: &str = "-1";
+
+/// As of which resourceVersion the rest is wanted, if not as it is now, and after which object it begins.
+fn parse_token(token: &str) -> Option<(Option<u64>, Key)> {
     let mut parts = token.splitn(3, '/');
-    let version = parts.next()?.parse().ok()?;
+    let version = match parts.next()? {
+        LATEST => None,
+        version => Some(version.parse().ok()?),
+    };
     Some((version, Key::new(parts.next()?, parts.next()?)))
 }
 
-fn expired_token(current: u64, after: Option<&Key>) -> Status {
+fn expired_token(after: Option<&Key>) -> Status {
     let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
     let status = Status::expired(message);
     match after {
-        Some(key) => status.with_continue(format!("{current}/{}/{}", key.namespace, key.name)),
+        Some(key) => status.with_continue(format!("{LATEST}/{}/{}", key.namespace, key.name)),
         None => status,
     }
 }
@@ -183,6 +224,7 @@ pub(super) fn watch(
     request: &Request,
     resource: &Arc<Resource>,
 ) -> Result<Outcome, Status> {
+    check_options(request)?;
     let filter = Filter::new(request, resource)?;
     let renderer = Renderer::new(resource.clone(), request, server.clock.clone())?;
     Ok(Outcome::watch(Watch::start(server, state, request, renderer, filter)?))

@@ -4,6 +4,7 @@
 //! that could not be made durable leaves no trace.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::Bound,
     sync::Arc,
@@ -22,11 +23,28 @@ use super::{
     status::Status,
 };
 
-/// Place of an object in its table.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Place of an object in its table. In the order of `namespace/name`, as etcd has it: `a-b/x` comes before `a/x`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub namespace: String,
     pub name: String,
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.namespace == other.namespace {
+            return self.name.cmp(&other.name);
+        }
+        // Where one of them goes on, the other one has its slash.
+        let own = self.namespace.bytes().chain(std::iter::once(b'/'));
+        own.cmp(other.namespace.bytes().chain(std::iter::once(b'/')))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Key {

@@ -19,6 +19,9 @@ use super::{
 /// Time between bookmarks on a quiet watch.
 const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
 
+/// How long before its end a watch gets its last bookmark.
+const BEFORE_THE_END: Duration = Duration::from_secs(2);
+
 /// A running watch.
 pub(super) struct Watch {
     server: Arc<Inner>,
@@ -33,7 +36,8 @@ pub(super) struct Watch {
     cuts: u64,
     ready: VecDeque<Bytes>,
     bookmarks: bool,
-    next_bookmark: Instant,
+    /// `None`: none comes any more.
+    next_bookmark: Option<Instant>,
     deadline: Instant,
     finished: bool,
 }
@@ -62,6 +66,12 @@ pub(super) fn too_old(wanted: u64, current: u64) -> Status {
     Status::expired(format!("too old resource version: {wanted} ({current})"))
 }
 
+/// Once in a while, and a moment before the end, so that whoever goes on from there need not go far back.
+fn next_bookmark(now: Instant, deadline: Instant) -> Option<Instant> {
+    let last = deadline.checked_sub(BEFORE_THE_END)?;
+    Some(last.min(now + BOOKMARK_PERIOD)).filter(|next| *next > now)
+}
+
 impl Watch {
     /// Starts a watch. The state is locked, so nothing is missed between the initial events and the first change.
     pub fn start(
@@ -77,13 +87,6 @@ impl Watch {
         let send_initial = request.options.flag("sendInitialEvents");
         let bookmarks = request.options.flag("allowWatchBookmarks");
         let from = request.options.number("resourceVersion")?.unwrap_or_default();
-        if !request.options.text("sendInitialEvents").is_empty()
-            && request.options.text("resourceVersionMatch") != "NotOlderThan"
-        {
-            return Err(super::read::bad_options(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
-        }
         let timeout = match request.options.number("timeoutSeconds")? {
             Some(seconds) if seconds > 0 => seconds,
             _ => 1_800 + u64::from(state.random.random_range(0..1_800_u32)),
@@ -119,6 +122,7 @@ impl Watch {
         }
         table.cursors.insert(number, cursor);
         let now = Instant::now();
+        let deadline = now + Duration::from_secs(timeout);
         Ok(Self {
             server: server.clone(),
             table: index,
@@ -131,8 +135,8 @@ impl Watch {
             cuts: table.cuts,
             ready,
             bookmarks,
-            next_bookmark: now + BOOKMARK_PERIOD,
-            deadline: now + Duration::from_secs(timeout),
+            next_bookmark: next_bookmark(now, deadline),
+            deadline,
             finished,
         })
     }
@@ -153,7 +157,8 @@ impl Watch {
             if !self.ready.is_empty() {
                 continue;
             }
-            let wake = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+            let bookmark = self.next_bookmark.filter(|_| self.bookmarks);
+            let wake = bookmark.map_or(self.deadline, |bookmark| bookmark.min(self.deadline));
             tokio::select! {
                 biased;
                 changed = self.signal.changed() => {
@@ -165,7 +170,7 @@ impl Watch {
                     if wake == self.deadline {
                         return None;
                     }
-                    self.next_bookmark += BOOKMARK_PERIOD;
+                    self.next_bookmark = next_bookmark(wake, self.deadline);
                     let line = self.renderer.bookmark(self.cursor, false);
                     self.ready.push_back(line);
                 }
