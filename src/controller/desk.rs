@@ -7,10 +7,9 @@ use crate::engine::{
     Action, Blocked, Compiled, Facts, Finished, JobView, Ledger, Plan, Pods, Probe, Problem, Refusal, Settings,
     Snapshot,
 };
-use crate::engine::{compile, plan};
+use crate::engine::{caught, compile, plan};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How often something is looked at again that no watch tells of.
 const RECHECK: SignedDuration = SignedDuration::from_secs(15);
@@ -109,7 +108,7 @@ impl Desk {
             self.probe_again = None;
             self.facts.probe = None;
         }
-        let planned = catch_unwind(AssertUnwindSafe(|| {
+        let mut plan = caught(|| {
             let generation = experiment.metadata.generation;
             let compiled = match self.compiled.take() {
                 Some((known, compiled)) if known == generation => compiled,
@@ -123,8 +122,7 @@ impl Desk {
             let plan = plan(&Snapshot { experiment, compiled: &compiled, ledger, facts, settings }, now);
             self.compiled = Some((generation, compiled));
             plan
-        }));
-        let mut plan = planned.map_err(|panic| said(&*panic))?;
+        })?;
         plan.wake_at = plan.wake_at.into_iter().chain(self.probe_again).chain(self.unwatched.values().copied()).min();
         Ok(plan)
     }
@@ -163,9 +161,4 @@ impl Desk {
         self.facts.unready.remove(name);
         self.ledger.remove_job(name);
     }
-}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

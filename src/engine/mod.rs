@@ -5,6 +5,7 @@
 //! have ended.
 
 mod action;
+mod caught;
 mod clock;
 mod compile;
 mod experiment;
@@ -33,6 +34,7 @@ mod trial;
 mod tests;
 
 pub use action::{Action, Event, Plan, TrialPatch};
+pub use caught::caught;
 pub use compile::{Compiled, Problem, compile};
 pub use fold::fold;
 pub use job::{JobCondition, JobView, job_name};

@@ -1,11 +1,11 @@
 //! The next assignments: given points first, then the tuner.
 
+use super::caught::caught;
 use super::compile::Compiled;
 use super::ledger::{Ledger, order};
 use super::membership::joins;
 use crate::space::Assignment;
 use crate::tuner::{NoSuggestion, Pending, Request};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why there is no next assignment.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ pub(super) fn assignments(
             None => {
                 let request =
                     Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
-                match catch_unwind(AssertUnwindSafe(|| compiled.tuner.suggest(&request))) {
+                match caught(|| compiled.tuner.suggest(&request)) {
                     Ok(Ok(suggestion)) => suggestion.assignment,
                     Ok(Err(none)) => return (made, Some(Stop::None(none))),
-                    Err(panic) => return (made, Some(Stop::Broken(said(&*panic)))),
+                    Err(panic) => return (made, Some(Stop::Broken(panic))),
                 }
             }
         };
@@ -46,12 +46,4 @@ pub(super) fn assignments(
         made.push((index, assignment));
     }
     (made, None)
-}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
 }
