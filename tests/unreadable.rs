@@ -114,3 +114,26 @@ async fn what_cannot_be_read_says_so_until_it_is_mended() {
     send(&user, "PATCH", "experiments/broken", json!({"spec": {"limits": {"maxTrials": "many"}}})).await;
     assert_eq!(condition(&server, "experiments", "broken", "Accepted", "InvalidObject").await[0], "False");
 }
+
+/// The schema refuses these; an object that skipped it is told all the same.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_no_time_is_told() {
+    let server = server();
+    let user = server.client_as("default", "user");
+    let _operator = start(&server);
+    for (field, text) in [("maxDuration", "soon"), ("maxTrialDuration", "0s")] {
+        let mut limits = json!({"maxTrials": 1});
+        limits[field] = json!(text);
+        let mut broken = spec();
+        broken["limits"] = limits;
+        let name = field.to_lowercase();
+        send(&user, "POST", "experiments", object("Experiment", &name, &broken)).await;
+        let message = format!("limits.{field}: {text:?} is no time; write for example 90s, 20m or 2h30m");
+        for r#type in ["Accepted", "Complete"] {
+            let told = condition(&server, "experiments", &name, r#type, "InvalidLimits").await;
+            assert_eq!(told, ["False", "InvalidLimits", &message]);
+        }
+        send(&user, "PATCH", &format!("experiments/{name}"), json!({"spec": {"limits": {field: "1h"}}})).await;
+        assert_eq!(condition(&server, "experiments", &name, "Accepted", "Valid").await[0], "True");
+    }
+}

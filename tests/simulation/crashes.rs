@@ -4,13 +4,52 @@ use super::chaos::Crash;
 use super::compare::{Like, compare};
 use super::run::{Disturbance, Outcome, run};
 use super::scenarios::{self, Scenario};
+use automl_operator::api::conditions::reasons;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn each_scenario_comes_to_its_end_and_to_rest() {
     let all: Vec<Scenario> = scenarios::all().into_iter().chain(scenarios::races::all()).collect();
-    let wrong = each(&all, |scenario| run(scenario, Disturbance::default()).violations);
+    let given = Mutex::new(BTreeSet::new());
+    let wrong = each(&all, |scenario| {
+        let outcome = run(scenario, Disturbance::default());
+        given.lock().unwrap().extend(outcome.reasons);
+        outcome.violations
+    });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    each_reason_is_given_somewhere(&given.into_inner().unwrap());
+}
+
+/// Reasons that no scenario comes to, and the file with the test that does.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("InvalidSearchSpace", "tests/bad_conditions/when-unknown-parameter.txt"),
+    ("InvalidAlgorithm", "tests/bad_conditions/algorithm-setting-text.txt"),
+    ("InvalidInitialTrial", "tests/bad_conditions/initial-trial-text.txt"),
+    ("InvalidLimits", "tests/unreadable.rs"),
+    ("InvalidObject", "tests/unreadable.rs"),
+    ("TunerFailed", "src/engine/tests/panics.rs"),
+    ("NoSuccessfulTrial", "src/engine/tests/mod.rs"),
+    ("ConstraintsUnsatisfiable", "src/engine/tests/mod.rs"),
+    ("JobDeadlineExceeded", "src/engine/result.rs"),
+    ("InvalidAssignment", "src/engine/tests/mod.rs"),
+    ("ExperimentNotAccepted", "src/engine/tests/limits.rs"),
+    ("ApiRefused", "tests/simulation/scenarios/neighbours.rs"),
+];
+
+fn each_reason_is_given_somewhere(given: &BTreeSet<String>) {
+    let elsewhere: BTreeSet<&str> = ELSEWHERE.iter().map(|(reason, _)| *reason).collect();
+    let all = reasons::ALL.iter().map(|(reason, _)| *reason);
+    let missing: Vec<&str> = all.filter(|reason| !given.contains(*reason) && !elsewhere.contains(reason)).collect();
+    assert!(missing.is_empty(), "no test gives {missing:?}");
+    let twice: Vec<&&str> = elsewhere.iter().filter(|reason| given.contains(**reason)).collect();
+    assert!(twice.is_empty(), "scenarios give {twice:?}: nothing else need be named");
+    for (reason, file) in ELSEWHERE {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        assert!(std::fs::read_to_string(&path).is_ok_and(|text| text.contains(reason)), "{reason} is not in {file}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::world::{Entry, Start, World};
 use automl_operator::controller::{LeaseName, Mutation};
 use futures::future::BoxFuture;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +73,8 @@ pub struct Outcome {
     pub counts: BTreeMap<String, (usize, usize)>,
     /// Invariants that did not hold.
     pub violations: Vec<String>,
+    /// Reasons that operators have given in conditions.
+    pub reasons: BTreeSet<String>,
     /// Writes of operators, refused ones included.
     pub writes: u64,
     /// Requests of operators.
@@ -96,6 +98,7 @@ pub fn run(scenario: &Scenario, disturbance: Disturbance) -> Outcome {
             events: Vec::new(),
             counts: BTreeMap::new(),
             violations,
+            reasons: BTreeSet::new(),
             writes: 0,
             requests: 0,
             fired: 0,
@@ -152,11 +155,13 @@ async fn play(scenario: &Scenario, disturbance: Disturbance) -> Outcome {
         () = story => {}
     }
     violations.append(&mut world.eyes.lock().violations);
+    let reasons = std::mem::take(&mut world.eyes.lock().reasons);
     Outcome {
         end: end_state(&world),
         events: events(&world),
         counts: counts(&world),
         violations,
+        reasons,
         writes: world.chaos.writes(),
         requests: world.chaos.requests(),
         fired: world.chaos.fired(),

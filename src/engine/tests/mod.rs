@@ -4,6 +4,7 @@ mod interruptions;
 mod limits;
 mod model;
 mod others;
+mod panics;
 mod properties;
 
 use super::result::{Ending, ending};

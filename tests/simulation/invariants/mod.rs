@@ -52,6 +52,8 @@ pub struct Witness {
     /// There is always one that could lead.
     pub standby: bool,
     pub violations: Vec<String>,
+    /// Reasons of all conditions that operators have written.
+    pub reasons: BTreeSet<String>,
     start: Instant,
     experiments: BTreeMap<Uid, KnownExperiment>,
     trials: BTreeMap<Name, Arc<Trial>>,
@@ -75,6 +77,7 @@ impl Default for Witness {
             elects: false,
             standby: false,
             violations: Vec::new(),
+            reasons: BTreeSet::new(),
             start: Instant::now(),
             experiments: BTreeMap::new(),
             trials: BTreeMap::new(),
@@ -108,6 +111,12 @@ impl Witness {
 
     /// Judges one stored change.
     pub fn see(&mut self, write: &Write) {
+        if write.user_agent.starts_with("operator")
+            && let Some(conditions) = write.after.as_deref().and_then(|after| after["status"]["conditions"].as_array())
+        {
+            let reasons = conditions.iter().filter_map(|condition| condition["reason"].as_str());
+            self.reasons.extend(reasons.map(str::to_owned));
+        }
         match write.resource.as_str() {
             "experiments" => self.see_experiment(write),
             "trials" => self.see_trial(write),

@@ -57,6 +57,24 @@ fn limits() -> Vec<Scenario> {
             }
             .boxed()
         }),
+        scenario(
+            "more failures are allowed at the end",
+            |program| match program.index {
+                Some(0) => ending(program, End::Exit(1)),
+                _ => standard(program),
+            },
+            |world| {
+                async move {
+                    let limits = json!({"limits": {"maxTrials": 3, "parallelTrials": 1, "maxFailedTrials": 0}});
+                    world.create(&experiment("e", limits)).await;
+                    world.until("failed", |world| world.condition("e", types::FAILED).0 == "True").await;
+                    world.edit("e", json!({"spec": {"limits": {"maxFailedTrials": 1}}})).await;
+                    world.until("complete", |world| world.condition("e", types::COMPLETE).0 == "True").await;
+                    assert_eq!(world.condition("e", types::FAILED).1, "NotFailed");
+                }
+                .boxed()
+            },
+        ),
         scenario("fewer trials are asked for in the middle", standard, |world| {
             async move {
                 world.create(&experiment("e", one_at_a_time(6))).await;
@@ -230,6 +248,20 @@ fn by_hand() -> Vec<Scenario> {
                 world.create(&experiment("e", two_at_a_time(2))).await;
                 world.until("it ended", |world| trial_ended(world, "mine")).await;
                 world.until("ended", |world| world.ended("e")).await;
+            }
+            .boxed()
+        }),
+        scenario("a Trial made by hand comes after the end", standard, |world| {
+            async move {
+                world.create(&experiment("e", two_at_a_time(2))).await;
+                world.until("ended", |world| world.ended("e")).await;
+                world.trials().create(&PostParams::default(), &mine("mine", 0.9)).await.unwrap();
+                world.until("told", |world| world.waits("mine", "ExperimentEnded")).await;
+                world.rests("while the experiment has ended").await;
+                world.edit("e", json!({"spec": {"limits": {"maxTrials": 3}}})).await;
+                world.until("it ended", |world| trial_ended(world, "mine")).await;
+                world.until("three ended", |world| trial_ended(world, "e-00002")).await;
+                world.until("ended again", |world| world.ended("e")).await;
             }
             .boxed()
         }),
