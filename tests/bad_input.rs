@@ -47,6 +47,97 @@ fn lists_that_are_much_too_long() {
 }
 
 #[test]
+fn files_that_are_none() {
+    let run = Run::new(ONE, "true");
+    let folder = run.folder.path().to_owned();
+    std::fs::write(run.file(), b"apiVersion: \xff\xfe\n").unwrap();
+    let table = [
+        (run.file(), "experiment.yaml is not UTF-8 text"),
+        (folder.clone(), "cannot be read: Is a directory"),
+        (folder.join("none.yaml"), "none.yaml cannot be read: No such file"),
+    ];
+    for (path, message) in table {
+        for subcommand in ["run", "validate"] {
+            let output = automl().args([subcommand, "-f"]).arg(&path).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{message}: {}", show(&output));
+            assert!(text(&output.stderr).contains(message), "{message}: {}", show(&output));
+        }
+    }
+}
+
+#[test]
+fn a_command_that_does_not_exist() {
+    for command in ["no-such-trainer", "/no/such/trainer", "./train.sh"] {
+        let run = Run::new("{maxTrials: 1, maxFailedTrials: 0}", "true");
+        // There, but nobody may run it.
+        std::fs::write(run.folder.path().join("train.sh"), "true").unwrap();
+        run.edit("command: [sh, -c]", &format!("command: [{command}]"));
+        let output = run.command().output().unwrap();
+        let out = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{command}: {}", show(&output));
+        assert!(out.contains("ProgramFailed") && out.contains(command), "{command}: {out}");
+        let why = if command.starts_with("./") { "ermission denied" } else { "not found" };
+        assert!(out.contains(why) || out.contains("o such file"), "{command}: {out}");
+    }
+}
+
+#[test]
+fn unicode_in_choices_reaches_the_program() {
+    let run = Run::new(ONE, "test \"$C\" = 'größe 日本 📈' && echo accuracy=0.5");
+    run.edit("choices: [u, v]", "choices: [größe 日本 📈]");
+    let output = run.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    assert!(text(&output.stdout).contains("  c: größe 日本 📈\n"), "{}", show(&output));
+}
+
+/// What `automl run` takes beside its Experiment, `automl validate` takes, too, and both say the same of it.
+#[test]
+fn what_goes_with_an_experiment_is_judged_alike() {
+    let run = Run::new(ONE, "echo accuracy=0.5");
+    let good = std::fs::read_to_string(run.file()).unwrap();
+    let map = |text: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: conf}}\n{text}\n---\n{good}");
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {token: t}\n---\n";
+    let table = [
+        (map("data: {a: b}"), Ok("configmap/conf is valid\nexperiment/run is valid\n")),
+        (format!("{secret}{good}"), Ok("secret/key is valid\nexperiment/run is valid\n")),
+        (map("data: {a: 1}"), Err("ConfigMap in version \"v1\" cannot be handled as a ConfigMap: ")),
+        (map("dota: {a: b}"), Err("strict decoding error: unknown field \"dota\"")),
+        (map("data: {}").replace("name: conf", "name: Conf_1"), Err("metadata.name: Invalid value: \"Conf_1\": ")),
+        (good.replace("v1alpha1", "v1"), Err("Experiment (automl.dev/v1)")),
+    ];
+    for (given, expected) in table {
+        run.write(&given);
+        let mut validate = automl();
+        let validate = validate.args(["validate", "-f"]).arg(run.file()).output().unwrap();
+        let output = run.command().output().unwrap();
+        match expected {
+            Ok(lines) => {
+                assert_eq!((validate.status.code(), text(&validate.stdout)), (Some(0), lines.to_owned()));
+                assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+            }
+            Err(sentence) => {
+                for output in [validate, output] {
+                    assert_eq!(output.status.code(), Some(2), "{sentence}: {}", show(&output));
+                    assert!(text(&output.stderr).contains(sentence), "{sentence}: {}", show(&output));
+                }
+            }
+        }
+    }
+    // What only a cluster runs is what only a cluster can judge, and `automl run` has no use for it.
+    run.write(&format!("apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\n---\n{good}"));
+    let mut validate = automl();
+    let validate = validate.args(["validate", "-f"]).arg(run.file()).output().unwrap();
+    let lines = "deployment/web is not checked: only a cluster knows its kind\nexperiment/run is valid\n";
+    assert_eq!((validate.status.code(), text(&validate.stdout)), (Some(0), lines.to_owned()));
+    let output = run.command().output().unwrap();
+    assert!(
+        output.status.code() == Some(2) && text(&output.stderr).contains("not Deployment (apps/v1)"),
+        "{}",
+        show(&output)
+    );
+}
+
+#[test]
 fn values_that_are_no_numbers_do_not_hide_those_that_are() {
     let table = [
         ("accuracy=0.25; echo accuracy=inf", Some(0.25)),

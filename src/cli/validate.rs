@@ -25,8 +25,9 @@ pub async fn validate(arguments: ValidateArguments) -> Outcome {
             object["kind"].as_str().unwrap_or_default().to_lowercase(),
             object["metadata"]["name"].as_str().unwrap_or("(no name)")
         );
-        match admit(&server, object).await.and_then(|admitted| accept(&admitted)) {
-            Ok(()) => print::text(&format!("{shown} is valid\n"))?,
+        match judge(&server, object).await {
+            Ok(true) => print::text(&format!("{shown} is valid\n"))?,
+            Ok(false) => print::text(&format!("{shown} is not checked: only a cluster knows its kind\n"))?,
             Err(problem) => problems.push(problem),
         }
     }
@@ -39,7 +40,10 @@ pub async fn validate(arguments: ValidateArguments) -> Outcome {
 /// What an API server or the operator would say.
 pub async fn check(given: &Given) -> Result<(), Failure> {
     let server = in_memory()?;
-    admit(&server, &given.experiment).await.and_then(|admitted| accept(&admitted)).map_err(Failure::usage)
+    for object in given.others.iter().chain([&given.experiment]) {
+        judge(&server, object).await.map_err(Failure::usage)?;
+    }
+    Ok(())
 }
 
 /// The embedded API server with our CRDs and no objects.
@@ -49,20 +53,40 @@ fn in_memory() -> Result<ApiServer, Failure> {
     builder.build().map_err(Failure::other)
 }
 
-/// What an API server says to `create`: the object with its defaults, or the message.
-async fn admit(server: &ApiServer, object: &Value) -> Result<Value, String> {
-    let kind = object["kind"].as_str().unwrap_or_default();
-    let plural = match (object["apiVersion"].as_str().unwrap_or_default(), kind) {
-        ("automl.dev/v1alpha1", "Experiment") => "experiments",
-        ("automl.dev/v1alpha1", "Trial") => "trials",
-        (version, kind) => {
-            return Err(format!(
-                "{kind} ({version}) is none of ours; write apiVersion automl.dev/v1alpha1 and kind Experiment or Trial"
-            ));
-        }
+/// Whether the object is one that would be accepted, or what would be said. False: nothing can be said of its kind here.
+async fn judge(server: &ApiServer, object: &Value) -> Result<bool, String> {
+    let Some(path) = place(server, object).await? else { return Ok(false) };
+    let admitted = admit(server, &path, object).await?;
+    accept(&admitted).map(|()| true)
+}
+
+/// The path under which objects of this kind are made; `None`: one of Kubernetes' own that is not served here.
+async fn place(server: &ApiServer, object: &Value) -> Result<Option<String>, String> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let client = server.client("default");
+    let served = match version.contains('/') {
+        true => client.list_api_group_resources(version).await,
+        false => client.list_core_api_resources(version).await,
     };
+    let served = served.map(|list| list.resources).unwrap_or_default();
+    let Some(resource) = served.iter().find(|known| known.kind == kind && !known.name.contains('/')) else {
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        if !group.contains('.') || group.ends_with(".k8s.io") {
+            return Ok(None);
+        }
+        return Err(format!(
+            "{kind} ({version}) is none of ours; write apiVersion automl.dev/v1alpha1 and kind Experiment or Trial"
+        ));
+    };
+    let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
-    let path = format!("/apis/automl.dev/v1alpha1/namespaces/{namespace}/{plural}?dryRun=All&fieldValidation=Strict");
+    let within = if resource.namespaced { format!("/namespaces/{namespace}") } else { String::new() };
+    Ok(Some(format!("{root}{within}/{}?dryRun=All&fieldValidation=Strict", resource.name)))
+}
+
+/// What an API server says to `create`: the object with its defaults, or the message.
+async fn admit(server: &ApiServer, path: &str, object: &Value) -> Result<Value, String> {
     let body = serde_json::to_vec(object).map_err(|error| error.to_string())?;
     let request = http::Request::post(path)
         .header("content-type", "application/json")
@@ -92,8 +116,10 @@ fn sentences(status: &kube::core::Status) -> String {
 
 /// What the operator says to an admitted object: what schema and CEL rules cannot see.
 fn accept(object: &Value) -> Result<(), String> {
-    if object["kind"] != "Experiment" {
-        return accept_trial(object);
+    match (object["apiVersion"].as_str(), object["kind"].as_str()) {
+        (Some("automl.dev/v1alpha1"), Some("Experiment")) => {}
+        (Some("automl.dev/v1alpha1"), _) => return accept_trial(object),
+        _ => return Ok(()),
     }
     let experiment: Experiment = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
     compile(&experiment).map(|_| ()).map_err(|problem| {
