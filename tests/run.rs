@@ -2,6 +2,8 @@
 
 mod run_support;
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use run_support::{FINISHED, Run, STARTED, automl, show, signal, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -177,16 +179,22 @@ fn wrong_usage_says_what_to_type() {
     assert!(text(&output.stderr).contains("experiment.yaml cannot be used: it is a file"), "{}", show(&output));
 }
 
-/// Killed ten times in one run, at moments spread over what a run does: nothing is lost, repeated or left running.
+/// Killed ten times in one run, at random moments: nothing is lost, repeated or left running. `AUTOML_TEST_SEED` plays
+/// the moments of an earlier run, which says its own where it fails.
 #[test]
 fn killed_ten_times_in_one_run() {
+    let given = std::env::var("AUTOML_TEST_SEED").ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = given.unwrap_or_else(|| rand::rng().random());
+    println!("the same moments once more: AUTOML_TEST_SEED={seed}");
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let run = Run::new(
         "{maxTrials: 12, parallelTrials: 3}",
         "for e in 1 2 3 4; do echo epoch=$e accuracy=$X; sleep 0.1; done",
     );
-    for kill in 0..10 {
+    for _ in 0..10 {
         let mut child = run.spawn();
-        std::thread::sleep(Duration::from_millis(80 + kill * 97 % 700));
+        // From before anything has begun to the end of the first trials.
+        std::thread::sleep(Duration::from_millis(dice.random_range(0..800)));
         let _ = child.kill();
         child.wait().unwrap();
         // Before the next run begins, or while it does: whoever was left is ended.
