@@ -38,7 +38,7 @@ test: ## Set up what the tests need and run them all (ARGS="..." goes to cargo t
 .PHONY: chart
 chart: ## Test the Helm chart, as far as that goes without a node (needs Go)
 	@tests/chart/run.sh
-	@tests/chart/with_apiserver.sh
+	@tests/cluster/with.sh control-plane tests/chart/admission.sh
 
 .PHONY: lint
 lint: format clippy deny ## Check format, lints and licences
