@@ -16,7 +16,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Build, then search for a good network for handwritten digits (Python 3.11 or newer)
@@ -38,6 +38,7 @@ test: ## Set up what the tests need and run them all (ARGS="..." goes to cargo t
 .PHONY: chart
 chart: ## Test the Helm chart, as far as that goes without a node (needs Go)
 	@tests/chart/run.sh
+	@HELM="$$(scripts/tools.sh helm3)/helm3" tests/chart/run.sh
 	@tests/cluster/with.sh control-plane tests/chart/admission.sh
 
 .PHONY: lint

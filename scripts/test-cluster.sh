@@ -1,30 +1,40 @@
 #!/usr/bin/env bash
-# Runs the scenarios of tests/cluster on a whole cluster: that of KUBECONFIG, which should be one to throw away, or else a
-# node that it starts on this machine (root and Linux; see tests/cluster/README.md) and takes down again.
+# Tests the chart's life cycle and the scenarios of tests/cluster on a whole cluster: that of KUBECONFIG, which should be
+# one to throw away, or else a node that it starts on this machine (root and Linux; see tests/cluster/README.md) and takes
+# down again.
 #
-# The image is built and given to a node of ours; for another cluster IMAGE names one that it can pull. Arguments go to
-# the tests, such as the name of one.
+#   scripts/test-cluster.sh [ARGUMENT...]     arguments go to the tests, such as the name of one: then those alone run
+#
+# The image is built (PROFILE, else `release`) and given to a node of ours; for another cluster IMAGE names one that it
+# can pull. Exit code 3: this machine cannot start a node, a line says why.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+[ -n "${KUBECONFIG:-}" ] || exec tests/cluster/with.sh node "${BASH_SOURCE[0]}" "$@"
+
 PATH=$(scripts/tools.sh helm kubectl):$PATH
-image=${IMAGE:-localhost/automl-test/automl:1}
-if [ -z "${KUBECONFIG:-}" ]; then
-  tar=$(scripts/image.sh "$image")
-  export RUN
-  RUN=$(mktemp -d "${TMPDIR:-/tmp}/automl-test.XXXXXX")
-  trap 'tests/cluster/down.sh "$RUN" >/dev/null' EXIT
-  tests/cluster/up.sh node >/dev/null
+export IMAGE=${IMAGE:-localhost/automl-test/automl:1}
+say() { echo "test-cluster.sh: $*" >&2; }
+ours= # a node of ours, whose folder can be looked into
+if [ "$KUBECONFIG" = "${RUN:-}/kubeconfig-outside" ]; then
+  ours=1
+  tar=$(scripts/image.sh "$IMAGE")
   tests/cluster/load.sh "$RUN" "$tar"
-  export KUBECONFIG=$RUN/kubeconfig-outside
 fi
 
+[ $# -gt 0 ] || tests/chart/life_cycle.sh
+
 helm upgrade --install automl charts/automl-operator --namespace automl-system --create-namespace --wait --timeout 2m \
-  --set image.repository="${image%:*}" --set-string image.tag="${image##*:}" --set image.pullPolicy=IfNotPresent
+  --set image.repository="${IMAGE%:*}" --set-string image.tag="${IMAGE##*:}" --set image.pullPolicy=IfNotPresent >/dev/null
 code=0
 AUTOML_TEST_CLUSTER=$KUBECONFIG cargo test --locked --test cluster -- --test-threads=1 "$@" || code=$?
 if [ $code != 0 ]; then
-  echo "test-cluster.sh: the operator's last lines:" >&2
+  say "the operator's last lines:"
   kubectl --namespace automl-system logs deployment/automl-automl-operator --tail=40 >&2 || true
+  exit $code
 fi
-exit $code
+# A single test uses a part of the rights only.
+if [ -n "$ours" ] && [ $# = 0 ]; then
+  tests/cluster/contention.py
+  tests/cluster/rbac.py "$RUN/log/audit.log" automl-system automl-automl-operator
+fi

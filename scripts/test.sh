@@ -1,44 +1,62 @@
 #!/usr/bin/env bash
-# Sets up what the tests need, then runs `cargo test` with the arguments given.
+# Sets up what the tests need, and runs them all: `cargo test`, then the scenarios on a node (scripts/test-cluster.sh).
+#
+#   scripts/test.sh [ARGUMENT...]     `cargo test` alone, with these arguments
 #
 # Tests find in their environment: first in PATH the python3 of examples/digits/.venv; in AUTOML_TEST_KUBECTL the path of a
-# stock kubectl; in AUTOML_TEST_APISERVER the kubeconfig of a Kubernetes control plane that is theirs (tests/cluster). Both
-# are built with Go: without it the tests that need them are skipped; with CI=true that is an error.
+# stock kubectl; in AUTOML_TEST_APISERVER the kubeconfig of a Kubernetes control plane that is theirs (tests/cluster). What
+# this machine cannot have (without Go, Linux or, for a node, root) is left out, and a line says so; with CI=true that is
+# an error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# The clusters are the tests' own.
+unset KUBECONFIG
 
 scripts/venv.sh examples/digits
 export PATH="$PWD/examples/digits/.venv/bin:$PATH"
 
-# Whether doing without is allowed, after a command that ended with this code.
-without() { # CODE WHAT
-  if [ "$1" = 3 ] && [ "${CI:-}" != true ]; then
-    echo "test.sh: $2 are skipped: see above" >&2
+# After a command that ended with code 3: whether doing without is allowed.
+without() { # WHAT HOW
+  if [ "${CI:-}" != true ]; then
+    echo "test.sh: skipped: $1; $2" >&2
   else
-    echo "test.sh: no way to run $2, see above" >&2
+    echo "test.sh: no way to run $1, see above" >&2
     exit 1
   fi
 }
 
 code=0
 AUTOML_TEST_KUBECTL=$(scripts/kubectl.sh) || code=$?
-if [ $code = 0 ]; then
-  export AUTOML_TEST_KUBECTL
-else
-  unset AUTOML_TEST_KUBECTL
-  without $code "the tests that drive kubectl"
-fi
-
-export RUN
-RUN=$(mktemp -d "${TMPDIR:-/tmp}/automl-test.XXXXXX")
-trap 'tests/cluster/down.sh "$RUN" >/dev/null' EXIT
-code=0
-tests/cluster/up.sh control-plane >/dev/null || code=$?
-if [ $code = 0 ]; then
-  export AUTOML_TEST_APISERVER=$RUN/kubeconfig-outside
-else
-  without $code "the tests against a real API server"
-fi
+case $code in
+  0) export AUTOML_TEST_KUBECTL ;;
+  3)
+    unset AUTOML_TEST_KUBECTL
+    without "the tests that drive kubectl" "they need Go"
+    ;;
+  *) exit $code ;;
+esac
 
 # All that fails is shown, not only what fails first.
-cargo test --locked --no-fail-fast "$@"
+tests=(cargo test --locked --no-fail-fast "$@")
+failed=0 code=0
+# shellcheck disable=SC2016 # for the shell that runs it
+tests/cluster/with.sh control-plane bash -c 'export AUTOML_TEST_APISERVER=$KUBECONFIG; unset KUBECONFIG RUN; exec "$@"' - \
+  "${tests[@]}" || code=$?
+if [ $code = 3 ]; then
+  without "the tests against a real API server" "they need Go and Linux"
+  code=0
+  "${tests[@]}" || code=$?
+fi
+[ $code = 0 ] || failed=$code
+
+if [ $# = 0 ]; then
+  code=0
+  # The profile of the other tests, so that nothing is compiled twice; `make test-cluster` takes what is shipped.
+  PROFILE=dev scripts/test-cluster.sh || code=$?
+  case $code in
+    0) ;;
+    3) without "the scenarios on a node" "they need Go, Linux and root (sudo make test), or a cluster (make test-cluster)" ;;
+    *) failed=$code ;;
+  esac
+fi
+exit $failed

@@ -1,0 +1,78 @@
+"""What was asked of the API server, by its audit log: one line for each finished request, with times in microseconds."""
+
+import json
+from collections import namedtuple
+from datetime import datetime
+
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+
+# received and done are seconds since the epoch; resource has its subresource behind a slash.
+Request = namedtuple("Request", "verb resource namespace name user agent code received done dry")
+
+
+def seconds(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def requests(path):
+    """All requests for resources, by the time of their end."""
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            if not line.endswith("\n"):
+                return  # it is being written
+            event = json.loads(line)
+            of = event.get("objectRef")
+            if of is None:
+                continue
+            yield Request(
+                event["verb"],
+                "/".join(filter(None, (of["resource"], of.get("subresource")))),
+                of.get("namespace", ""),
+                of.get("name", ""),
+                event["user"]["username"],
+                event.get("userAgent", ""),
+                event.get("responseStatus", {}).get("code", 0),
+                seconds(event["requestReceivedTimestamp"]),
+                seconds(event["stageTimestamp"]),
+                "dryRun=" in event["requestURI"],
+            )
+
+
+class Log:
+    """The part of the log from now on."""
+
+    def __init__(self, path):
+        self.path = path
+        self.since = 0.0
+
+    def mark(self, time):
+        self.since = time
+
+    def all(self, **fields):
+        """Requests received since the mark that are so; a field's value may be a tuple of several."""
+        for request in requests(self.path):
+            wanted = all(
+                getattr(request, field) in (value if isinstance(value, tuple) else (value,))
+                for field, value in fields.items()
+            )
+            if wanted and request.received >= self.since:
+                yield request
+
+    def of_operator(self, **fields):
+        return [each for each in self.all(**fields) if each.agent.startswith("automl-operator/")]
+
+
+def cost(requests, trials):
+    """Writes and reads of each of so many trials: (writes, writes but the Experiment's status, reads). What holds the Lease is
+    no trial's; a TokenReview is created, but stores nothing, and a dry run does not either."""
+    ours = [each for each in requests if each.resource != "leases"]
+    writes = [each for each in ours if each.verb in WRITES and not each.dry and each.resource != "tokenreviews"]
+    reads = [each for each in ours if each.verb in ("get", "list") or each.resource == "tokenreviews" or each.dry]
+    inner = [each for each in writes if each.resource != "experiments/status"]
+    return len(writes) / trials, len(inner) / trials, len(reads) / trials
+
+
+def refills(ends, creates, slots):
+    """From the end of a trial, as written, until the request for the Job that takes its place: `ends` and `creates` are times,
+    and the first `slots` Jobs replace nobody."""
+    return [create - end for end, create in zip(sorted(ends), sorted(creates)[slots:])]
