@@ -3,15 +3,17 @@
 //! The walk is our own: rules are compiled once with the schema, values are converted only where a rule looks, and items
 //! of map lists meet their old counterpart by key.
 
-use std::sync::Arc;
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use kube_cel::{
     KubeCelExt,
-    cel::{Context, ExecutionError, Program, Value as Cel, objects::OptionalValue},
+    cel::{Context, ExecutionError, FunctionContext, Program, Value as Cel, extractors::This, objects::OptionalValue},
 };
+use regex::Regex;
 use serde_json::Value;
 
 use super::{
+    cel_glance::Glance,
     cel_value::converted,
     schema::{Schema, Type, counterpart},
     status::{FieldError, FieldErrorKind},
@@ -30,6 +32,7 @@ pub(super) struct Rule {
     program: Result<Program, String>,
     message_program: Option<Program>,
     uses_old_self: bool,
+    glance: Glance,
 }
 
 impl Rule {
@@ -38,6 +41,8 @@ impl Rule {
         let source = text("rule").unwrap_or_default();
         let program = Program::compile(&source).map_err(|error| error.to_string());
         let uses_old_self = program.as_ref().is_ok_and(|program| program.references().has_variable("oldSelf"));
+        let mut glance = Glance::of(&source);
+        glance.merge(&Glance::of(&text("messageExpression").unwrap_or_default()));
         let field_path = text("fieldPath").map(|path| path.replace("['", "[").replace("']", "]")).unwrap_or_default();
         Self {
             message: text("message").map(|message| message.trim().to_owned()),
@@ -47,6 +52,7 @@ impl Rule {
             message_program: text("messageExpression").and_then(|source| Program::compile(&source).ok()),
             program,
             uses_old_self,
+            glance,
             source,
         }
     }
@@ -67,7 +73,35 @@ impl Rule {
 }
 
 thread_local! {
-    static FUNCTIONS: Context<'static> = Context::default().with_all();
+    static FUNCTIONS: Context<'static> = {
+        let mut functions = Context::default().with_all();
+        functions.add_function("matches", matches);
+        functions
+    };
+    static EXPRESSIONS: RefCell<HashMap<String, Regex>> = RefCell::default();
+}
+
+/// Most regular expressions that are kept.
+const MAX_EXPRESSIONS: usize = 256;
+
+/// The library's own compiles its expression anew at each call.
+fn matches(
+    context: &FunctionContext<'_, '_>,
+    This(text): This<Arc<String>>,
+    source: Arc<String>,
+) -> Result<bool, ExecutionError> {
+    EXPRESSIONS.with_borrow_mut(|known| {
+        if let Some(expression) = known.get(source.as_str()) {
+            return Ok(expression.is_match(&text));
+        }
+        let expression =
+            Regex::new(&source).map_err(|why| context.error(format!("'{source}' not a valid regex:\n{why}")))?;
+        let found = expression.is_match(&text);
+        if known.len() < MAX_EXPRESSIONS {
+            known.insert(source.to_string(), expression);
+        }
+        Ok(found)
+    })
 }
 
 /// Every rule that does not hold.
@@ -136,9 +170,14 @@ impl Walk<'_> {
         if !schema.rules.iter().any(|rule| due(&rule)) {
             return;
         }
+        let (mut glance, mut compares) = (Glance::default(), false);
+        for rule in schema.rules.iter().filter(due) {
+            glance.merge(&rule.glance);
+            compares |= rule.uses_old_self;
+        }
         let mut context = self.functions.new_inner_scope();
-        context.add_variable_from_value("self", converted(value, Some(schema), root));
-        let old = old.map(|old| converted(old, Some(schema), root));
+        context.add_variable_from_value("self", converted(value, Some(schema), root, &glance));
+        let old = old.filter(|_| compares).map(|old| converted(old, Some(schema), root, &glance));
         for rule in schema.rules.iter().filter(due) {
             let mut scope = context.new_inner_scope();
             let old_self = if rule.optional_old_self {

@@ -8,15 +8,17 @@ use kube_cel::cel::{
 };
 use serde_json::Value;
 
+use super::cel_glance::Glance;
 use super::schema::{Schema, Type};
 
 thread_local! {
+    static PLAIN: Context<'static> = Context::default();
     static TIMESTAMP: Option<Program> = Program::compile("timestamp(text)").ok();
     static DURATION: Option<Program> = Program::compile("duration(text)").ok();
 }
 
-/// A JSON value as CEL sees it under a schema.
-pub(super) fn converted(value: &Value, schema: Option<&Schema>, root: bool) -> Cel {
+/// A JSON value as CEL sees it under a schema, as far as it is looked at.
+pub(super) fn converted(value: &Value, schema: Option<&Schema>, root: bool, glance: &Glance) -> Cel {
     match value {
         Value::Null => Cel::Null,
         Value::Bool(value) => Cel::Bool(*value),
@@ -28,10 +30,10 @@ pub(super) fn converted(value: &Value, schema: Option<&Schema>, root: bool) -> C
         Value::String(text) => converted_text(text, schema),
         Value::Array(items) => {
             let below = schema.and_then(|schema| schema.items.as_deref());
-            Cel::List(Arc::new(items.iter().map(|item| converted(item, below, false)).collect()))
+            Cel::List(Arc::new(items.iter().map(|item| converted(item, below, false, &Glance::whole())).collect()))
         }
         Value::Object(map) => {
-            let mut converted_map = HashMap::with_capacity(map.len());
+            let mut converted_map = HashMap::new();
             for (key, value) in map {
                 let property = schema.and_then(|schema| schema.properties.get(key));
                 let additional = schema.and_then(|schema| schema.additional.as_deref());
@@ -40,9 +42,10 @@ pub(super) fn converted(value: &Value, schema: Option<&Schema>, root: bool) -> C
                     (None, true) => key.clone(),
                     _ => escaped(key),
                 };
+                let Some(glance) = glance.at(&name) else { continue };
                 let value = match key.as_str() {
                     "metadata" if root => root_metadata(value),
-                    _ => converted(value, property.or(additional), false),
+                    _ => converted(value, property.or(additional), false, glance),
                 };
                 converted_map.insert(Key::String(Arc::new(name)), value);
             }
@@ -75,10 +78,10 @@ fn converted_text(text: &str, schema: Option<&Schema>) -> Cel {
 }
 
 fn called(program: &'static std::thread::LocalKey<Option<Program>>, text: &str) -> Option<Cel> {
-    program.with(|program| {
-        let mut context = Context::default();
+    PLAIN.with(|functions| {
+        let mut context = functions.new_inner_scope();
         context.add_variable_from_value("text", Cel::String(Arc::new(text.to_owned())));
-        program.as_ref()?.execute(&context).ok()
+        program.with(|program| program.as_ref()?.execute(&context).ok())
     })
 }
 

@@ -12,6 +12,7 @@ mod apply;
 mod builder;
 mod builtin;
 mod cel;
+mod cel_glance;
 mod cel_value;
 mod clock;
 mod coerce;
