@@ -78,20 +78,23 @@ def rights(namespace, account):
 
 
 def uses(log, namespace, account):
-    """Each request for a resource by this ServiceAccount, with how often it was made. One of the same name that was there before
-    is another: while a release is uninstalled its pod still runs, and has no rights any more."""
+    """Each request for a resource by this ServiceAccount, with how often it was made. What was refused to an earlier one of the
+    same name does not count: while a release is uninstalled, its pod still runs and has no rights any more."""
     get = ["kubectl", "get", "serviceaccount", account, f"--namespace={namespace}", "--output=jsonpath={.metadata.uid}"]
-    user = subprocess.run(get, capture_output=True, check=True, text=True).stdout
+    present = subprocess.run(get, capture_output=True, check=True, text=True).stdout
     counted = Counter()
     with open(log, encoding="utf-8") as lines:
         for line in lines:
             event = json.loads(line)
-            if event["user"].get("uid") != user or "objectRef" not in event:
+            user = event["user"]
+            if user["username"] != f"system:serviceaccount:{namespace}:{account}" or "objectRef" not in event:
+                continue
+            # A quota or a namespace that is being deleted also says 403: that is no lack of a right.
+            allowed = event.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid"
+            if not allowed and user["uid"] != present:
                 continue
             of = event["objectRef"]
             resource = "/".join(filter(None, (of["resource"], of.get("subresource"))))
-            # A quota or a namespace that is being deleted also says 403: that is no lack of a right.
-            allowed = event.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid"
             use = Use(of.get("apiGroup", ""), resource, event["verb"], of.get("namespace", ""), of.get("name", ""), allowed)
             counted[use] += 1
     return counted

@@ -1,6 +1,7 @@
 """What was asked of the API server, by its audit log: one line for each finished request, with times in microseconds."""
 
 import json
+import os
 from collections import namedtuple
 from datetime import datetime
 
@@ -14,11 +15,12 @@ def seconds(text):
     return datetime.fromisoformat(text).timestamp()
 
 
-def requests(path):
-    """All requests for resources, by the time of their end."""
-    with open(path, encoding="utf-8") as lines:
+def requests(path, offset=0):
+    """Requests for resources, by the time of their end, from this byte on."""
+    with open(path, "rb") as lines:
+        lines.seek(offset)
         for line in lines:
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return  # it is being written
             event = json.loads(line)
             of = event.get("objectRef")
@@ -43,14 +45,15 @@ class Log:
 
     def __init__(self, path):
         self.path = path
-        self.since = 0.0
+        self.since, self.offset = 0.0, 0
 
     def mark(self, time):
-        self.since = time
+        """From here on: a request counts that was received later."""
+        self.since, self.offset = time, os.path.getsize(self.path)
 
     def all(self, **fields):
         """Requests received since the mark that are so; a field's value may be a tuple of several."""
-        for request in requests(self.path):
+        for request in requests(self.path, self.offset):
             wanted = all(
                 getattr(request, field) in (value if isinstance(value, tuple) else (value,))
                 for field, value in fields.items()
