@@ -15,6 +15,7 @@ mod operator;
 mod patch;
 mod pods;
 mod queue;
+mod readable;
 mod reconcile;
 mod reports;
 mod shared;

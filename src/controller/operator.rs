@@ -7,6 +7,7 @@ use super::index::{Index, Kind};
 use super::job::{self, SlimJob};
 use super::lease::{Elector, Gate, LeaseName};
 use super::mutation::Mutation;
+use super::readable::{Broken, Readable};
 use super::reconcile::Reconciler;
 use super::reports::Reports;
 use super::shared::Shared;
@@ -18,9 +19,7 @@ use super::workers::work;
 use crate::api::{Experiment, Trial};
 use crate::engine::{Finished, Settings};
 use futures::FutureExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::error_boundary::InvalidObject;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -265,7 +264,7 @@ fn watch_all(
     complaints: &Complaints,
 ) {
     let (index, complain) = (shared.clone(), complaints.clone());
-    let experiments = api::<DeserializeGuard<Experiment>>(client, namespace);
+    let experiments = api::<Readable<Experiment>>(client, namespace);
     spawn(tasks, "watch of Experiments", async move {
         follow(experiments, "Experiments", None, |seen| match seen {
             Seen::Present(found) => match found.0 {
@@ -276,20 +275,20 @@ fn watch_all(
                     complain.send((Unreadable::Experiment, unreadable(&invalid, "Experiment"))).ok();
                 }
             },
-            Seen::Deleted(last) => index.with(|i| i.experiment_deleted(metadata(&last))),
+            Seen::Deleted(last) => index.with(|i| i.experiment_deleted(last.metadata())),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Experiment, &names, version)),
         })
         .await;
     });
     let (index, complain) = (shared.clone(), complaints.clone());
-    let trials = api::<DeserializeGuard<Trial>>(client, namespace);
+    let trials = api::<Readable<Trial>>(client, namespace);
     spawn(tasks, "watch of Trials", async move {
         follow(trials, "Trials", None, |seen| match seen {
             Seen::Present(found) => match found.0 {
                 Ok(found) => index.with(|i| i.see_trial(found)),
                 Err(invalid) => drop(complain.send((Unreadable::Trial, unreadable(&invalid, "Trial")))),
             },
-            Seen::Deleted(last) => index.with(|i| i.trial_deleted(metadata(&last))),
+            Seen::Deleted(last) => index.with(|i| i.trial_deleted(last.metadata())),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Trial, &names, version)),
         })
         .await;
@@ -316,16 +315,8 @@ where
     }
 }
 
-/// What is known of an object even where the rest of it cannot be read.
-fn metadata<K: Resource<DynamicType = ()>>(found: &DeserializeGuard<K>) -> &ObjectMeta {
-    match &found.0 {
-        Ok(object) => object.meta(),
-        Err(invalid) => &invalid.metadata,
-    }
-}
-
 /// Namespace and name of an object that cannot be read. It is left alone and does not hide the others.
-fn unreadable(invalid: &InvalidObject, kind: &str) -> Name {
+fn unreadable(invalid: &Broken, kind: &str) -> Name {
     let name =
         (invalid.metadata.namespace.clone().unwrap_or_default(), invalid.metadata.name.clone().unwrap_or_default());
     tracing::warn!(kind, namespace = name.0, name = name.1, error = invalid.error, "cannot be read, and is left alone");
@@ -335,7 +326,6 @@ fn unreadable(invalid: &InvalidObject, kind: &str) -> Name {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     /// An operator whose API server never answers.
     fn alone() -> Operator {
@@ -369,18 +359,5 @@ mod tests {
         let mut operator = alone();
         spawn(&mut operator.election, "election", async {});
         assert_eq!(operator.lost().await, Ended::Lease);
-    }
-
-    #[test]
-    fn the_deletion_of_an_object_that_cannot_be_read_is_heard() {
-        let broken = json!({
-            "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
-            "metadata": {"name": "t", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
-            "spec": "of an older version",
-        });
-        let guard: DeserializeGuard<Trial> = serde_json::from_value(broken).unwrap();
-        let known = metadata(&guard);
-        assert_eq!((known.name.as_deref(), known.resource_version.as_deref()), (Some("t"), Some("7")));
-        assert_eq!(unreadable(&guard.0.unwrap_err(), "Trial"), ("ns".to_owned(), "t".to_owned()));
     }
 }

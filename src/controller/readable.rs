@@ -1,0 +1,123 @@
+//! An object that may be unlike its type, so that it does not hide the others of its list.
+//!
+//! Own code in place of kube's `DeserializeGuard`, which builds two trees of each object before it is read: a list of ten
+//! thousand Trials with their curves is a hundred megabytes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// See the module. Only from JSON text: a watch's event names its `type` before its `object`, as API servers do.
+#[derive(Clone, Debug)]
+pub struct Readable<K>(pub Result<K, Broken>);
+
+/// What is known of an object that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Why not.
+    pub error: String,
+    /// Its `metadata`.
+    pub metadata: ObjectMeta,
+}
+
+#[derive(Deserialize)]
+struct OnlyMetadata {
+    metadata: ObjectMeta,
+}
+
+impl<K> Readable<K> {
+    /// What is known of an object even where the rest of it cannot be read.
+    pub fn metadata(&self) -> &ObjectMeta
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        self.meta()
+    }
+}
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let error = match serde_json::from_str(text.get()) {
+            Ok(object) => return Ok(Readable(Ok(object))),
+            Err(error) => error.to_string(),
+        };
+        let OnlyMetadata { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        Ok(Readable(Err(Broken { error, metadata })))
+    }
+}
+
+impl<K: Resource> Resource for Readable<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::kind(dynamic)
+    }
+
+    fn group(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::group(dynamic)
+    }
+
+    fn version(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::version(dynamic)
+    }
+
+    fn plural(dynamic: &K::DynamicType) -> Cow<'_, str> {
+        K::plural(dynamic)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        match &self.0 {
+            Ok(object) => object.meta(),
+            Err(broken) => &broken.metadata,
+        }
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match &mut self.0 {
+            Ok(object) => object.meta_mut(),
+            Err(broken) => &mut broken.metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Trial;
+    use kube::api::{ObjectList, WatchEvent};
+    use serde_json::json;
+
+    #[test]
+    fn one_that_cannot_be_read_hides_no_other() {
+        let trial = |name: &str, spec: serde_json::Value| {
+            json!({
+                "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
+                "metadata": {"name": name, "namespace": "ns", "uid": "u", "resourceVersion": "7"}, "spec": spec,
+            })
+        };
+        let good = trial("good", json!({"experiment": "e", "assignments": {"x": 1}}));
+        let broken = trial("broken", json!("of an older version"));
+        let list = json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "TrialList", "metadata": {"resourceVersion": "8"},
+            "items": [broken, good],
+        });
+        let list: ObjectList<Readable<Trial>> = serde_json::from_str(&list.to_string()).unwrap();
+        let [broken, good] = &list.items[..] else { panic!("two") };
+        assert_eq!(
+            (broken.metadata().name.as_deref(), good.metadata().name.as_deref()),
+            (Some("broken"), Some("good"))
+        );
+        assert!(broken.0.as_ref().unwrap_err().error.contains("invalid type: string"), "{broken:?}");
+        assert_eq!(good.0.as_ref().unwrap().spec.experiment, "e");
+        let event = format!(r#"{{"type": "DELETED", "object": {}}}"#, trial("broken", json!(5)));
+        let event: WatchEvent<Readable<Trial>> = serde_json::from_str(&event).unwrap();
+        let WatchEvent::Deleted(broken) = event else { panic!("{event:?}") };
+        assert_eq!(broken.metadata().resource_version.as_deref(), Some("7"));
+        assert!(serde_json::from_str::<Readable<Trial>>("{}").is_err(), "no object at all");
+    }
+}
