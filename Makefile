@@ -64,6 +64,10 @@ $(CARGO_DENY):
 bench: ## Measure, with a release build, and print a table (ONLY="steps memory trials lines agent")
 	cargo bench --locked --bench figures -- $(ONLY)
 
+.PHONY: bench-cluster
+bench-cluster: ## Measure on a Kubernetes of this machine, as root, and print a table (LEVEL=node or control-plane: that alone)
+	@scripts/bench-cluster.sh $(LEVEL)
+
 # What `make cluster` starts lies in here.
 CLUSTER := $(CURDIR)/.automl-cluster
 

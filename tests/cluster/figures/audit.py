@@ -65,17 +65,16 @@ class Log:
         return [each for each in self.all(**fields) if each.agent.startswith("automl-operator/")]
 
 
-def cost(requests, trials):
-    """Writes and reads of each of so many trials: (writes, writes but the Experiment's status, reads). What holds the Lease is
-    no trial's; a TokenReview is created, but stores nothing, and a dry run does not either."""
+def split(requests):
+    """Writes and reads. What holds the Lease is no trial's; a TokenReview is created, but stores nothing, and a dry run does
+    not either."""
     ours = [each for each in requests if each.resource != "leases"]
     writes = [each for each in ours if each.verb in WRITES and not each.dry and each.resource != "tokenreviews"]
     reads = [each for each in ours if each.verb in ("get", "list") or each.resource == "tokenreviews" or each.dry]
-    inner = [each for each in writes if each.resource != "experiments/status"]
-    return len(writes) / trials, len(inner) / trials, len(reads) / trials
+    return writes, reads
 
 
 def refills(ends, creates, slots):
-    """From the end of a trial, as written, until the request for the Job that takes its place: `ends` and `creates` are times,
-    and the first `slots` Jobs replace nobody."""
+    """From the end of a trial, as written, until the request for the Job that takes its place. `ends` and `creates` are times;
+    the first `slots` Jobs replace nobody."""
     return [create - end for end, create in zip(sorted(ends), sorted(creates)[slots:])]

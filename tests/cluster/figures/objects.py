@@ -100,11 +100,13 @@ def until(what, look, timeout=180, pause=0.02):
     return found
 
 
-def completed(cluster, namespace, name):
-    """The Experiment, once it is complete."""
+def completed(cluster, namespace, name, failures=()):
+    """The Experiment, once it is complete, unless something has failed meanwhile."""
     path = f"{EXPERIMENTS.format(namespace)}/{name}"
 
     def look():
+        if failures:
+            raise RuntimeError("; ".join(failures[:5]))
         found = cluster.get(path)
         return found if condition(found, "Complete") else None
 
