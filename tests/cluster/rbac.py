@@ -85,7 +85,10 @@ def uses(log, namespace, account):
     counted = Counter()
     with open(log, encoding="utf-8") as lines:
         for line in lines:
-            event = json.loads(line)
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # an API server that is killed may leave half a line, and the next one goes on behind it
             user = event["user"]
             if user["username"] != f"system:serviceaccount:{namespace}:{account}" or "objectRef" not in event:
                 continue
