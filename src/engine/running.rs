@@ -11,8 +11,13 @@ use crate::api::conditions::{reasons, types};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-/// How long a Job may take to get a running pod before its pods are looked at.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
+/// How long a Job may take to get a running pod before its pods are looked at: most have one by then, and what is seen of
+/// the others costs a write.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+/// How long pods that say nothing (their images are pulled, their containers made) may take before that is told.
+const SILENCE: SignedDuration = SignedDuration::from_secs(30);
+/// How long a program that has ended may take to end its Job, before what else runs in its pod is looked at.
+const LINGER: SignedDuration = SignedDuration::from_secs(3);
 
 impl TrialStep<'_> {
     pub(super) fn with_job(self, job: &JobView) -> Step {
@@ -43,7 +48,7 @@ impl TrialStep<'_> {
     /// No pod of the Job runs, since then.
     fn look_at_pods(&self, job: &JobView, since: Timestamp) -> Step {
         let (now, inspect) = (self.context.now, Action::InspectPods { job: job.name.clone() });
-        let patient_until = later(since, PATIENCE);
+        let patient_until = later(since, if self.has_exited() { LINGER } else { PATIENCE });
         if now < patient_until {
             return Step { wake_at: Some(patient_until), ..Step::default() };
         }
@@ -56,8 +61,9 @@ impl TrialStep<'_> {
         let others = self.others(pods);
         let mut step = match (pods.why.as_str(), started(self.trial)) {
             _ if !others.is_empty() => self.wait(reasons::PENDING, helpers(&others)),
-            // They run, or are about to end.
+            // They run, or are about to end; or they may run any moment.
             ("", true) => Step::default(),
+            ("", false) if now < later(since, SILENCE) => Step::default(),
             ("", false) => self.wait(reasons::PENDING, "no pod of its Job runs yet".into()),
             (why, _) => self.wait(reasons::PENDING, why.to_owned()),
         };
