@@ -49,6 +49,16 @@ impl Problem {
     }
 }
 
+/// Whether the spec can be run.
+pub(super) enum Accepted<'a> {
+    Yes(&'a Compiled),
+    No(Problem),
+    /// The API server is being asked, or need not be asked because the experiment has ended.
+    Asking,
+    /// The API server refuses to say, which may pass: a sentence.
+    Refused(String),
+}
+
 /// Makes a spec ready to run. Whatever the schema and its CEL rules cannot see is checked here.
 ///
 /// # Errors

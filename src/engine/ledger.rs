@@ -2,9 +2,10 @@
 //! trials that have ended.
 
 use super::compile::Compiled;
+use super::ending::{Ending, ending};
 use super::job::{JobView, attempt_of};
 use super::membership::index_of;
-use super::result::{Ending, ending, excused, loss};
+use super::result::{excused, loss};
 use crate::api::{ExperimentSpec, Retain, Trial};
 use crate::metrics::Direction;
 use crate::space::Assignment;

@@ -1,8 +1,8 @@
 //! Which Trials belong to an Experiment, and how one that was made by hand joins.
 
 use super::action::Action;
+use super::ending::ending;
 use super::record::write_waiting;
-use super::result::ending;
 use crate::api::conditions::reasons;
 use crate::api::{Experiment, GROUP, Trial, VERSION, labels};
 use jiff::Timestamp;

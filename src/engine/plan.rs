@@ -2,13 +2,14 @@
 
 use super::action::{Action, Plan};
 use super::clock;
-use super::compile::{Compiled, Problem};
+use super::compile::{Accepted, Compiled, Problem};
 use super::experiment::{End, at_once, default_max_failed, drained, recorded, still_holds};
 use super::membership::{experiment_reference, name_of};
 use super::snapshot::Snapshot;
+use super::standing::takes_slot;
 use super::status::{later, stored};
 use super::suggest::{Stop, assignments};
-use super::trial::{self, Context, LONGEST_LOOK, RECHECK, takes_slot};
+use super::trial::{self, Context, LONGEST_LOOK, RECHECK};
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{ExperimentStatus, Trial, TrialSpec, labels};
 use crate::space::Assignment;
@@ -32,16 +33,6 @@ pub fn plan(snapshot: &Snapshot<'_>, now: Timestamp) -> Plan {
 
 /// Most trials that one plan makes; the schema allows no more at a time.
 const AT_A_TIME: usize = 1000;
-
-/// Whether the spec can be run.
-pub(super) enum Accepted<'a> {
-    Yes(&'a Compiled),
-    No(Problem),
-    /// The API server is being asked, or need not be asked because the experiment has ended.
-    Asking,
-    /// The API server refuses to say, which may pass: a sentence.
-    Refused(String),
-}
 
 /// Makes one plan.
 pub(super) struct Planner<'a> {

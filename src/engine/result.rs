@@ -1,34 +1,14 @@
 //! What a trial's end means.
 
+use super::ending::Ending;
 use super::job::JobEnd;
 use super::membership::by_hand;
 use super::snapshot::{Fate, Pods};
-use crate::api::conditions::{find, is_true, reasons, types};
+use crate::api::conditions::{find, reasons, types};
 use crate::api::{Objective, Trial, TrialStatus};
 use crate::metrics::Direction;
 
 const SIGKILL: i32 = 9;
-
-/// How a trial ended, as its conditions say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// With an objective value.
-    Succeeded,
-    /// Without one.
-    Failed,
-    /// Stopped before its end; its last results count.
-    EarlyStopped,
-}
-
-/// How the trial ended; `None` while it has not.
-pub(super) fn ending(trial: &Trial) -> Option<Ending> {
-    let conditions = &trial.status.as_ref()?.conditions;
-    if is_true(conditions, types::FAILED) {
-        return Some(Ending::Failed);
-    }
-    let complete = find(conditions, types::COMPLETE).filter(|condition| condition.status == "True")?;
-    Some(if complete.reason == reasons::SUCCEEDED { Ending::Succeeded } else { Ending::EarlyStopped })
-}
 
 /// The trial has failed, but not through a fault of its program: it was interrupted too often, or it was made by hand and
 /// could not be started. `limits.maxFailedTrials` does not count it, and the tuner has nothing to learn from it.

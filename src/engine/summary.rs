@@ -2,12 +2,13 @@
 
 use super::action::{Action, Event};
 use super::clock;
+use super::compile::Accepted;
 use super::experiment::{better, max_duration};
 use super::membership::joins;
-use super::plan::{Accepted, Planner};
+use super::plan::Planner;
+use super::standing::{runs, takes_slot};
 use super::status::{later, set, stored};
 use super::suggest::Stop;
-use super::trial::{runs, takes_slot};
 use crate::api::conditions::{find, has_ended, reasons, types};
 use crate::api::{Condition, ExperimentStatus, TrialCounts};
 use jiff::SignedDuration;

@@ -1,20 +1,20 @@
 //! The life of a trial: waiting, its Job, running, its verdict; tried again when it was taken away.
 
 use super::action::{Action, Event, TrialPatch};
-use super::compile::Compiled;
+use super::compile::{Accepted, Compiled};
+use super::ending::Ending;
 use super::experiment::End;
 use super::inject;
-use super::job::{JobEnd, JobView, job_name};
-use super::ledger::Ledger;
+use super::job::{JobEnd, JobView};
 use super::manifest::{Injection, Owner};
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
-use super::plan::Accepted;
 use super::record::{patch_of, same_complete, write, write_waiting};
-use super::result::{Ending, Verdict, ended_by_itself, judged, stopped, unexplained, verdict};
+use super::result::{Verdict, ended_by_itself, judged, stopped, unexplained, verdict};
 use super::snapshot::{Fate, Snapshot};
+use super::standing::{current_job, own_job, started, takes_slot};
 use super::status::{later, set, stored};
 use super::template::{Names, render};
-use crate::api::conditions::{find, reasons, types};
+use crate::api::conditions::{reasons, types};
 use crate::api::{Objective, Trial, TrialStatus};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
@@ -55,30 +55,6 @@ pub(super) struct Context<'a> {
     /// There is room for one more running trial.
     pub free_slot: bool,
     pub now: Timestamp,
-}
-
-/// The Trial takes one of `limits.parallelTrials`: all of the operator's own do, those made by hand once started.
-pub(super) fn takes_slot(trial: &Trial, ledger: &Ledger) -> bool {
-    joined(trial) && (!by_hand(trial) || started(trial) || own_job(trial, ledger).is_some())
-}
-
-fn own_job<'a>(trial: &Trial, ledger: &'a Ledger) -> Option<&'a JobView> {
-    ledger.job(&current_job(trial)).filter(|job| Some(&job.owner_uid) == trial.uid().as_ref())
-}
-
-/// The present attempt has been seen running.
-pub(super) fn started(trial: &Trial) -> bool {
-    trial.status.as_ref().is_some_and(|status| status.start_time.is_some())
-}
-
-/// It has been seen running, and nothing says that it stalls.
-pub(super) fn runs(trial: &Trial) -> bool {
-    started(trial)
-        && find(trial.conditions(), types::COMPLETE).is_none_or(|condition| condition.reason != reasons::PENDING)
-}
-
-fn current_job(trial: &Trial) -> String {
-    job_name(&trial.name_any(), trial.status.as_ref().map_or(0, |status| status.attempt))
 }
 
 /// What this trial, which has not ended, does next.

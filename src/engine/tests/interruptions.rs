@@ -4,7 +4,7 @@ use super::model::{Model, Play};
 use super::{by_hand, good, x};
 use crate::api::conditions::types;
 use crate::engine::Fate;
-use crate::engine::result::{Ending, ending};
+use crate::engine::ending::{Ending, ending};
 use serde_json::json;
 
 #[test]

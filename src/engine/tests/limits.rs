@@ -3,7 +3,7 @@
 use super::model::{Model, Play};
 use super::{by_hand, ended, good, x};
 use crate::api::conditions::types;
-use crate::engine::result::{Ending, ending};
+use crate::engine::ending::{Ending, ending};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 

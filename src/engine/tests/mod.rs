@@ -7,7 +7,7 @@ mod others;
 mod panics;
 mod properties;
 
-use super::result::{Ending, ending};
+use super::ending::{Ending, ending};
 use crate::api::Trial;
 use crate::api::conditions::types;
 use model::{Model, Play};

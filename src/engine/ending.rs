@@ -1,0 +1,25 @@
+//! How a trial ended.
+
+use crate::api::Trial;
+use crate::api::conditions::{find, is_true, reasons, types};
+
+/// How a trial ended, as its conditions say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With an objective value.
+    Succeeded,
+    /// Without one.
+    Failed,
+    /// Stopped before its end; its last results count.
+    EarlyStopped,
+}
+
+/// How the trial ended; `None` while it has not.
+pub(super) fn ending(trial: &Trial) -> Option<Ending> {
+    let conditions = &trial.status.as_ref()?.conditions;
+    if is_true(conditions, types::FAILED) {
+        return Some(Ending::Failed);
+    }
+    let complete = find(conditions, types::COMPLETE).filter(|condition| condition.status == "True")?;
+    Some(if complete.reason == reasons::SUCCEEDED { Ending::Succeeded } else { Ending::EarlyStopped })
+}
