@@ -19,7 +19,8 @@ ours= # a node of ours, whose folder can be looked into
 if [ "$KUBECONFIG" = "${RUN:-}/kubeconfig-outside" ]; then
   ours=1
   tar=$(scripts/image.sh "$IMAGE")
-  tests/cluster/load.sh "$RUN" "$tar"
+  python=$(tests/cluster/python-image.sh)
+  tests/cluster/load.sh "$RUN" "$tar" "$python"
 fi
 
 [ $# -gt 0 ] || tests/chart/life_cycle.sh

@@ -1,7 +1,7 @@
 //! Why a Job's pods do not run, in a sentence.
 
 use crate::api::disruptions;
-use crate::engine::Fate;
+use crate::engine::{Fate, SIDECAR};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -46,12 +46,40 @@ fn has_ended(container: &ContainerStatus) -> bool {
 /// Why the latest of these pods was taken away; `None`: it was not.
 pub fn disruption(pods: &[Pod]) -> Option<(String, Fate)> {
     let pod = latest(pods)?;
+    marked(pod).or_else(|| went_down(pod))
+}
+
+fn marked(pod: &Pod) -> Option<(String, Fate)> {
     let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
     let found = conditions.find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")?;
     let reason = found.reason.as_deref().unwrap_or("no reason given");
     let message = found.message.as_deref().unwrap_or_default();
     let machine_stopped = matches!(reason, disruptions::NODE_SHUTDOWN | disruptions::NODE_RESTARTED);
     Some((format!("pod {} was taken away ({reason}): {message}", pod.name_any()), Fate::Disrupted { machine_stopped }))
+}
+
+/// The machine went down under all of the pod, and Kubernetes says no more than that its containers were killed. The agent
+/// beside the program is never killed otherwise: once the program has ended it is told to end, and does.
+fn went_down(pod: &Pod) -> Option<(String, Fate)> {
+    let status = pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
+    let agent = status.init_container_statuses.iter().flatten().find(|container| container.name == SIDECAR)?;
+    let program = status.container_statuses.iter().flatten().find(|container| was_killed(container))?;
+    was_killed(agent).then(|| {
+        let (name, program) = (pod.name_any(), &program.name);
+        let message =
+            format!("pod {name}: container {program} and its agent were killed: its node went down or started anew");
+        (message, Fate::Disrupted { machine_stopped: false })
+    })
+}
+
+/// By a signal, or while nobody looked. Not for its memory: that is a fault of its own.
+fn was_killed(container: &ContainerStatus) -> bool {
+    const UNKNOWN: i32 = 255;
+    const KILLED: i32 = 128 + 9;
+    let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    ended.is_some_and(|ended| {
+        [KILLED, UNKNOWN].contains(&ended.exit_code) && ended.reason.as_deref() != Some("OOMKilled")
+    })
 }
 
 fn of_pod(pod: &Pod) -> Option<String> {
@@ -180,5 +208,40 @@ mod tests {
             assert_eq!(why(*suspended, labels, pods), *expected);
         }
         assert!(why(false, &none, &[]).contains("no pod yet"));
+    }
+
+    #[test]
+    fn a_pod_that_is_killed_with_its_agent_was_on_a_machine_that_went_down() {
+        let pod = |phase: &str, agent: (i32, &str), program: (i32, &str)| -> Pod {
+            let container = |name: &str, (code, reason): (i32, &str)| {
+                json!({
+                    "name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": code, "reason": reason}},
+                })
+            };
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "status": {
+                "phase": phase, "initContainerStatuses": [container("data", (0, "Completed")), container(SIDECAR, agent)],
+                "containerStatuses": [container("other", (0, "Completed")), container("train", program)],
+            }}))
+            .unwrap()
+        };
+        let (killed, unknown) = ((137, "Error"), (255, "Unknown"));
+        let table = [
+            (pod("Failed", killed, killed), true),
+            (pod("Failed", unknown, (137, "ContainerStatusUnknown")), true),
+            (pod("Failed", (0, "Completed"), killed), false),
+            (pod("Failed", killed, (137, "OOMKilled")), false),
+            (pod("Failed", (137, "OOMKilled"), killed), false),
+            (pod("Failed", killed, (1, "Error")), false),
+            (pod("Running", killed, killed), false),
+        ];
+        for (pod, expected) in table {
+            let found = disruption(std::slice::from_ref(&pod));
+            assert_eq!(found.is_some(), expected, "{pod:?}");
+            if let Some((message, fate)) = found {
+                assert!(message.starts_with("pod p: container train and its agent were killed"), "{message}");
+                assert_eq!(fate, Fate::Disrupted { machine_stopped: false });
+            }
+        }
     }
 }

@@ -65,7 +65,7 @@ impl TrialStep<'_> {
             // They run, or are about to end; or they may run any moment.
             ("", true) => Step::default(),
             ("", false) if now < later(since, SILENCE) => Step::default(),
-            ("", false) => self.wait(reasons::PENDING, "no pod of its Job runs yet".into()),
+            ("", false) => self.wait(reasons::PENDING, not_yet(&job.name)),
             (why, _) => self.wait(reasons::PENDING, why.to_owned()),
         };
         if now < again {
@@ -135,6 +135,11 @@ impl TrialStep<'_> {
             out_of_time(&self.status, reasons::MAX_TRIAL_DURATION_REACHED, "limits.maxTrialDuration", objective)
         })
     }
+}
+
+/// Such as a volume's Secret that does not exist: only Kubernetes' Events tell.
+fn not_yet(job: &str) -> String {
+    format!("no pod of its Job runs yet; `kubectl describe pod --selector job-name={job}` tells more")
 }
 
 fn helpers(names: &[&str]) -> String {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Prints the path of the image localhost/automl-test/python:1: Debian's Python with scikit-learn and joblib, and a
-# shell. Made once a machine, in ${AUTOML_CACHE:-~/.cache/automl-operator}; needs root on Debian and its package mirror.
+# Prints the path of the image localhost/automl-test/python:1: Debian's Python with scikit-learn and joblib, a shell, and
+# /digits with the program of examples/digits, where it starts. Made once a machine, in
+# ${AUTOML_CACHE:-~/.cache/automl-operator}; needs root on Debian and its package mirror.
 #
 #   tests/cluster/load.sh RUN "$(tests/cluster/python-image.sh)"
 #
@@ -12,7 +13,8 @@ cluster=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$cluster/lib/run.sh"
 
 cache=${AUTOML_CACHE:-$HOME/.cache/automl-operator}
-key=$(cat "$cluster/python-image.sh" "$cluster/image.py" | sha256sum | cut -c1-16)
+train=$cluster/../../examples/digits/train.py
+key=$(cat "$cluster/python-image.sh" "$cluster/image.py" "$train" | sha256sum | cut -c1-16)
 image=$cache/python-image-$key.tar
 if [ ! -e "$image" ]; then
   if [ "$(id -u)" != 0 ] || ! grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
@@ -47,7 +49,7 @@ if [ ! -e "$image" ]; then
   find "$work/root/usr/lib" -name '*.a' -delete
   find "$work/root/usr/lib/python3/dist-packages" -depth -type d -name tests -exec rm -rf {} +
   "$cluster/image.py" --tag localhost/automl-test/python:1 --out "$work/image.tar" --layer "/=$work/root" \
-    --env PYTHONUNBUFFERED=1 --cmd python3
+    --layer "/digits/train.py=$train" --workdir /digits --env PYTHONUNBUFFERED=1 --cmd python3
   mv "$work/image.tar" "$image"
   say "made in $SECONDS s, $(($(wc -c <"$image") / 1000000)) MB"
 fi

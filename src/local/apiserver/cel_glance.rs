@@ -50,8 +50,7 @@ impl Glance {
     /// Follows `.a.b` behind `self`, as far as it names fields: `.a.size()` looks at all of `a`.
     fn add(&mut self, mut rest: &str) {
         let mut glance = self;
-        loop {
-            let Some(after) = rest.trim_start().strip_prefix('.') else { break };
+        while let Some(after) = rest.trim_start().strip_prefix('.') {
             let name = word(after.trim_start());
             let behind = after.trim_start().get(name.len()..).unwrap_or_default();
             if name.is_empty() || behind.trim_start().starts_with('(') {
