@@ -66,7 +66,9 @@ async fn only_a_trials_own_pod_may_report_for_it() {
     let [a, b] = [space.pod_of("e-00000").await, space.pod_of("e-00001").await];
     let mut stranger = json!({"containers": [busybox("sleep 600")], "restartPolicy": "Never"});
     stranger["securityContext"] = json!(a.spec.as_ref().unwrap().security_context);
-    let labels = a.labels();
+    // By the labels of its Job the Job controller would adopt it.
+    let ours = |(key, _): &(&String, &String)| key.starts_with("automl.dev/");
+    let labels: std::collections::BTreeMap<_, _> = a.labels().iter().filter(ours).collect();
     let stranger =
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels}, "spec": stranger});
     space.create(&stranger).await;

@@ -52,7 +52,7 @@ async fn the_digits_example_from_kubectl_apply_to_the_best_parameters() {
 #[tokio::test]
 async fn never_more_trials_run_than_there_are_gpus() {
     let Some(space) = Space::new("gpus").await else { return };
-    let mut container = busybox("sleep 3; echo accuracy=1");
+    let mut container = busybox("sleep 12; echo accuracy=1");
     container["resources"] = json!({"limits": {"nvidia.com/gpu": "1"}});
     space.create(&experiment("e", json!({"maxTrials": 6, "parallelTrials": 4}), container)).await;
     let said = space.until("a trial waits", |space| space.waits("Insufficient nvidia.com/gpu")).await;
