@@ -59,4 +59,8 @@ done
 tar=$out/$(basename "${name//[:\/]/-}").tar
 python3 tests/cluster/image.py --tag "$name" --out "$tar" --layer "/automl=$out/automl" "/automl-agent=$out/automl-agent" \
   --user 65532:65532 --entrypoint /automl >&2
+if [ "$profile" = release ] && [ "$(wc -c <"$tar")" -gt 30000000 ]; then
+  echo "image.sh: the image has $(wc -c <"$tar") bytes, and is to stay below 30 MB" >&2
+  exit 1
+fi
 echo "$tar"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what the tests need, and runs them all: `cargo test`, then the scenarios on a node (scripts/test-cluster.sh).
+# Sets up what the tests need, and runs them all: `cargo test`, those of the Helm chart (`make chart`), then the scenarios on a
+# node (scripts/test-cluster.sh).
 #
 #   scripts/test.sh [ARGUMENT...]     `cargo test` alone, with these arguments
 #
@@ -50,6 +51,11 @@ fi
 [ $code = 0 ] || failed=$code
 
 if [ $# = 0 ]; then
+  if [ -n "${AUTOML_TEST_KUBECTL:-}" ]; then
+    make --no-print-directory chart || failed=$?
+  else
+    without "the tests of the Helm chart" "they need Go"
+  fi
   code=0
   # The profile of the other tests, so that nothing is compiled twice; `make test-cluster` takes what is shipped.
   PROFILE=dev scripts/test-cluster.sh || code=$?

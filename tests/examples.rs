@@ -11,7 +11,6 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The `List` that `automl run -o json` prints, and how many trials of how many epochs it was to have.
 fn digits() -> (Value, usize, usize) {
     let example = Path::new(ROOT).join("examples/digits");
-    let folder = tempfile::tempdir().unwrap();
     let whole = std::env::var_os("CI").is_some();
     let text = std::fs::read_to_string(example.join("experiment.yaml")).unwrap();
     let (text, trials, epochs) = match whole {
@@ -20,11 +19,17 @@ fn digits() -> (Value, usize, usize) {
             (text.replace("maxTrials: 30", "maxTrials: 14").replace("train.py]", "train.py, --epochs=12]"), 14, 12)
         }
     };
+    (list(&example, &text), trials, epochs)
+}
+
+/// What `automl run` prints of this Experiment.
+fn list(example: &Path, text: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
     // Trials run in the folder of the file, so a changed one lies where its program is.
     let mut run = Command::new(env!("CARGO_BIN_EXE_automl"))
         .args(["run", "-f", "-", "-o", "json", "--state-dir"])
         .arg(folder.path().join("state"))
-        .current_dir(&example)
+        .current_dir(example)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -34,7 +39,7 @@ fn digits() -> (Value, usize, usize) {
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    (serde_json::from_slice(&output.stdout).unwrap(), trials, epochs)
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]
@@ -78,11 +83,21 @@ fn digits_ends_with_good_parameters() {
     assert!(best > 0.95, "a good network was found: {status}");
 }
 
+#[test]
+fn parabola_finds_the_bottom() {
+    let example = Path::new(ROOT).join("examples/parabola");
+    let list = list(&example, &std::fs::read_to_string(example.join("experiment.yaml")).unwrap());
+    let status = &list["items"][0]["status"];
+    assert_eq!(status["trials"]["succeeded"], 15, "{status}");
+    // The middle of the box has 5.04.
+    assert!(status["best"]["value"].as_f64().unwrap() < 4.0, "{status}");
+}
+
 /// Whoever adds an example adds its test here.
 #[test]
 fn every_example_has_a_test() {
     let folders = std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
     let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["digits"]);
+    assert_eq!(names, ["digits", "parabola"]);
 }

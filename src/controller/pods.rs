@@ -74,11 +74,12 @@ fn went_down(pod: &Pod) -> Option<(String, Fate)> {
 
 /// By a signal, or while nobody looked. Not for its memory: that is a fault of its own.
 fn was_killed(container: &ContainerStatus) -> bool {
-    const UNKNOWN: i32 = 255;
     const KILLED: i32 = 128 + 9;
     let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
-    ended.is_some_and(|ended| {
-        [KILLED, UNKNOWN].contains(&ended.exit_code) && ended.reason.as_deref() != Some("OOMKilled")
+    ended.is_some_and(|ended| match ended.reason.as_deref() {
+        Some("Unknown" | "ContainerStatusUnknown") => true,
+        Some("OOMKilled") => false,
+        _ => ended.exit_code == KILLED,
     })
 }
 
@@ -233,6 +234,7 @@ mod tests {
             (pod("Failed", killed, (137, "OOMKilled")), false),
             (pod("Failed", (137, "OOMKilled"), killed), false),
             (pod("Failed", killed, (1, "Error")), false),
+            (pod("Failed", killed, (255, "Error")), false),
             (pod("Running", killed, killed), false),
         ];
         for (pod, expected) in table {

@@ -20,6 +20,8 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[String]>) 
     for batch in batches {
         if batch.session > progress.session && !progress.session.is_empty() {
             status.metrics.iter_mut().for_each(MetricSummary::restart);
+            // The program runs again: the end of the one before it is not its own.
+            status.exit = None;
         }
         for record in progress.news(batch) {
             match &record.body {
@@ -87,6 +89,17 @@ mod tests {
             records: records.into_iter().map(|(sequence, body)| Record { sequence, body }).collect(),
             end: false,
         }
+    }
+
+    #[test]
+    fn a_program_that_runs_again_has_not_ended() {
+        let ended = || Body::Ended { exit_code: Some(3), signal: None, tail: "no data".into() };
+        let first = batch("1", vec![(1, observation("loss", 1, 1.0)), (2, ended())]);
+        let status = fold(&TrialStatus::default(), std::slice::from_ref(&first), None);
+        assert_eq!(status.exit.as_ref().and_then(|exit| exit.code), Some(3));
+        let again = fold(&status, &[batch("2", vec![(1, observation("loss", 1, 2.0))])], None);
+        assert_eq!(again.exit, None);
+        assert_eq!(fold(&again, &[first], None), again, "what the first says again changes nothing");
     }
 
     fn progress(status: &TrialStatus) -> u64 {

@@ -90,7 +90,10 @@ impl TrialStep<'_> {
     /// The program has ended, and nothing runs but what somebody has put into its pod beside the template, such as the proxy
     /// of a service mesh. That may never end, so the program's own end is the trial's.
     fn left_behind(&self, pods: &Pods) -> Option<Verdict> {
-        if !self.has_exited() || pods.running.is_empty() || !self.others(pods).is_empty() {
+        let primary = &self.context.snapshot.experiment.spec.trial_template.primary_container;
+        // What was seen may be older than the program's end.
+        let left = !pods.running.is_empty() && !pods.running.contains(primary);
+        if !self.has_exited() || !left || !self.others(pods).is_empty() {
             return None;
         }
         let exit = self.status.exit.as_ref()?;

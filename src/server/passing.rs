@@ -1,5 +1,8 @@
 //! A replica that does not lead passes reports on to the one that does: a Service picks replicas without knowing which
 //! leads.
+//!
+//! The leader's address stands in the Lease, and what is passed on carries the trial's token: whoever may write the Lease is
+//! trusted, as whoever may change the operator's Deployment is.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
@@ -7,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -19,6 +22,8 @@ const PASSED: HeaderName = HeaderName::from_static("automl-passed-on");
 const CONNECT: Duration = Duration::from_secs(3);
 /// Longer than the leader lets a last batch wait until it is stored, shorter than agents wait.
 const ANSWER: Duration = Duration::from_secs(25);
+/// Connections that nothing goes through are closed after this time: the next leader has another address.
+const IDLE: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// The way to the replica that leads.
@@ -46,7 +51,9 @@ impl Passing {
     pub fn new(leader: watch::Receiver<Option<String>>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
-        Passing { leader, client: Client::builder(TokioExecutor::new()).build(connector) }
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
+        Passing { leader, client: builder.build(connector) }
     }
 
     /// Where a request with these headers is to be passed on to, if it is.
@@ -89,7 +96,11 @@ impl Passing {
 
 /// How an answer that came from the leader counts.
 pub(super) fn outcome(status: StatusCode) -> &'static str {
-    if status.is_success() { "passed" } else { "failed" }
+    match status.is_success() {
+        true => "passed",
+        false if status.is_client_error() => "refused",
+        false => "failed",
+    }
 }
 
 #[cfg(test)]

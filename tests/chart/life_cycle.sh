@@ -64,7 +64,7 @@ spec:
             restartPolicy: Never
             containers:
             - name: train
-              image: localhost/automl-test/busybox:1
+              image: ${AUTOML_TEST_BUSYBOX:-localhost/automl-test/busybox:1}
               command: [sh, -c, "$2; echo accuracy=\${params.x}"]
 END
 }

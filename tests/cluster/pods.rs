@@ -1,7 +1,7 @@
 //! Pods of all kinds: what is in them beside the program, and what they lack.
 
 use super::bench::{Bench, output};
-use super::manifests::{busybox, epochs, experiment, of_pod, trials};
+use super::manifests::{busybox, epochs, experiment, image, of_pod, trials};
 use super::space::Space;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -92,7 +92,7 @@ async fn a_container_that_the_template_names_is_waited_for_and_named() {
 #[tokio::test]
 async fn a_container_that_somebody_has_put_beside_the_program_does_not_hold_the_trial() {
     let Some(space) = Space::open("mesh").await else { return };
-    space.apply(include_str!("mesh.yaml"));
+    space.apply(&include_str!("mesh.yaml").replace("localhost/automl-test/busybox:1", &image()));
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": "asked"}, "spec": {"containers": [{"name": "a", "image": "a"}]},
     }))

@@ -221,6 +221,11 @@ fn a_container_that_runs_on_holds_a_trial_only_where_the_template_names_it() {
         model.run();
         assert_eq!(model.trial_condition("e-00000", types::COMPLETE).1, expected);
     }
+    // What was seen of the pod is older than the program's end.
+    let mut model = Model::new(json!({"limits": {"maxTrials": 1}}), |_| Play::Lingers(3));
+    model.still_running = vec!["train".into()];
+    model.pass(60);
+    assert_eq!(model.trial_condition("e-00000", types::COMPLETE).0, "False");
     // A program that its pod starts again has not ended.
     let restarts = json!({"limits": {"maxTrials": 1}, "trialTemplate": {"manifest": {"spec": {"template": {"spec": {
         "restartPolicy": "OnFailure"}}}}}});
