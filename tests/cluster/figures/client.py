@@ -7,8 +7,11 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from urllib.parse import urlencode, urlsplit
 
+# Seconds after which a connection is not used again.
+IDLE = 10
 JOBS = "/apis/batch/v1/namespaces/{}/jobs"
 PODS = "/api/v1/namespaces/{}/pods"
 EXPERIMENTS = "/apis/automl.dev/v1alpha1/namespaces/{}/experiments"
@@ -48,8 +51,11 @@ class Cluster:
 
     def call(self, method, path, body=None, kind="application/json"):
         """The answer's body. What fails on the way is not tried again: a figure of it would be none."""
-        if getattr(self.local, "connection", None) is None:
+        now = time.monotonic()
+        # The server closes what is idle, at a moment that may be this one.
+        if getattr(self.local, "connection", None) is None or now - self.local.used > IDLE:
             self.local.connection = self.connect()
+        self.local.used = now
         data = None if body is None else json.dumps(body).encode()
         try:
             self.local.connection.request(method, path, data, {**self.headers, "Content-Type": kind})
