@@ -19,12 +19,10 @@ async fn what_a_pod_waits_for_is_named() {
     mounts["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
     let volumes = json!([{"name": "data", "secret": {"secretName": "none-such"}}]);
     let volumes = json!({"containers": [mounts], "volumes": volumes});
+    let mut absent = with("image", json!("localhost/automl-test/none:1"));
+    absent["containers"][0]["imagePullPolicy"] = json!("Never");
     let table = [
-        (
-            "image",
-            with("image", json!("localhost/automl-test/none:1")),
-            "\"localhost/automl-test/none:1\" is not present",
-        ),
+        ("image", absent, "\"localhost/automl-test/none:1\" is not present"),
         ("secret", with("env", key), "secret \"nothing\" not found"),
         ("config", with("envFrom", json!([{"configMapRef": {"name": "none"}}])), "configmap \"none\" not found"),
         ("cpu", with("resources", json!({"limits": {"cpu": "1000"}})), "Insufficient cpu"),
