@@ -308,6 +308,13 @@ pub struct TrialCounts {
     pub early_stopped: u32,
 }
 
+impl TrialCounts {
+    /// Those that have ended. Anybody may have written the counts, so their sum may be more than a number of this kind holds.
+    pub fn ended(&self) -> u32 {
+        self.succeeded.saturating_add(self.failed).saturating_add(self.early_stopped)
+    }
+}
+
 /// The incumbent: the trial with the best objective value so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -80,7 +80,7 @@ impl Progress {
     pub fn experiment(&mut self, experiment: &Experiment) {
         let Some(status) = &experiment.status else { return };
         let counts = status.trials;
-        let ended = counts.succeeded + counts.failed + counts.early_stopped;
+        let ended = counts.ended();
         let before = *self.ended_before.get_or_insert(ended);
         let max = experiment.spec.limits.max_trials;
         self.pace = (ended - before.min(ended), max.saturating_sub(ended));

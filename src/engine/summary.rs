@@ -137,7 +137,7 @@ impl Planner<'_> {
         } else if let (0, Some(why)) = (trials.running, &self.waiting) {
             (reasons::PENDING, why.clone())
         } else {
-            let ended = trials.succeeded + trials.failed + trials.early_stopped;
+            let ended = trials.ended();
             (
                 reasons::RUNNING,
                 format!("{ended} of {} trials have ended", self.snapshot.experiment.spec.limits.max_trials),
