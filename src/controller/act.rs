@@ -80,6 +80,14 @@ pub enum Learnt {
     ExperimentGone,
 }
 
+impl Learnt {
+    /// The pods of this Job could not be read.
+    pub fn unread_pods(job: String, failure: &Failure) -> Self {
+        let why = format!("its pods cannot be read: {}", failure.message);
+        Learnt::Pods { job, why, fate: Fate::Kept, running: Vec::new(), last_words: Vec::new() }
+    }
+}
+
 /// How an action ended.
 #[derive(Clone, Debug)]
 pub enum Done {
@@ -267,14 +275,7 @@ impl Hand {
         let pods = match timed(format!("list Pods of Job {ns}/{job}"), api.list(&params)).await {
             Ok(pods) => pods.items,
             Err(failure) if failure.class == Class::Forbidden => {
-                let why = format!("its pods cannot be read: {}", failure.message);
-                return Ok(Done::Done(Learnt::Pods {
-                    job,
-                    why,
-                    fate: Fate::Kept,
-                    running: Vec::new(),
-                    last_words: Vec::new(),
-                }));
+                return Ok(Done::Done(Learnt::unread_pods(job, &failure)));
             }
             Err(failure) => return Err(failure),
         };

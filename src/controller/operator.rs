@@ -275,7 +275,7 @@ fn watch_all(
                     complain.send((Unreadable::Experiment, unreadable(&invalid, "Experiment"))).ok();
                 }
             },
-            Seen::Deleted(last) => index.with(|i| i.experiment_deleted(last.metadata())),
+            Seen::Deleted(last) => index.with(|i| i.experiment_deleted(last.meta())),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Experiment, &names, version)),
         })
         .await;
@@ -288,7 +288,7 @@ fn watch_all(
                 Ok(found) => index.with(|i| i.see_trial(found)),
                 Err(invalid) => drop(complain.send((Unreadable::Trial, unreadable(&invalid, "Trial")))),
             },
-            Seen::Deleted(last) => index.with(|i| i.trial_deleted(last.metadata())),
+            Seen::Deleted(last) => index.with(|i| i.trial_deleted(last.meta())),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Trial, &names, version)),
         })
         .await;

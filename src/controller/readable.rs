@@ -28,16 +28,6 @@ struct OnlyMetadata {
     metadata: ObjectMeta,
 }
 
-impl<K> Readable<K> {
-    /// What is known of an object even where the rest of it cannot be read.
-    pub fn metadata(&self) -> &ObjectMeta
-    where
-        K: Resource<DynamicType = ()>,
-    {
-        self.meta()
-    }
-}
-
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
@@ -108,16 +98,13 @@ mod tests {
         });
         let list: ObjectList<Readable<Trial>> = serde_json::from_str(&list.to_string()).unwrap();
         let [broken, good] = &list.items[..] else { panic!("two") };
-        assert_eq!(
-            (broken.metadata().name.as_deref(), good.metadata().name.as_deref()),
-            (Some("broken"), Some("good"))
-        );
+        assert_eq!((broken.meta().name.as_deref(), good.meta().name.as_deref()), (Some("broken"), Some("good")));
         assert!(broken.0.as_ref().unwrap_err().error.contains("invalid type: string"), "{broken:?}");
         assert_eq!(good.0.as_ref().unwrap().spec.experiment, "e");
         let event = format!(r#"{{"type": "DELETED", "object": {}}}"#, trial("broken", json!(5)));
         let event: WatchEvent<Readable<Trial>> = serde_json::from_str(&event).unwrap();
         let WatchEvent::Deleted(broken) = event else { panic!("{event:?}") };
-        assert_eq!(broken.metadata().resource_version.as_deref(), Some("7"));
+        assert_eq!(broken.meta().resource_version.as_deref(), Some("7"));
         assert!(serde_json::from_str::<Readable<Trial>>("{}").is_err(), "no object at all");
     }
 }

@@ -7,7 +7,7 @@ use super::index::{Kind, Moment, Uid, name};
 use super::reconcile::{Reconciler, lock, regarding};
 use crate::api::Experiment;
 use crate::api::conditions::{find, reasons, types};
-use crate::engine::{Action, Fate, Plan};
+use crate::engine::{Action, Plan};
 use crate::report::Batch;
 use futures::future::join_all;
 use kube::ResourceExt;
@@ -225,10 +225,7 @@ fn tell(action: &Action, failure: &Failure) -> Option<Learnt> {
         Action::ProbeTemplate { generation, .. } => {
             Some(Learnt::Probed { generation: *generation, refusal: Some(message), may_pass: true })
         }
-        Action::InspectPods { job } => {
-            let why = format!("its pods cannot be read: {message}");
-            Some(Learnt::Pods { job: job.clone(), why, fate: Fate::Kept, running: Vec::new(), last_words: Vec::new() })
-        }
+        Action::InspectPods { job } => Some(Learnt::unread_pods(job.clone(), failure)),
         // The place itself where people are told.
         Action::WriteExperimentStatus { .. } => None,
         _ => {

@@ -55,11 +55,13 @@ impl TrialStep<'_> {
         }
         let Some(pods) = self.context.snapshot.facts.pods.get(&job.name) else { return Step::of(inspect) };
         let again = later(pods.at, pods.at.duration_since(since).clamp(RECHECK, LONGEST_LOOK));
-        if let Some(verdict) = self.left_behind(pods) {
+        let others = self.others(pods);
+        if others.is_empty()
+            && let Some(verdict) = self.left_behind(pods)
+        {
             return self.conclude(verdict, Some(job));
         }
         // What was seen last stands until the pods have been looked at again.
-        let others = self.others(pods);
         let mut step = match (pods.why.as_str(), started(self.trial)) {
             _ if !others.is_empty() => self.wait(reasons::PENDING, helpers(&others)),
             // They run, or are about to end; or they may run any moment.
@@ -83,22 +85,26 @@ impl TrialStep<'_> {
         }
         let all = self.manifest().and_then(|manifest| manifest.pointer("/spec/template/spec/containers"));
         let named = |name: &str| all.and_then(Value::as_array).into_iter().flatten().any(|c| c["name"] == name);
-        let primary = &self.context.snapshot.experiment.spec.trial_template.primary_container;
-        pods.running.iter().map(String::as_str).filter(|name| name != primary && named(name)).collect()
+        let primary = self.primary();
+        pods.running.iter().map(String::as_str).filter(|name| *name != primary && named(name)).collect()
     }
 
-    /// The program has ended, and nothing runs but what somebody has put into its pod beside the template, such as the proxy
-    /// of a service mesh. That may never end, so the program's own end is the trial's.
+    /// Where none of the template's own runs on: the program has ended, and nothing runs but what somebody has put into its
+    /// pod, such as the proxy of a service mesh. That may never end, so the program's own end is the trial's.
     fn left_behind(&self, pods: &Pods) -> Option<Verdict> {
-        let primary = &self.context.snapshot.experiment.spec.trial_template.primary_container;
         // What was seen may be older than the program's end.
-        let left = !pods.running.is_empty() && !pods.running.contains(primary);
-        if !self.has_exited() || !left || !self.others(pods).is_empty() {
+        let left = !pods.running.is_empty() && !pods.running.iter().any(|name| name == self.primary());
+        if !self.has_exited() || !left {
             return None;
         }
         let exit = self.status.exit.as_ref()?;
         let end = if exit.code == Some(0) { JobEnd::Complete } else { JobEnd::Failed(String::new()) };
         verdict(&self.status, &end, &pods.why, self.objective()?)
+    }
+
+    /// Name of the container with the program.
+    fn primary(&self) -> &str {
+        &self.context.snapshot.experiment.spec.trial_template.primary_container
     }
 
     /// The present attempt's program has ended and is not started again.

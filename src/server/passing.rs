@@ -5,7 +5,7 @@
 //! trusted, as whoever may change the operator's Deployment is.
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -94,19 +94,11 @@ impl Passing {
     }
 }
 
-/// How an answer that came from the leader counts.
-pub(super) fn outcome(status: StatusCode) -> &'static str {
-    match status.is_success() {
-        true => "passed",
-        false if status.is_client_error() => "refused",
-        false => "failed",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::Router;
+    use axum::http::StatusCode;
     use axum::routing::post;
     use std::net::SocketAddr;
     use tokio::net::TcpListener;

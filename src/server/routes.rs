@@ -1,7 +1,7 @@
 //! The routes: reports, metrics of our own, health.
 
 use super::intake::{Intake, Refused};
-use super::passing::{Passing, outcome};
+use super::passing::Passing;
 use crate::controller::Denied;
 use crate::report::{self, Batch};
 use axum::Router;
@@ -40,30 +40,23 @@ async fn take(
 ) -> Response {
     let elsewhere = passing.filter(|_| !intake.reports().is_open());
     let destination = elsewhere.and_then(|passing| Some((passing.destination(&headers)?, passing)));
-    let (answer, outcome) = match (destination, body) {
-        (Some((leader, passing)), Ok(body)) => match passing.pass((&leader, report::PATH), &headers, body).await {
-            Ok(answer) => {
-                let outcome = outcome(answer.status());
-                (answer, outcome)
-            }
-            Err(why) => {
+    let (answer, good) = match (destination, body) {
+        (Some((leader, passing)), Ok(body)) => {
+            let answer = passing.pass((&leader, report::PATH), &headers, body).await.unwrap_or_else(|why| {
                 let message = format!("the replica that leads cannot be reached ({leader}): {why}; say it again later");
-                (Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response(), "failed")
-            }
-        },
-        (_, body) => own(&intake, &headers, body).await,
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+            });
+            (answer, "passed")
+        }
+        (_, body) => (answer(&intake, &headers, body).await.map(axum::Json).into_response(), "ok"),
+    };
+    let outcome = match answer.status() {
+        status if status.is_success() => good,
+        status if status.is_client_error() => "refused",
+        _ => "failed",
     };
     intake.reports().telemetry().batches.with_label_values(&[outcome]).inc();
     answer
-}
-
-/// The answer of this replica itself, and how it counts.
-async fn own(intake: &Intake, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> (Response, &'static str) {
-    match answer(intake, headers, body).await {
-        Ok(answer) => (axum::Json(answer).into_response(), "ok"),
-        Err(refusal @ Refusal { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => (refusal.into_response(), "failed"),
-        Err(refusal) => (refusal.into_response(), "refused"),
-    }
 }
 
 async fn answer(
