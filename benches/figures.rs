@@ -6,7 +6,7 @@ use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Settings
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::metrics::{LineParser, Observation};
 use automl_operator::report::{Batch, Body, Record};
-use automl_operator::server::Intake;
+use automl_operator::server::{Intake, Pace};
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -264,7 +264,7 @@ fn whole_trials(count: u32) {
     runtime.block_on(async {
         let server = server();
         let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
-        let intake = Intake::new(operator.reports(), Duration::from_secs(10));
+        let intake = Intake::new(operator.reports(), Pace::CLUSTER);
         let storing = tokio::spawn(Arc::clone(&intake).run());
         let kubelet = tokio::spawn(kubelet(server.client_as("default", "kubelet"), Arc::clone(&intake)));
         let start = Instant::now();

@@ -15,4 +15,5 @@ pub mod metrics;
 pub mod report;
 pub mod server;
 pub mod space;
+pub mod stopping;
 pub mod tuner;

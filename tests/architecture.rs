@@ -8,22 +8,26 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Which room may use which. The same table stands in ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 11] = [
-    ("cli", &["agent", "api", "controller", "engine", "local", "metrics", "report", "server", "space", "tuner"]),
+const ARROWS: [(&str, &[&str]); 12] = [
+    (
+        "cli",
+        &["agent", "api", "controller", "engine", "local", "metrics", "report", "server", "space", "stopping", "tuner"],
+    ),
     ("controller", &["engine", "report", "api"]),
     ("server", &["controller", "report", "metrics", "api"]),
     ("local", &["api", "agent"]),
     ("agent", &["report", "metrics"]),
-    ("engine", &["tuner", "metrics", "report", "space", "api"]),
+    ("engine", &["tuner", "stopping", "metrics", "report", "space", "api"]),
     ("api", &["space", "metrics", "report"]),
     ("tuner", &["space"]),
+    ("stopping", &["metrics"]),
     ("report", &["metrics"]),
     ("space", &[]),
     ("metrics", &[]),
 ];
 
 /// Rooms that do no I/O, read no clock, spawn nothing and draw no randomness from the air.
-const PURE: [&str; 5] = ["space", "tuner", "engine", "metrics", "report"];
+const PURE: [&str; 6] = ["space", "tuner", "stopping", "engine", "metrics", "report"];
 
 /// What PURE rooms must not name, and why.
 const IMPURE: [(&str, &str); 18] = [

@@ -93,11 +93,39 @@ fn parabola_finds_the_bottom() {
     assert!(status["best"]["value"].as_f64().unwrap() < 4.0, "{status}");
 }
 
+#[test]
+fn early_stopping_saves_what_promises_nothing() {
+    let example = Path::new(ROOT).join("examples/early-stopping");
+    let text = std::fs::read_to_string(example.join("experiment.yaml")).unwrap();
+    let (text, wanted) = match std::env::var_os("CI").is_some() {
+        true => (text, 20),
+        false => (text.replace("maxTrials: 20", "maxTrials: 10").replace("epochs=120", "epochs=60"), 10),
+    };
+    let list = list(&example, &text);
+    let items = list["items"].as_array().unwrap();
+    let (status, trials) = (&items[0]["status"], &items[1..]);
+    let count = |ending: &str| status["trials"][ending].as_u64().unwrap_or(0);
+    assert_eq!((count("succeeded") + count("earlyStopped"), trials.len()), (wanted, wanted as usize), "{status}");
+    assert!(count("earlyStopped") >= wanted / 4, "{status}");
+    for trial in trials {
+        let status = &trial["status"];
+        assert!(status["objective"].is_f64(), "what a stopped trial had counts: {status}");
+        let complete = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Complete").unwrap();
+        let message = complete["message"].as_str().unwrap();
+        let by_rule = ["Threshold", "Median", "Patience"]
+            .iter()
+            .any(|rule| message.starts_with(&format!("stopped: {rule}: step ")));
+        assert_eq!(by_rule, complete["reason"] == "EarlyStopped", "{message}");
+    }
+    assert!(status["usage"]["savedSeconds"].as_u64().unwrap() > 0, "{status}");
+    assert!(status["best"]["value"].as_f64().unwrap() > 0.9, "{status}");
+}
+
 /// Whoever adds an example adds its test here.
 #[test]
 fn every_example_has_a_test() {
     let folders = std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
     let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["digits", "parabola"]);
+    assert_eq!(names, ["digits", "early-stopping", "parabola"]);
 }

@@ -67,6 +67,8 @@ reasons! {
     INVALID_SEARCH_SPACE = "InvalidSearchSpace";
     /// The algorithm's settings have an error; the message names the setting.
     INVALID_ALGORITHM = "InvalidAlgorithm";
+    /// A rule of `earlyStopping` has an error; the message names the setting.
+    INVALID_EARLY_STOPPING = "InvalidEarlyStopping";
     /// A limit cannot be understood.
     INVALID_LIMITS = "InvalidLimits";
     /// The trial template has an error; the message names the field.
@@ -89,6 +91,8 @@ reasons! {
     GOAL_REACHED = "GoalReached";
     /// The experiment has been at work for `limits.maxDuration`.
     MAX_DURATION_REACHED = "MaxDurationReached";
+    /// The trials have used `limits.maxGpuHours`.
+    MAX_GPU_HOURS_REACHED = "MaxGpuHoursReached";
     /// Every configuration of the search space has been tried.
     SEARCH_SPACE_EXHAUSTED = "SearchSpaceExhausted";
     /// More trials failed than `limits.maxFailedTrials` allows.

@@ -1,6 +1,6 @@
 //! The Experiment: what to optimise, over which space, with which budget, by running which job.
 
-use super::{Condition, Duration, Parameter, TrialTemplate};
+use super::{Condition, Duration, Parameter, TrialTemplate, Usage};
 use crate::metrics::{Direction, Statistic};
 use crate::space::Assignment;
 use jiff::Timestamp;
@@ -88,6 +88,12 @@ pub struct ExperimentSpec {
     /// How the next parameters are chosen.
     #[serde(default)]
     pub algorithm: Algorithm,
+    /// Rules that stop a trial whose intermediate values promise nothing; its last results count. The first that wants to
+    /// stop a trial does. May be changed while the experiment runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub early_stopping: Vec<StoppingRule>,
     /// The budget.
     pub limits: Limits,
     /// What happens when a trial fails.
@@ -170,6 +176,26 @@ fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": ["Random", "Grid", "Sobol", "TPE"]})
 }
 
+/// A rule that judges running trials by their intermediate values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoppingRule {
+    /// The rule; see `docs/early-stopping.md`.
+    #[schemars(schema_with = "rule_schema")]
+    pub name: String,
+    /// The rule's own settings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "settings_schema")]
+    pub settings: BTreeMap<String, Value>,
+}
+
+fn rule_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "enum": ["Median", "Percentile", "Threshold", "Patience", "Plateau", "AsyncHalving"],
+    })
+}
+
 fn settings_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "maxProperties": 64})
 }
@@ -181,6 +207,7 @@ fn settings_schema(_: &mut SchemaGenerator) -> Schema {
     "!has(self.maxFailedTrials) || self.maxFailedTrials <= self.maxTrials",
     "maxFailedTrials must not exceed maxTrials"
 ))]
+#[x_kube(validation = ("!has(self.maxGpuHours) || self.maxGpuHours > 0.0", "maxGpuHours must be more than 0"))]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// How many trials are made in all; those made by hand with kubectl come on top.
@@ -203,6 +230,11 @@ pub struct Limits {
     /// without a report it has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_trial_duration: Option<Duration>,
+    /// The experiment is complete once its trials have used so many GPU hours; running trials are stopped and their
+    /// results kept. A GPU counts from when its trial is seen running, whether it is busy or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1e9))]
+    pub max_gpu_hours: Option<f64>,
 }
 
 fn default_parallel_trials() -> u32 {
@@ -277,6 +309,9 @@ pub struct ExperimentStatus {
     /// Trials by state.
     #[serde(default)]
     pub trials: TrialCounts,
+    /// What the ended trials have used, and what rules have saved.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub usage: Usage,
     /// The incumbent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,

@@ -9,17 +9,19 @@ mod experiment;
 mod parameters;
 mod template;
 mod trial;
+mod usage;
 
 pub use conditions::Condition;
 pub use crds::crds;
 pub use duration::Duration;
 pub use experiment::{
     Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
-    TrialCounts,
+    StoppingRule, TrialCounts,
 };
 pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};
 pub use template::{Retain, TrialTemplate};
 pub use trial::{Exit, Trial, TrialSpec, TrialStatus};
+pub use usage::Usage;
 
 /// API group of both kinds.
 pub const GROUP: &str = "automl.dev";

@@ -1,7 +1,7 @@
 //! The Trial: one assignment, the job that tries it, and what came out. The Trial object is the log: a suggestion
 //! exists exactly when its Trial exists.
 
-use super::Condition;
+use super::{Condition, Usage};
 use crate::metrics::MetricSummary;
 use crate::report::Progress;
 use crate::space::Assignment;
@@ -126,6 +126,9 @@ pub struct TrialStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::conditions::time_schema")]
     pub completion_time: Option<Timestamp>,
+    /// What its attempts that have ended have used.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub usage: Usage,
     /// Value of the objective, by its statistic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<f64>,

@@ -10,7 +10,7 @@ use crate::local::files::{no_room, private_folder};
 use crate::local::runner::state::StateError;
 use crate::local::runner::{self, Gpus, Runner, RunnerError};
 use crate::metrics::Observation;
-use crate::server::{INTERVAL, Intake, router};
+use crate::server::{Intake, Pace, router};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl Laptop {
         };
         let operator =
             Operator::start(server.client_as("default", "automl-operator"), config).map_err(Failure::other)?;
-        let intake = Intake::new(operator.reports(), INTERVAL);
+        let intake = Intake::new(operator.reports(), Pace::LAPTOP);
         let mut tasks = JoinSet::new();
         tasks.spawn(alive.beat());
         tasks.spawn(Arc::clone(&intake).run());

@@ -1,7 +1,7 @@
 //! What is said at the end of a run.
 
 use crate::api::conditions::{is_true, types};
-use crate::api::{Experiment, Trial, conditions};
+use crate::api::{Experiment, Trial, Usage, conditions};
 use crate::metrics::MetricSummary;
 use kube::ResourceExt;
 use std::fmt::Write;
@@ -31,6 +31,9 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_
         "Trials: {} made, {} succeeded, {} stopped early, {} failed",
         counts.created, counts.succeeded, counts.early_stopped, counts.failed
     );
+    if let Some(saved) = saved(&status.usage) {
+        let _ = writeln!(text, "  {saved}");
+    }
     for reason in failure_reasons(trials) {
         let _ = writeln!(text, "  {reason}");
     }
@@ -66,6 +69,27 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_
     text
 }
 
+/// What rules have saved, in words; `None` where they have saved nothing. GPUs count where there are any.
+fn saved(usage: &Usage) -> Option<String> {
+    let (used, saved, what) = match usage.gpu_seconds {
+        0 => (usage.seconds, usage.saved_seconds, "trial time"),
+        used => (used, usage.saved_gpu_seconds, "GPU time"),
+    };
+    let whole = used.saturating_add(saved);
+    let share = 100.0 * saved as f64 / whole as f64;
+    (saved > 0).then(|| format!("earlyStopping saved about {share:.0} % of {} of {what}", span(whole)))
+}
+
+/// Such as `5 h 12 min`.
+fn span(seconds: u64) -> String {
+    let (hours, minutes) = (seconds / 3600, seconds % 3600 / 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 fn metric_line(summary: &MetricSummary) -> String {
     let number = |value: Option<f64>| value.map_or("-".into(), |value| value.to_string());
     format!(
@@ -93,4 +117,28 @@ fn failure_reasons(trials: &[Trial]) -> Vec<String> {
         }
     }
     seen.into_iter().map(|(reason, count, example)| format!("{count} x {reason}, such as {example}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_in_words() {
+        let usage = |seconds, gpu_seconds, saved_seconds, saved_gpu_seconds| Usage {
+            seconds,
+            gpu_seconds,
+            saved_seconds,
+            saved_gpu_seconds,
+        };
+        let table = [
+            (usage(100, 0, 0, 0), None),
+            (usage(40, 0, 10, 0), Some("earlyStopping saved about 20 % of 50 s of trial time")),
+            (usage(60, 0, 65, 0), Some("earlyStopping saved about 52 % of 2 min 5 s of trial time")),
+            (usage(1, 5054, 1, 13_666), Some("earlyStopping saved about 73 % of 5 h 12 min of GPU time")),
+        ];
+        for (usage, expected) in table {
+            assert_eq!(saved(&usage).as_deref(), expected, "{usage:?}");
+        }
+    }
 }

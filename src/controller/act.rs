@@ -7,7 +7,7 @@ use super::mutation::Mutation;
 use super::patch;
 use super::pods;
 use super::wire::{Pen, timed};
-use crate::api::{Experiment, ExperimentStatus, Trial, labels};
+use crate::api::{Experiment, ExperimentStatus, Trial, Usage, labels};
 use crate::engine::{Action, Fate, TrialPatch};
 use crate::report::Batch;
 use k8s_openapi::api::core::v1::Pod;
@@ -343,6 +343,7 @@ fn trial_status(patch: &TrialPatch) -> Value {
         "interruptions": (patch.interruptions > 0).then_some(patch.interruptions),
         "startTime": patch.start_time,
         "completionTime": patch.completion_time,
+        "usage": (patch.usage != Usage::default()).then_some(patch.usage),
         "objective": patch.objective,
         "conditions": patch.conditions,
     })

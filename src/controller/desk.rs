@@ -118,6 +118,9 @@ impl Desk {
                     compiled
                 }
             };
+            if let Ok(compiled) = &compiled {
+                self.ledger.judge(compiled);
+            }
             let (ledger, facts) = (&self.ledger, &self.facts);
             let plan = plan(&Snapshot { experiment, compiled: &compiled, ledger, facts, settings }, now);
             self.compiled = Some((generation, compiled));

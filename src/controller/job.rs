@@ -37,6 +37,7 @@ struct Status {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Condition {
     r#type: String,
     status: String,
@@ -44,6 +45,8 @@ struct Condition {
     reason: String,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    last_transition_time: Option<Timestamp>,
 }
 
 /// A Job and where it belongs.
@@ -90,6 +93,10 @@ impl SlimJob {
             start_time: self.status.start_time,
             active: self.status.active.unwrap_or(0),
             ready: self.status.ready.unwrap_or(0),
+            ended: conditions
+                .clone()
+                .filter(|condition| matches!(condition.r#type.as_str(), "Complete" | "Failed"))
+                .find_map(|condition| condition.last_transition_time),
             conditions: conditions
                 .map(|condition| JobCondition {
                     r#type: condition.r#type.clone(),
@@ -134,7 +141,8 @@ mod tests {
                 "active": 1, "ready": 1, "startTime": "2026-01-01T00:00:01Z", "terminating": 0,
                 "conditions": [
                     {"type": "Suspended", "status": "False"},
-                    {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "m"},
+                    {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "m",
+                     "lastTransitionTime": "2026-01-01T00:00:09Z"},
                 ],
             },
         }))
@@ -146,7 +154,7 @@ mod tests {
         assert_eq!((view.active, view.ready, view.deleting), (1, 1, false));
         assert_eq!(view.conditions.len(), 1, "only those that are True");
         assert_eq!(view.conditions[0].reason, "BackoffLimitExceeded");
-        assert!(view.start_time > view.created);
+        assert!(view.start_time > view.created && view.ended > view.start_time);
     }
 
     #[test]

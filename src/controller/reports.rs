@@ -10,7 +10,7 @@ use super::shared::{Shared, Unstored};
 use super::telemetry::Telemetry;
 use super::tokens::{Caller, Denied, Tokens};
 use super::watch::Name;
-use crate::api::{Trial, TrialStatus};
+use crate::api::{Experiment, Trial, TrialStatus};
 use crate::engine::fold;
 use crate::report::{Batch, Progress};
 use kube::ResourceExt;
@@ -165,10 +165,19 @@ impl Reports {
         }
     }
 
+    /// Whether rules may stop the trial while it runs, so that they want to know soon what it reports.
+    pub fn is_judged(&self, namespace: &str, trial: &Trial) -> bool {
+        self.experiment(namespace, trial).is_some_and(|experiment| !experiment.spec.early_stopping.is_empty())
+    }
+
+    fn experiment(&self, namespace: &str, trial: &Trial) -> Option<Arc<Experiment>> {
+        let name = (namespace.to_owned(), trial.spec.experiment.clone());
+        self.shared.with(|index| index.experiment(&name).cloned())
+    }
+
     /// Names of the metrics that the Experiment wants; `None` when it is not known.
     fn wanted(&self, namespace: &str, trial: &Trial) -> Option<Vec<String>> {
-        let name = (namespace.to_owned(), trial.spec.experiment.clone());
-        let experiment = self.shared.with(|index| index.experiment(&name).cloned())?;
+        let experiment = self.experiment(namespace, trial)?;
         let objectives = experiment.spec.objectives.iter().map(|objective| objective.metric.clone());
         Some(objectives.chain(experiment.spec.additional_metrics.iter().cloned()).collect())
     }

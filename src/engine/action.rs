@@ -1,6 +1,6 @@
 //! What a plan asks for. Each action is safe to repeat.
 
-use crate::api::{Condition, ExperimentStatus, Trial};
+use crate::api::{Condition, ExperimentStatus, Trial, Usage};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -125,6 +125,8 @@ pub struct TrialPatch {
     pub start_time: Option<Timestamp>,
     /// `status.completionTime`.
     pub completion_time: Option<Timestamp>,
+    /// `status.usage`.
+    pub usage: Usage,
     /// `status.objective`.
     pub objective: Option<f64>,
     /// `status.conditions`, all of them.

@@ -4,8 +4,9 @@ use super::given;
 use super::inject::{AGENTS_OWN, variable};
 use super::template::misplaced;
 use crate::api::conditions::reasons;
-use crate::api::{Duration, Experiment};
+use crate::api::{Duration, Experiment, StoppingRule};
 use crate::space::{Assignment, SearchSpace};
+use crate::stopping::Rules;
 use crate::tuner::{self, Tuner};
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -18,6 +19,8 @@ pub struct Compiled {
     pub space: SearchSpace,
     /// The tuner with its settings.
     pub(super) tuner: Box<dyn Tuner>,
+    /// What may stop a trial early.
+    pub(super) rules: Rules,
     /// The objective's metric, then the additional ones.
     pub(super) metrics: Vec<String>,
     /// Points to try first, each whole.
@@ -85,6 +88,7 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
             return Err(Problem::new(reasons::INVALID_LIMITS, message));
         }
     }
+    let rules = rules(&spec.early_stopping)?;
     let initial = spec.initial_trials.iter().map(|trial| trial.assignments.clone()).collect::<Vec<_>>();
     let initial = given::complete(&space, &initial, spec.algorithm.seed.unsigned_abs())
         .map_err(|problems| Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems))?;
@@ -93,9 +97,19 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
         metrics: std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect(),
         initial,
         manifest: spec.trial_template.manifest.clone(),
+        rules,
         space,
         tuner,
     })
+}
+
+fn rules(chosen: &[StoppingRule]) -> Result<Rules, Problem> {
+    let (mut rules, mut errors) = (Rules::default(), Vec::new());
+    for (at, rule) in chosen.iter().enumerate() {
+        let problems = rules.add(&rule.name, &rule.settings).err().unwrap_or_default();
+        errors.extend(problems.into_iter().map(|error| error.within(&format!("earlyStopping[{at}]"))));
+    }
+    if errors.is_empty() { Ok(rules) } else { Err(Problem::all(reasons::INVALID_EARLY_STOPPING, &errors)) }
 }
 
 /// A limit of time; `None` when it is none.

@@ -6,6 +6,7 @@ use super::result::loss;
 use super::snapshot::Snapshot;
 use super::standing::takes_slot;
 use super::suggest::Stop;
+use super::usage::{reaches, used_up};
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{Best, ExperimentSpec, ExperimentStatus};
 use crate::tuner::NoSuggestion;
@@ -64,9 +65,13 @@ pub(super) fn still_holds(
         reasons::GOAL_REACHED => true,
         reasons::MAX_TRIALS_REACHED => all_made,
         reasons::MAX_DURATION_REACHED => out_of_time(spec, status, now),
+        reasons::MAX_GPU_HOURS_REACHED => reaches(status.usage.gpu_seconds, spec),
         reasons::MAX_FAILED_TRIALS_EXCEEDED => too_many_failed(spec, status),
         reasons::NO_SUCCESSFUL_TRIAL if status.best.is_some() => false,
-        reasons::NO_SUCCESSFUL_TRIAL => all_made || out_of_time(spec, status, now) || (idle && nothing_more()),
+        reasons::NO_SUCCESSFUL_TRIAL => {
+            let spent = out_of_time(spec, status, now) || reaches(status.usage.gpu_seconds, spec);
+            all_made || spent || (idle && nothing_more())
+        }
         _ => idle && nothing_more(),
     }
 }
@@ -136,8 +141,14 @@ pub(super) fn at_once(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: T
         );
         return Some(End::failed(reasons::MAX_FAILED_TRIALS_EXCEEDED, message));
     }
-    if out_of_time(spec, status, now) {
-        let (reason, message) = (reasons::MAX_DURATION_REACHED, "limits.maxDuration has passed");
+    let budget = if out_of_time(spec, status, now) {
+        Some((reasons::MAX_DURATION_REACHED, "limits.maxDuration has passed"))
+    } else if used_up(snapshot, status, now) {
+        Some((reasons::MAX_GPU_HOURS_REACHED, "limits.maxGpuHours are used up"))
+    } else {
+        None
+    };
+    if let Some((reason, message)) = budget {
         // What the stopped trials have reported may still count.
         let stopping = snapshot.ledger.active().any(|trial| takes_slot(trial, snapshot.ledger));
         return Some(match stopping {

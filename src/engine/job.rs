@@ -27,6 +27,8 @@ pub struct JobView {
     pub ready: i64,
     /// `status.conditions` whose status is True.
     pub conditions: Vec<JobCondition>,
+    /// When it ended, as its conditions say.
+    pub ended: Option<Timestamp>,
     /// `metadata.creationTimestamp`.
     pub created: Option<Timestamp>,
 }

@@ -4,9 +4,10 @@
 use super::compile::Compiled;
 use super::ending::{Ending, ending};
 use super::job::{JobView, attempt_of};
+use super::jury::Jury;
 use super::membership::index_of;
 use super::result::{excused, loss};
-use crate::api::{ExperimentSpec, Retain, Trial};
+use crate::api::{ExperimentSpec, Retain, Trial, Usage};
 use crate::metrics::Direction;
 use crate::space::Assignment;
 use crate::tuner::{Finished, History, Outcome};
@@ -31,6 +32,7 @@ pub struct Ledger {
     learnt: Option<Learnt>,
     /// What the tuner learns from; needs a spec that can be run.
     history: Option<History>,
+    jury: Jury,
 }
 
 /// What depends on the Experiment's spec.
@@ -53,6 +55,8 @@ pub struct Ended {
     pub objective: Option<f64>,
     /// Its parameters.
     pub assignment: Assignment,
+    /// What it has used.
+    pub usage: Usage,
     uid: String,
     attempt: u32,
     version: Option<u64>,
@@ -69,15 +73,19 @@ pub struct EndedCounts {
     pub excused: u32,
     /// Stopped before their end.
     pub early_stopped: u32,
+    /// What all of them have used.
+    pub usage: Usage,
 }
 
 impl Ledger {
     /// Takes what depends on the spec: call it for each new generation, before a plan. `compiled`: the spec made ready,
     /// when it can be run.
     pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
+        self.jury.reopen(self.active.values());
         if let Some(objective) = spec.objectives.first() {
             let known = self.learnt.is_some();
             self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain });
+            self.jury.meet(objective);
             if !known {
                 self.find_best();
             }
@@ -98,6 +106,11 @@ impl Ledger {
         }
     }
 
+    /// Judges the trials that have reported; call it before a plan.
+    pub fn judge(&mut self, compiled: &Compiled) {
+        self.jury.judge(&compiled.rules);
+    }
+
     /// Takes a Trial as it is now; an older version than the known one is ignored.
     pub fn upsert_trial(&mut self, trial: Arc<Trial>) {
         let name = trial.name_any();
@@ -115,6 +128,7 @@ impl Ledger {
             self.next_index = self.next_index.max(index.saturating_add(1));
         }
         let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+        self.jury.see(&trial, ending(&trial));
         match ending(&trial) {
             None => {
                 self.active.insert(name.clone(), trial);
@@ -127,6 +141,7 @@ impl Ledger {
                     excused: excused(&trial),
                     objective: trial.status.as_ref().and_then(|status| status.objective),
                     assignment: trial.spec.assignments.clone(),
+                    usage: trial.status.as_ref().map_or_else(Usage::default, |status| status.usage),
                     uid: trial.uid().unwrap_or_default(),
                     attempt,
                     version,
@@ -147,6 +162,10 @@ impl Ledger {
 
     /// The Trial is gone.
     pub fn remove_trial(&mut self, name: &str) {
+        let active = self.active.get(name).map(|trial| order(trial));
+        if let Some(order) = active.or_else(|| self.ended.get(name).map(|ended| ended.order)) {
+            self.jury.forget(name, order);
+        }
         self.forget(name);
     }
 
@@ -216,6 +235,11 @@ impl Ledger {
         self.ended.get(name).map(|ended| (name, ended))
     }
 
+    /// What the experiment's rules have decided of its trials.
+    pub(super) fn jury(&self) -> &Jury {
+        &self.jury
+    }
+
     /// What the tuner learns from; `None` before [`Ledger::prepare`] with a spec that can be run.
     pub(super) fn history(&self) -> Option<&History> {
         self.history.as_ref()
@@ -229,6 +253,7 @@ impl Ledger {
     fn end(&mut self, name: &str, ended: Ended) {
         *self.count(ended.ending) += 1;
         self.counts.excused += u32::from(ended.excused);
+        self.counts.usage = self.counts.usage.plus(ended.usage);
         if let (Some(learnt), Some(history)) = (self.learnt, &mut self.history)
             && !ended.excused
         {
@@ -245,6 +270,7 @@ impl Ledger {
         if let Some(ended) = self.ended.remove(name) {
             *self.count(ended.ending) -= 1;
             self.counts.excused -= u32::from(ended.excused);
+            self.counts.usage = self.counts.usage.minus(ended.usage);
             if let Some(history) = &mut self.history
                 && !ended.excused
             {

@@ -14,6 +14,7 @@ mod fold;
 mod given;
 mod inject;
 mod job;
+mod jury;
 mod ledger;
 mod manifest;
 mod membership;
@@ -31,6 +32,7 @@ mod suggest;
 mod summary;
 mod template;
 mod trial;
+mod usage;
 
 #[cfg(test)]
 mod tests;

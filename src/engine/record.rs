@@ -13,6 +13,7 @@ pub(super) fn patch_of(status: &TrialStatus) -> TrialPatch {
         interruptions: status.interruptions,
         start_time: status.start_time,
         completion_time: status.completion_time,
+        usage: status.usage,
         objective: status.objective,
         conditions: status.conditions.clone(),
     }

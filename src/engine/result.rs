@@ -70,14 +70,19 @@ pub(super) fn ended_by_itself(status: &TrialStatus) -> bool {
     })
 }
 
-/// How the Job ended, in the light of what others have done to its pods. `explained`: its pods are gone because the program
-/// failed, which is known of its restarts; any other program that fails leaves its pod behind.
-pub(super) fn judged(end: &JobEnd, pods: Option<&Pods>, explained: bool) -> JobEnd {
-    match (end, pods.map(|pods| pods.fate)) {
-        (JobEnd::Failed(_), Some(Fate::Deleted)) if !explained => JobEnd::Disrupted("its pod was deleted".into()),
-        (JobEnd::Failed(message), Some(Fate::Disrupted { .. })) => JobEnd::Disrupted(message.clone()),
-        _ => end.clone(),
-    }
+/// How the Job ended, in the light of what others have done to its pods, and of what the program's agent had told before.
+/// `explained`: its pods are gone because the program failed, which is known of its restarts; any other program that fails
+/// leaves its pod behind.
+pub(super) fn judged(end: &JobEnd, pods: Option<&Pods>, status: &TrialStatus, explained: bool) -> JobEnd {
+    let taken = match (end, pods.map(|pods| pods.fate)) {
+        (JobEnd::Failed(_), Some(Fate::Deleted)) if !explained => "its pod was deleted",
+        (JobEnd::Failed(message), Some(Fate::Disrupted { .. })) | (JobEnd::Disrupted(message), _) => message,
+        _ => return end.clone(),
+    };
+    // Such as on a node that was lost before it could tell. A failure need not be the program's own then.
+    let had_ended_well =
+        status.exit.as_ref().is_some_and(|exit| exit.attempt == status.attempt && exit.code == Some(0));
+    if had_ended_well { JobEnd::Complete } else { JobEnd::Disrupted(taken.to_owned()) }
 }
 
 /// The verdict on a trial whose Job has ended by itself; `None` when it was disrupted, which is no verdict. `seen`: what its

@@ -3,13 +3,14 @@
 use super::action::Action;
 use super::compile::length;
 use super::job::{JobEnd, JobView};
-use super::result::{Verdict, out_of_time, verdict};
+use super::result::{Verdict, out_of_time, stopped, verdict};
 use super::snapshot::Pods;
 use super::standing::started;
 use super::status::{later, set, stored};
 use super::trial::{LONGEST_LOOK, RECHECK, Step, TrialStep};
 use crate::api::conditions::{reasons, types};
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use serde_json::Value;
 
 /// How long a Job may take to get a running pod before its pods are looked at: most have one by then, and what is seen of
@@ -25,6 +26,9 @@ impl TrialStep<'_> {
         let (now, facts) = (self.context.now, &self.context.snapshot.facts);
         if let Some(verdict) = self.out_of_time() {
             return self.conclude(verdict, Some(job));
+        }
+        if let Some(step) = self.hopeless(job) {
+            return step;
         }
         if job.deleting {
             return self.wait(reasons::PENDING, format!("Job {} is being deleted", job.name));
@@ -125,10 +129,22 @@ impl TrialStep<'_> {
     /// A queue has put the Job out (preempted by Kueue): it will begin anew when it is let in again.
     fn put_out(self, job: &JobView) -> Step {
         let (mut patch, now) = (self.patch(), self.context.now);
+        patch.usage = self.usage();
         patch.start_time = None;
         let message = format!("Job {} was suspended while it ran; it begins anew once it is let in again", job.name);
         set(&mut patch.conditions, types::COMPLETE, false, reasons::PENDING, message.clone(), None, now);
         Step { actions: vec![self.write(patch, None)], wake_at: None, waiting: Some((reasons::PENDING, message)) }
+    }
+
+    /// A rule wants it stopped. What has ended by itself is left to its end.
+    fn hopeless(&self, job: &JobView) -> Option<Step> {
+        let decision = self.context.snapshot.ledger.jury().decision(&self.trial.name_any())?;
+        if !started(self.trial) || self.has_exited() {
+            return None;
+        }
+        let why = format!("{}: {}", decision.rule, decision.reason);
+        let verdict = stopped(&self.status, reasons::EARLY_STOPPED, &why, self.objective());
+        Some(self.conclude_saving(verdict, Some(job), self.saved()))
     }
 
     /// When the present attempt has run for as long as it may.

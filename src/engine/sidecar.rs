@@ -1,5 +1,5 @@
-//! What is added to a pod on a cluster, so that any image will do: a container that puts the agent into a volume, and a
-//! native sidecar (KEP-753) that says to the operator what the agent around the program reads.
+//! What is added to a pod on a cluster, so that any image will do: a native sidecar (KEP-753) that puts the agent into a
+//! volume before the program starts, and then says to the operator what the agent around the program reads.
 
 use super::manifest::{Injection, Owner, array, escaped, identity, pod_grace, set};
 use super::settings::AgentImage;
@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 
 /// Name of the sidecar; by it the pod's last words are found.
 pub const SIDECAR: &str = "automl-agent";
-const INSTALLER: &str = "automl-agent-install";
 const VOLUME: &str = "automl-agent";
 const FOLDER: &str = "/automl.dev";
 const PROGRAM: &str = "/automl.dev/automl-agent";
@@ -33,7 +32,9 @@ pub(super) fn into_container(container: &mut Map<String, Value>) -> Vec<Value> {
     vec![set(env::SOCKET, SOCKET.into()), set(env::PARAMETERS_FILE, PARAMETERS_FILE.into())]
 }
 
-/// Adds the volume and the two containers, in front of the user's own, so that these can be measured as well.
+/// Adds the volume and the sidecar, in front of the user's own, so that these can be measured as well. No container starts
+/// before the sidecar's hook has run. (An init container that copies the agent would cost each trial the time of one more
+/// container.)
 pub(super) fn into_pod(
     pod: &mut Map<String, Value>,
     agent: &AgentImage,
@@ -45,10 +46,7 @@ pub(super) fn into_pod(
     let grace = pod_grace(pod);
     let flush = grace - LAST_WORDS_TIME.min(grace / 2.0);
     array(pod, "volumes").push(json!({"name": VOLUME, "emptyDir": {"sizeLimit": VOLUME_SIZE}}));
-    let mut installer = container(agent, INSTALLER, &["install", "--", PROGRAM]);
-    installer.insert("env".into(), json!([set(env::PARAMETERS, escaped(&json!(assignment).to_string()))]));
-    let mut sidecar = container(agent, SIDECAR, &["relay"]);
-    sidecar.insert("restartPolicy".into(), "Always".into());
+    let mut sidecar = container(agent);
     array(&mut sidecar, "volumeMounts")
         .push(json!({"name": token_volume, "mountPath": token_folder, "readOnly": true}));
     let mut variables = identity(owner);
@@ -57,24 +55,26 @@ pub(super) fn into_pod(
         (env::TOKEN_FILE, format!("{token_folder}/token")),
         (env::SOCKET, SOCKET.to_owned()),
         (env::FLUSH_SECONDS, flush.to_string()),
+        (env::PARAMETERS, escaped(&json!(assignment).to_string())),
     ]);
     let variables: Vec<Value> = variables.into_iter().map(|(name, value)| set(name, value)).collect();
     sidecar.insert("env".into(), variables.into());
-    array(pod, "initContainers").splice(0..0, [Value::from(installer), Value::from(sidecar)]);
+    array(pod, "initContainers").insert(0, sidecar.into());
 }
 
 /// Allowed under Pod Security "restricted". Requests are its limits, so that a pod of class Guaranteed stays one.
-fn container(agent: &AgentImage, name: &str, arguments: &[&str]) -> Map<String, Value> {
-    let mut command = vec!["/automl-agent"];
-    command.extend(arguments);
+fn container(agent: &AgentImage) -> Map<String, Value> {
     let size = json!({"cpu": "100m", "memory": "32Mi"});
     let mut container = Map::new();
-    container.insert("name".into(), name.into());
+    container.insert("name".into(), SIDECAR.into());
     container.insert("image".into(), agent.image.clone().into());
     if let Some(policy) = &agent.pull_policy {
         container.insert("imagePullPolicy".into(), policy.clone().into());
     }
-    container.insert("command".into(), json!(command));
+    container.insert("command".into(), json!(["/automl-agent", "relay"]));
+    container.insert("restartPolicy".into(), "Always".into());
+    let install = json!({"exec": {"command": ["/automl-agent", "install", "--", PROGRAM]}});
+    container.insert("lifecycle".into(), json!({"postStart": install}));
     container.insert("resources".into(), json!({"requests": size, "limits": size}));
     container.insert("volumeMounts".into(), json!([{"name": VOLUME, "mountPath": FOLDER}]));
     let security = json!({
@@ -114,10 +114,11 @@ mod tests {
             "containers": [{"name": "train", "image": "a", "command": ["/train"]}, {"name": "other", "image": "b"}],
         }));
         let names: Vec<&Value> = pod["initContainers"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
-        assert_eq!(names, [INSTALLER, SIDECAR, "data"]);
-        let (installer, sidecar, train) = (&pod["initContainers"][0], &pod["initContainers"][1], &pod["containers"][0]);
-        assert_eq!(installer["command"], json!(["/automl-agent", "install", "--", "/automl.dev/automl-agent"]));
-        assert_eq!(variable(installer, "AUTOML_PARAMETERS"), Some("{\"lr\":0.01}"));
+        assert_eq!(names, [SIDECAR, "data"]);
+        let (sidecar, train) = (&pod["initContainers"][0], &pod["containers"][0]);
+        let hook = &sidecar["lifecycle"]["postStart"]["exec"]["command"];
+        assert_eq!(hook, &json!(["/automl-agent", "install", "--", "/automl.dev/automl-agent"]));
+        assert_eq!(variable(sidecar, "AUTOML_PARAMETERS"), Some("{\"lr\":0.01}"));
         assert_eq!((&sidecar["restartPolicy"], &sidecar["imagePullPolicy"]), (&json!("Always"), &json!("Never")));
         assert_eq!(sidecar["resources"]["requests"], sidecar["resources"]["limits"]);
         assert_eq!(variable(sidecar, "AUTOML_FLUSH_SECONDS"), Some("18"));
@@ -135,12 +136,10 @@ mod tests {
         assert_eq!(mounts(train), [VOLUME]);
         assert_eq!(mounts(sidecar), [VOLUME, "automl-report"]);
         assert_eq!(pod["containers"][1], json!({"name": "other", "image": "b"}), "other containers stay as they are");
-        for container in [installer, sidecar] {
-            let security = &container["securityContext"];
-            assert_eq!(
-                (&security["runAsNonRoot"], &security["readOnlyRootFilesystem"], &security["runAsUser"]),
-                (&json!(true), &json!(true), &json!(NOBODY)),
-            );
-        }
+        let security = &sidecar["securityContext"];
+        assert_eq!(
+            (&security["runAsNonRoot"], &security["readOnlyRootFilesystem"], &security["runAsUser"]),
+            (&json!(true), &json!(true), &json!(NOBODY)),
+        );
     }
 }

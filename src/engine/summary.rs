@@ -9,6 +9,7 @@ use super::plan::Planner;
 use super::standing::{runs, takes_slot};
 use super::status::{later, set, stored};
 use super::suggest::Stop;
+use super::usage::used_up_at;
 use crate::api::conditions::{find, has_ended, reasons, types};
 use crate::api::{Condition, ExperimentStatus, TrialCounts};
 use jiff::SignedDuration;
@@ -53,6 +54,7 @@ impl Planner<'_> {
             excused: before.excused.max(ended.excused),
             early_stopped: before.early_stopped.max(ended.early_stopped),
         };
+        self.status.usage = self.status.usage.max(ended.usage);
         self.status.best = better(self.snapshot, self.status.best.take());
     }
 
@@ -108,6 +110,9 @@ impl Planner<'_> {
         }
         let deadline = max_duration(&self.snapshot.experiment.spec);
         self.wake(deadline.and_then(|most| clock::deadline(&self.status, most)).filter(|at| *at > now));
+        if self.end.is_none() {
+            self.wake(used_up_at(self.snapshot, &self.status, now));
+        }
     }
 
     /// Complete (status, reason, message), and Failed (reason, message) when it has failed.

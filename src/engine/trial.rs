@@ -15,7 +15,7 @@ use super::standing::{current_job, own_job, started, takes_slot};
 use super::status::{later, set, stored};
 use super::template::{Names, render};
 use crate::api::conditions::{reasons, types};
-use crate::api::{Objective, Trial, TrialStatus};
+use crate::api::{Objective, Trial, TrialStatus, Usage};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -167,7 +167,7 @@ impl<'a> TrialStep<'a> {
         if pods.is_none() && (matches!(end, JobEnd::Failed(_)) || unexplained(&self.status)) {
             return Step::of(Action::InspectPods { job: job.name.clone() });
         }
-        let end = &judged(end, pods, self.restarts() && ended_by_itself(&self.status));
+        let end = &judged(end, pods, &self.status, self.restarts() && ended_by_itself(&self.status));
         let seen = pods.map_or("", |pods| &pods.why);
         match (verdict(&self.status, end, seen, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),
@@ -272,6 +272,7 @@ impl<'a> TrialStep<'a> {
     fn again(self, why: &str) -> Step {
         let retries = self.context.snapshot.experiment.spec.failure_policy.retries;
         let mut patch = self.patch();
+        patch.usage = self.usage();
         patch.attempt = patch.attempt.saturating_add(1);
         patch.start_time = None;
         let (attempt, used) = (u64::from(patch.attempt) + 1, patch.interruptions);
@@ -282,9 +283,15 @@ impl<'a> TrialStep<'a> {
     }
 
     pub(super) fn conclude(&self, verdict: Verdict, job: Option<&JobView>) -> Step {
+        self.conclude_saving(verdict, job, Usage::default())
+    }
+
+    /// `saved`: what ending it now rather than later saves.
+    pub(super) fn conclude_saving(&self, verdict: Verdict, job: Option<&JobView>, saved: Usage) -> Step {
         let now = self.context.now;
         let mut patch = self.patch();
         patch.start_time = patch.start_time.or_else(|| job.and_then(|job| job.start_time).map(stored));
+        patch.usage = self.usage().plus(saved);
         patch.completion_time = Some(stored(now));
         patch.objective = verdict.objective;
         let failed = verdict.ending == Ending::Failed;

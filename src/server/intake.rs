@@ -3,6 +3,7 @@
 //! What is received is kept in memory until it is in the Trial's status, and only then acknowledged. The memory is
 //! worth nothing: an agent says again whatever was not acknowledged, so a crash loses nothing.
 
+use super::pace::Pace;
 use super::pending::Pending;
 use crate::api::Trial;
 use crate::controller::{Failure, Mutation, Name, Queue, Reports, Standing, Unstored};
@@ -19,9 +20,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a trial's first report waits to be stored, unless it is told otherwise. Each further one waits as long as the
-/// trial has been reporting, so that an hour of reports costs nine writes, and a day fourteen.
-pub const INTERVAL: Duration = Duration::from_secs(10);
 /// How long the answer to a trial's last batch waits until it is stored.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So many records, or bytes of them, are stored without delay. Less than an agent sends at a time: it sends further ones
@@ -49,7 +47,7 @@ pub enum Refused {
 /// See the module.
 pub struct Intake {
     reports: Arc<Reports>,
-    interval: Duration,
+    pace: Pace,
     slots: Mutex<HashMap<Name, Slot>>,
     queue: Queue<Name>,
 }
@@ -61,15 +59,17 @@ struct Slot {
     begun: Instant,
     /// When that was, or the last store ended.
     since: Instant,
+    /// It is judged while it runs.
+    judged: bool,
     failures: u32,
     /// Counts attempts to store, so that those who wait look again.
     stored: Arc<watch::Sender<u64>>,
 }
 
 impl Intake {
-    /// Stores a trial's first reports after `interval`, and further ones less and less often: see [`INTERVAL`].
-    pub fn new(reports: Arc<Reports>, interval: Duration) -> Arc<Self> {
-        let intake = Arc::new(Intake { reports, interval, slots: Mutex::default(), queue: Queue::default() });
+    /// Stores reports at this pace.
+    pub fn new(reports: Arc<Reports>, pace: Pace) -> Arc<Self> {
+        let intake = Arc::new(Intake { reports, pace, slots: Mutex::default(), queue: Queue::default() });
         let unstored: Arc<dyn Unstored> = intake.clone();
         intake.reports.set_unstored(Arc::downgrade(&unstored));
         intake
@@ -160,7 +160,9 @@ impl Intake {
     /// Keeps the batch; returns a way to hear of stores, and whether to store without delay.
     fn take(&self, name: &Name, batch: &Batch, trial: &Trial) -> (watch::Receiver<u64>, bool) {
         let telemetry = self.reports.telemetry();
+        let judged = self.reports.is_judged(&name.0, trial);
         let mut slots = self.lock();
+        let trials = slots.len();
         let slot = slots.entry(name.clone()).or_insert_with(|| Slot::new(&batch.trial_uid));
         if slot.pending.uid != batch.trial_uid {
             *slot = Slot::new(&batch.trial_uid);
@@ -168,9 +170,9 @@ impl Intake {
         let taken = slot.pending.take(batch, &Reports::progress(trial));
         telemetry.records.inc_by(batch.records.len() as u64);
         telemetry.duplicates.inc_by(batch.records.len().saturating_sub(taken) as u64);
-        slot.hear(batch.attempt);
+        slot.hear(batch.attempt, judged);
         if !slot.pending.is_empty() {
-            self.queue.add_at(name.clone(), slot.due(self.interval));
+            self.queue.add_at(name.clone(), slot.due(self.pace, trials));
         }
         (slot.stored.subscribe(), batch.end || slot.pending.len() >= FULL || is_full(batch))
     }
@@ -219,6 +221,7 @@ impl Intake {
 
     fn settle(&self, name: &Name, uid: &str, result: &Result<Standing, Failure>) {
         let mut slots = self.lock();
+        let trials = slots.len();
         let Some(slot) = slots.get_mut(name).filter(|slot| slot.pending.uid == uid) else { return };
         slot.stored.send_modify(|count| *count += 1);
         match result {
@@ -227,7 +230,7 @@ impl Intake {
                 slot.since = Instant::now();
                 slot.pending.stored(&Reports::progress(trial));
                 if !slot.pending.is_empty() {
-                    let at = if slot.pending.len() >= FULL { slot.since } else { slot.due(self.interval) };
+                    let at = if slot.pending.len() >= FULL { slot.since } else { slot.due(self.pace, trials) };
                     self.queue.add_at(name.clone(), at);
                 }
             }
@@ -265,11 +268,12 @@ impl Unstored for Intake {
 impl Slot {
     fn new(uid: &str) -> Self {
         let (now, stored) = (Instant::now(), Arc::new(watch::Sender::new(0)));
-        Slot { pending: Pending::new(uid), attempt: 0, begun: now, since: now, failures: 0, stored }
+        Slot { pending: Pending::new(uid), attempt: 0, begun: now, since: now, judged: false, failures: 0, stored }
     }
 
     /// A further attempt is a new program: its reports are stored as soon and as often as the first one's.
-    fn hear(&mut self, attempt: u32) {
+    fn hear(&mut self, attempt: u32, judged: bool) {
+        self.judged = judged;
         if attempt > self.attempt {
             (self.attempt, self.begun) = (attempt, Instant::now());
             self.since = self.begun;
@@ -277,8 +281,8 @@ impl Slot {
     }
 
     /// When to store next. By this process's own clock: those of the machines differ.
-    fn due(&self, interval: Duration) -> Instant {
-        self.since + interval.max(self.since.duration_since(self.begun))
+    fn due(&self, pace: Pace, trials: usize) -> Instant {
+        self.since + pace.wait(self.judged, self.since.duration_since(self.begun), trials)
     }
 }
 

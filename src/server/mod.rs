@@ -1,10 +1,12 @@
 //! HTTP: the report endpoint, metrics of our own, health.
 
 mod intake;
+mod pace;
 mod passing;
 mod pending;
 mod routes;
 
-pub use intake::{INTERVAL, Intake, Refused};
+pub use intake::{Intake, Refused};
+pub use pace::Pace;
 pub use passing::Passing;
 pub use routes::router;

@@ -134,6 +134,11 @@ impl Curves {
         self.lengths.last().map(|(step, _)| *step)
     }
 
+    /// The last step of the middle one of the trials that ran to their end.
+    pub fn typical(&self) -> Option<u64> {
+        self.lengths.iter().nth(self.lengths.len() / 2).map(|(step, _)| *step)
+    }
+
     /// How many trials have run to their end.
     pub fn complete(&self) -> usize {
         self.lengths.len()

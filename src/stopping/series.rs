@@ -197,7 +197,8 @@ mod tests {
             for step in (0..110).chain(steps) {
                 if let Some(sample) = series.at(step) {
                     prop_assert!(!sample.loss.is_nan() && sample.average.is_finite() && sample.best.is_finite());
-                    prop_assert!(sample.best <= sample.average + 1e-9 * sample.average.abs() && sample.best <= sample.loss);
+                    let rounding = 1e-9 * sample.average.abs() + f64::MIN_POSITIVE;
+                    prop_assert!(sample.best <= sample.average + rounding && sample.best <= sample.loss);
                 }
             }
         }

@@ -15,6 +15,7 @@ mod parts;
 mod pods;
 mod rotation;
 mod scoped;
+mod stopping;
 mod taken;
 mod tokens;
 mod waits;

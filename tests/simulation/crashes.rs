@@ -27,6 +27,7 @@ fn each_scenario_comes_to_its_end_and_to_rest() {
 const ELSEWHERE: &[(&str, &str)] = &[
     ("InvalidSearchSpace", "tests/bad_conditions/when-unknown-parameter.txt"),
     ("InvalidAlgorithm", "tests/bad_conditions/algorithm-setting-text.txt"),
+    ("InvalidEarlyStopping", "tests/bad_conditions/stopping-bound-missing.txt"),
     ("InvalidInitialTrial", "tests/bad_conditions/initial-trial-text.txt"),
     ("InvalidLimits", "tests/unreadable.rs"),
     ("InvalidObject", "tests/unreadable.rs"),

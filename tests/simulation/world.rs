@@ -10,7 +10,7 @@ use automl_operator::api::{Condition, Experiment, Trial, crds};
 use automl_operator::controller::{Clock, Config, LeaseName, Mutation, Operator};
 use automl_operator::engine::Settings;
 use automl_operator::local::apiserver::{ApiServer, TokioClock, Write};
-use automl_operator::server::{INTERVAL, Intake, router};
+use automl_operator::server::{Intake, Pace, router};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
@@ -126,7 +126,7 @@ impl World {
         self.chaos.born(name);
         let operator = Operator::start(self.server.client_as("default", name), config).unwrap();
         self.eyes.lock().learnt_by(name, Box::new(operator.learnt()));
-        let intake = Intake::new(operator.reports(), INTERVAL);
+        let intake = Intake::new(operator.reports(), Pace::CLUSTER);
         let mut tasks = JoinSet::new();
         tasks.spawn(intake.clone().run());
         let (closed, closing) = watch::channel(false);

@@ -180,10 +180,13 @@ fn where_containers_are_restarted_the_agent_tells_a_failed_program_from_a_pod_th
         (Play::Fail, Fate::Deleted, "RetriesExhausted"),
         (Play::Exit(1), Fate::Disrupted { machine_stopped: false }, "RetriesExhausted"),
         (Play::Exit(1), Fate::Kept, "ProgramFailed"),
+        // It had ended before its node was lost.
+        (Play::Exit(0), Fate::Disrupted { machine_stopped: false }, "MetricNotFound"),
     ] {
         let mut model = Model::new(
             spec.clone(),
             match play {
+                Play::Exit(0) => |_| Play::Exit(0),
                 Play::Exit(1) => |_| Play::Exit(1),
                 Play::Exit(_) => |_| Play::Exit(143),
                 _ => |_| Play::Fail,

@@ -263,3 +263,32 @@ fn lowering_max_trials_makes_no_failure_of_what_was_none() {
     model.run();
     assert_end(&model, types::COMPLETE, "MaxTrialsReached", "five of a hundred may fail");
 }
+
+#[test]
+fn gpu_hours_are_counted_while_trials_run() {
+    // Two trials with a GPU each: 36 GPU seconds are used up after 18 seconds; of what was retried every attempt counts.
+    let gpu = json!({"trialTemplate": {"manifest": {"spec": {"template": {"spec": {
+        "containers": [{"name": "train", "image": "i", "command": ["train"], "resources": {"limits": {"nvidia.com/gpu": 1}}}],
+    }}}}}});
+    let table: [(fn(&crate::api::Trial) -> Play, _); 2] =
+        [(|_| Play::Endless(0.5), 18..=20), (|_| Play::Lost(99, 0.5), 30..=45)];
+    for (play, expected) in table {
+        let mut spec = json!({"limits": {"maxTrials": 500, "maxGpuHours": 0.01}, "failurePolicy": {"retries": 50}});
+        json_patch::merge(&mut spec, &gpu);
+        let mut model = Model::new(spec, play);
+        let begin = model.now;
+        let open = |model: &Model| {
+            let status = model.experiment.status.clone().unwrap_or_default();
+            !crate::api::conditions::has_ended(&status.conditions)
+        };
+        while open(&model) && model.now.duration_since(begin).as_secs() < 200 {
+            model.pass(1);
+        }
+        let (took, usage) = (model.now.duration_since(begin).as_secs(), model.experiment.status.clone().unwrap().usage);
+        assert!(expected.contains(&took), "{took}: {usage:?}");
+        assert!((36..=38).contains(&usage.gpu_seconds), "{usage:?}");
+        model.edit(&json!({"limits": {"maxGpuHours": 1.0}}));
+        model.pass(1);
+        assert!(open(&model), "more is allowed: it goes on");
+    }
+}

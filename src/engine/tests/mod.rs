@@ -6,6 +6,7 @@ mod model;
 mod others;
 mod panics;
 mod properties;
+mod stopping;
 
 use super::ending::{Ending, ending};
 use crate::api::Trial;

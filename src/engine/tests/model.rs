@@ -121,6 +121,9 @@ impl Model {
         ledger.prepare(&self.experiment.spec, compiled.as_ref().ok());
         self.trials.values().for_each(|trial| ledger.upsert_trial(Arc::new(trial.clone())));
         self.jobs.values().for_each(|job| ledger.upsert_job(job.clone()));
+        if let Ok(compiled) = &compiled {
+            ledger.judge(compiled);
+        }
         let snapshot = Snapshot {
             experiment: &self.experiment,
             compiled: &compiled,
@@ -211,6 +214,7 @@ impl Model {
                 let status = trial.status.get_or_insert_default();
                 status.attempt = patch.attempt;
                 status.interruptions = patch.interruptions;
+                status.usage = patch.usage;
                 status.start_time = patch.start_time;
                 status.completion_time = patch.completion_time;
                 status.objective = patch.objective;
@@ -376,8 +380,8 @@ fn gist(conditions: &[Condition], r#type: &str) -> (String, String, String) {
 }
 
 fn report(status: &mut TrialStatus, value: f64, time: Timestamp) {
-    let observation = Observation { metric: "accuracy".into(), step: Some(1), value, time };
-    let mut summary = MetricSummary::new("accuracy");
-    summary.observe(&observation);
-    status.metrics = vec![summary];
+    if status.metrics.is_empty() {
+        status.metrics.push(MetricSummary::new("accuracy"));
+    }
+    status.metrics[0].observe(&Observation { metric: "accuracy".into(), step: None, value, time });
 }

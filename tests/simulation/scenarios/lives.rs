@@ -1,11 +1,12 @@
 //! Experiments that nobody touches.
 
-use super::super::script::{End, Script, improving};
+use super::super::script::{End, Script, improving, printing};
 use super::{Scenario, alone, ending, evicted, merged, one_at_a_time, standard, two_at_a_time};
 use serde_json::{Value as Json, json};
+use std::time::Duration;
 
 pub fn all() -> Vec<Scenario> {
-    [undisturbed_experiments(), failures(), endings()].into_iter().flatten().collect()
+    [undisturbed_experiments(), failures(), endings(), early_stopping()].into_iter().flatten().collect()
 }
 
 fn undisturbed_experiments() -> Vec<Scenario> {
@@ -97,6 +98,41 @@ fn endings() -> Vec<Scenario> {
             "the experiment runs too long",
             json!({"limits": {"maxTrials": 9, "parallelTrials": 2, "maxDuration": "5m"}}),
             |program| ending(program, End::Never),
+        ),
+        alone(
+            "the GPU hours are used up",
+            merged(
+                json!({"limits": {"maxTrials": 9, "parallelTrials": 2, "maxGpuHours": 0.2}}),
+                json!({"trialTemplate": {"manifest": {"spec": {"template": {"spec": {"containers": [{
+                    "name": "train", "image": "x", "command": ["train"], "resources": {"limits": {"nvidia.com/gpu": 2}},
+                }]}}}}}}),
+            ),
+            |program| ending(program, End::Never),
+        ),
+    ]
+}
+
+/// Each program that a rule is to stop goes on for ever after the line that it is stopped for, so that it is not stopped at
+/// another one.
+fn early_stopping() -> Vec<Scenario> {
+    let rule = |name: &str, settings: Json| json!({"earlyStopping": [{"name": name, "settings": settings}]});
+    let second = Duration::from_secs(1);
+    vec![
+        alone(
+            "a rule stops what falls below a bound",
+            merged(two_at_a_time(4), rule("Threshold", json!({"bound": 0.5}))),
+            move |program| match program.index {
+                Some(1 | 3) => Script { end: End::Never, ..printing("score", second, [0.9, 0.8, 0.1]) },
+                _ => printing("score", second, [0.6, 0.7]),
+            },
+        ),
+        alone(
+            "a rule stops what others do better than",
+            merged(one_at_a_time(4), rule("Median", json!({"minTrials": 1}))),
+            move |program| match program.index {
+                Some(1 | 2) => Script { end: End::Never, ..printing("score", second, [0.1]) },
+                _ => printing("score", second, [0.5, 0.6]),
+            },
         ),
     ]
 }

@@ -341,6 +341,7 @@ fn job() -> impl Strategy<Value = JobView> {
                     message: message.into(),
                 })
                 .collect(),
+            ended: created.max(start_time),
             created,
         },
     )
