@@ -1,7 +1,9 @@
 //! A Sobol sequence with Owen scrambling (Burley, 2020, <https://jcgt.org/published/0009/04/01/>).
 
+use super::settings::{SettingError, Settings};
 use super::unrepeated::unrepeated;
 use super::{NoSuggestion, Request, Suggestion, Tuner};
+use crate::space::SearchSpace;
 
 /// Points in one sequence, and dimensions in one, of the library's direction numbers.
 const SEQUENCE: u64 = 1 << 16;
@@ -9,7 +11,14 @@ const DIMENSIONS: usize = 256;
 
 /// As random search, but evenly spread.
 pub(super) struct Sobol {
-    pub allow_repeats: bool,
+    allow_repeats: bool,
+}
+
+impl Sobol {
+    /// From its settings.
+    pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
+        Ok(Box::new(Sobol { allow_repeats: settings.allow_repeats() }))
+    }
 }
 
 impl Tuner for Sobol {

@@ -4,6 +4,7 @@ mod quality;
 use super::*;
 use crate::space::{Condition, Domain, Parameter, Scale};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 fn parameter(name: &str, domain: Domain) -> Parameter {
     Parameter { name: name.into(), domain, when: vec![] }
@@ -55,6 +56,11 @@ fn spaces() -> Vec<(&'static str, SearchSpace)> {
     ]
 }
 
+/// Of all algorithms.
+fn names() -> impl Iterator<Item = &'static str> {
+    ALGORITHMS.iter().map(|algorithm| algorithm.name)
+}
+
 fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
     let settings = if name == "TPE" { [("startupTrials".to_owned(), json!(4))].into() } else { BTreeMap::new() };
     build(name, &settings, space).unwrap_or_else(|errors| panic!("{}", errors[0]))
@@ -98,7 +104,7 @@ fn finite_spaces_are_used_up_exactly() {
     for (label, space) in spaces() {
         let Some(all) = space.cardinality() else { continue };
         let valid = (0..all).filter(|rank| space.satisfies(&space.configuration(*rank).unwrap())).count();
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let (history, end) = run(name, &space, 3, 10_000, |_| 1.0);
             assert_eq!(
                 (history.len(), history.distinct(), end),
@@ -162,7 +168,7 @@ fn settings_are_checked() {
 #[test]
 fn repeats_may_be_asked_for() {
     let space = SearchSpace::new(vec![choice("c", &["u", "v"])], &[]).unwrap();
-    for (name, _) in ALGORITHMS {
+    for name in names() {
         let settings = [("allowRepeats".to_owned(), json!(true))].into();
         let tuner = build(name, &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
         let mut history = History::new(&space);
@@ -225,7 +231,7 @@ fn spaces_that_cannot_be_looked_through_are_given_up() {
         SearchSpace::new(parameters, &[constraint.to_owned()]).unwrap()
     };
     let empty = SearchSpace::new(vec![int("a", 0, 9)], &["a > 20".to_owned()]).unwrap();
-    for (name, _) in ALGORITHMS {
+    for name in names() {
         for space in [wide("p0 + p1 > 500"), wide("p0 * p1 * p2 * p3 == 1 && p4 * p5 * p6 * p7 == 1")] {
             let (history, end) = run(name, &space, 3, 2, |_| 1.0);
             assert_eq!(history.len(), 0, "{name}");
@@ -263,7 +269,7 @@ fn trials_outside_of_the_space_use_up_nothing() {
         history.insert(Finished::new(index, serde_json::from_str(text).unwrap(), Outcome::Failed));
     }
     assert_eq!((history.len(), history.distinct()), (3, 0));
-    for (name, _) in ALGORITHMS {
+    for name in names() {
         let tuner = tuner(name, &space);
         let mut pending = vec![Pending::new(1 << 63 | 3, serde_json::from_str(r#"{"d": 1.9}"#).unwrap())];
         for index in 0..3 {

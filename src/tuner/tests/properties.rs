@@ -39,8 +39,8 @@ proptest! {
     #[test]
     fn suggestions_are_valid_and_replay(events in events(0..30), seed in any::<u64>()) {
         for (label, space) in spaces() {
-            for (name, _) in ALGORITHMS {
-                if *name == "Grid" && label == "many" {
+            for name in names() {
+                if name == "Grid" && label == "many" {
                     continue;
                 }
                 let tuner = tuner(name, &space);
@@ -61,9 +61,9 @@ proptest! {
     #[test]
     fn conditions_and_constraints_hold(drawn in any_space(any_domain(), 6), events in events(1..20), seed in any::<u64>()) {
         let space = drawn.space();
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let Ok(tuner) = build(name, &[("allowRepeats".to_owned(), json!(seed % 4 == 0))].into(), &space) else {
-                prop_assert_eq!(*name, "Grid", "only a grid may be too large");
+                prop_assert_eq!(name, "Grid", "only a grid may be too large");
                 continue;
             };
             let mut history = History::new(&space);
@@ -95,7 +95,7 @@ proptest! {
         let valid = valid.unwrap();
         let space = drawn.space();
         let all = space.cardinality().unwrap();
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let tuner = tuner(name, &space);
             let mut history = History::new(&space);
             let mut pending: Vec<Pending> = Vec::new();
@@ -149,7 +149,7 @@ fn histories_without_a_finite_loss() {
         Outcome::EarlyStopped { losses: vec![f64::NEG_INFINITY] },
     ];
     for (label, space) in spaces() {
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let Ok(tuner) = build(name, &BTreeMap::new(), &space) else { continue };
             let mut history = History::new(&space);
             for index in 0..40 {

@@ -1,0 +1,82 @@
+//! The table of algorithms: one line each.
+
+use super::settings::{Setting, SettingError, Settings};
+use super::{Tuner, grid, random, sobol, tpe};
+use crate::space::{Domain, Parameter, Scale, SearchSpace};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// An algorithm, as `spec.algorithm.name` calls it.
+pub struct Algorithm {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in half a sentence.
+    pub summary: &'static str,
+    /// Where it was described.
+    pub paper: &'static str,
+    make: Make,
+}
+
+/// Reads the settings, each exactly once whatever the values, and makes the tuner for a space.
+type Make = fn(&mut Settings<'_>, &SearchSpace) -> Result<Box<dyn Tuner>, SettingError>;
+
+/// All algorithms.
+pub const ALGORITHMS: &[Algorithm] = &[
+    Algorithm {
+        name: "Random",
+        summary: "draws uniformly, on each parameter's scale",
+        paper: "Bergstra and Bengio, 2012",
+        make: random::Random::make,
+    },
+    Algorithm {
+        name: "Grid",
+        summary: "every configuration once, in an order that spreads; doubles without a step have `points` levels",
+        paper: "",
+        make: grid::Grid::make,
+    },
+    Algorithm {
+        name: "Sobol",
+        summary: "an Owen-scrambled Sobol sequence: as random, but evenly spread",
+        paper: "Burley, 2020",
+        make: sobol::Sobol::make,
+    },
+    Algorithm {
+        name: "TPE",
+        summary: "multivariate tree-structured Parzen estimator: samples where good trials are dense and others are not",
+        paper: "Bergstra et al., 2011; Watanabe, 2023",
+        make: tpe::Tpe::make,
+    },
+];
+
+impl Algorithm {
+    /// Its settings, with defaults and ranges, in the order in which they are documented.
+    pub fn settings(&self) -> Vec<Setting> {
+        let (given, domain) =
+            (BTreeMap::new(), Domain::Double { min: 0.0, max: 1.0, scale: Scale::Linear, step: None });
+        let space = SearchSpace::unconstrained(vec![Parameter { name: "x".into(), domain, when: vec![] }]);
+        let mut settings = Settings::new(&given);
+        // Whether a tuner can be made for this space is of no account: the settings have been read.
+        let _ = (self.make)(&mut settings, &space);
+        settings.known()
+    }
+}
+
+/// Makes a tuner from its name and settings.
+///
+/// # Errors
+/// Each setting that is unknown or out of range; the name is unknown; the algorithm cannot search this space.
+pub fn build(
+    name: &str,
+    settings: &BTreeMap<String, Value>,
+    space: &SearchSpace,
+) -> Result<Box<dyn Tuner>, Vec<SettingError>> {
+    let Some(algorithm) = ALGORITHMS.iter().find(|algorithm| algorithm.name == name) else {
+        let known: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
+        let what = format!("{name:?} is no algorithm; there are {}", known.join(", "));
+        return Err(vec![SettingError::new("algorithm.name", what)]);
+    };
+    let mut settings = Settings::new(settings);
+    let tuner = (algorithm.make)(&mut settings, space);
+    settings.finish()?;
+    tuner.map_err(|error| vec![error])
+}
