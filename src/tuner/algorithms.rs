@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, grid, random, sobol, tpe};
+use super::{Tuner, gp, grid, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,6 +45,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "multivariate tree-structured Parzen estimator: samples where good trials are dense and others are not",
         paper: "Bergstra et al., 2011; Watanabe, 2023",
         make: tpe::Tpe::make,
+    },
+    Algorithm {
+        name: "GP",
+        summary: "Bayesian optimisation with a Gaussian process: the best for up to a few hundred trials",
+        paper: "Snoek et al., 2012; Hvarfner et al., 2024; Ament et al., 2023",
+        make: gp::Gp::make,
     },
 ];
 

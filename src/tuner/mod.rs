@@ -4,8 +4,10 @@
 //! second replica draws the same next point. Generators are ChaCha8, so that results replay across releases.
 
 mod algorithms;
+mod gp;
 mod grid;
 mod history;
+mod protocol;
 mod random;
 mod settings;
 mod sobol;
@@ -14,6 +16,7 @@ mod unrepeated;
 
 pub use algorithms::{ALGORITHMS, Algorithm, build};
 pub use history::{Finished, History, Outcome};
+pub use protocol::Session;
 pub use settings::{Setting, SettingError};
 
 use crate::space::{Assignment, SearchSpace, Unsatisfiable};

@@ -26,21 +26,25 @@ impl Tuner for Sobol {
         // The sequence's point, or where that is not allowed the same point of further scramblings.
         let mut scrambling = 0;
         let draw = || {
-            let dimensions = 0..request.space.parameters().len();
-            let point: Vec<f64> = dimensions.map(|dimension| coordinate(request, dimension, scrambling)).collect();
             scrambling += 1;
-            request.space.decode(&point)
+            request.space.decode(&spread(request, request.index, scrambling - 1))
         };
-        unrepeated(request, self.allow_repeats, coordinate(request, 0, u32::MAX), draw)
+        unrepeated(request, self.allow_repeats, coordinate(request, 0, request.index, u32::MAX), draw)
     }
 }
 
+/// A point of the unit cube: the one of this number in a scrambling of the sequence.
+pub(super) fn spread(request: &Request<'_>, number: u64, scrambling: u32) -> Vec<f64> {
+    let dimensions = 0..request.space.parameters().len();
+    dimensions.map(|dimension| coordinate(request, dimension, number, scrambling)).collect()
+}
+
 /// One coordinate of the sequence's point, in the middle of its 2^-24 cell so that it is never 0.
-fn coordinate(request: &Request<'_>, dimension: usize, scrambling: u32) -> f64 {
+fn coordinate(request: &Request<'_>, dimension: usize, number: u64, scrambling: u32) -> f64 {
     let block = (dimension / DIMENSIONS) as u64;
-    let round = request.index / SEQUENCE;
+    let round = number / SEQUENCE;
     let seed = mix(request.seed ^ mix(u64::from(scrambling) ^ mix(block ^ mix(round))));
-    let sample = sobol_burley::sample((request.index % SEQUENCE) as u32, (dimension % DIMENSIONS) as u32, seed as u32);
+    let sample = sobol_burley::sample((number % SEQUENCE) as u32, (dimension % DIMENSIONS) as u32, seed as u32);
     f64::from(sample) + f64::powi(2.0, -25)
 }
 
