@@ -4,9 +4,11 @@
 //! second replica draws the same next point. Generators are ChaCha8, so that results replay across releases.
 
 mod algorithms;
+mod evolution;
 mod gp;
 mod grid;
 mod history;
+mod neighbour;
 mod protocol;
 mod random;
 mod settings;

@@ -1,5 +1,6 @@
 mod properties;
 mod quality;
+mod searches;
 
 use super::*;
 use crate::space::{Condition, Domain, Parameter, Scale};
@@ -139,7 +140,11 @@ fn a_grid_takes_doubles_at_levels_and_spreads() {
 fn settings_are_checked() {
     let (_, space) = spaces().swap_remove(0);
     let table = [
-        ("Bayes", json!({}), "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE"),
+        (
+            "Bayes",
+            json!({}),
+            "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE, Evolution",
+        ),
         (
             "TPE",
             json!({"startupTrials": -1}),
