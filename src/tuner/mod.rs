@@ -4,6 +4,7 @@
 //! second replica draws the same next point. Generators are ChaCha8, so that results replay across releases.
 
 mod algorithms;
+mod cma_es;
 mod evolution;
 mod gp;
 mod grid;
@@ -13,6 +14,7 @@ mod protocol;
 mod random;
 mod settings;
 mod sobol;
+mod streams;
 mod tpe;
 mod unrepeated;
 

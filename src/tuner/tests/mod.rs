@@ -143,7 +143,7 @@ fn settings_are_checked() {
         (
             "Bayes",
             json!({}),
-            "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE, Evolution",
+            "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE, Evolution, CMA-ES",
         ),
         (
             "TPE",
