@@ -7,6 +7,7 @@ mod algorithms;
 mod anneal;
 mod cma_es;
 mod evolution;
+mod forest;
 mod gp;
 mod grid;
 mod history;

@@ -63,7 +63,12 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
-    let settings = if name == "TPE" { [("startupTrials".to_owned(), json!(4))].into() } else { BTreeMap::new() };
+    let settings = match name {
+        "TPE" => json!({"startupTrials": 4}),
+        "Forest" => json!({"startupTrials": 4, "trees": 8, "candidates": 20}),
+        _ => json!({}),
+    };
+    let settings = serde_json::from_value(settings).unwrap();
     build(name, &settings, space).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
@@ -143,7 +148,7 @@ fn settings_are_checked() {
         (
             "Bayes",
             json!({}),
-            "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE, Evolution, CMA-ES, Anneal",
+            "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE, GP, Evolution, CMA-ES, Anneal, Forest",
         ),
         (
             "TPE",
