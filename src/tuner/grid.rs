@@ -1,6 +1,6 @@
 //! Grid search: each configuration of a finite space exactly once, in an order that spreads.
 
-use super::settings::SettingError;
+use super::settings::{SettingError, Settings};
 use super::unrepeated::Tried;
 use super::{NoSuggestion, Request, Suggestion, Tuner};
 use crate::space::{Assignment, Domain, Parameter, SearchSpace, Unsatisfiable, Value};
@@ -21,7 +21,10 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    pub fn new(space: &SearchSpace, points: u64, allow_repeats: bool) -> Result<Self, SettingError> {
+    /// From its settings. A space that cannot be counted is refused.
+    pub fn make(settings: &mut Settings<'_>, space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
+        let allow_repeats = settings.allow_repeats();
+        let points = settings.whole("points", 10, 2..=1000);
         let levelled = space.parameters().iter().filter(|parameter| parameter.domain.levels().is_none());
         let levelled: Vec<String> = levelled.map(|parameter| parameter.name.clone()).collect();
         let grid = SearchSpace::unconstrained(space.parameters().iter().map(|p| level(p, points)).collect());
@@ -31,7 +34,7 @@ impl Grid {
         })?;
         let stride = stride(cardinality);
         let inverse = inverse(stride, cardinality);
-        Ok(Grid { space: grid, levelled, cardinality, stride, inverse, allow_repeats })
+        Ok(Box::new(Grid { space: grid, levelled, cardinality, stride, inverse, allow_repeats }))
     }
 
     fn configuration(&self, position: u128, seed: u64) -> Option<Assignment> {

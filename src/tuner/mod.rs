@@ -3,23 +3,31 @@
 //! Pure: a tuner is a function of (space, history ordered by index, pending, seed, index), so that a restart or a
 //! second replica draws the same next point. Generators are ChaCha8, so that results replay across releases.
 
+mod algorithms;
+mod anneal;
+mod cma_es;
+mod evolution;
+mod forest;
+mod gp;
 mod grid;
 mod history;
+mod neighbour;
+mod protocol;
 mod random;
 mod settings;
 mod sobol;
+mod streams;
 mod tpe;
 mod unrepeated;
 
+pub use algorithms::{ALGORITHMS, Algorithm, build};
 pub use history::{Finished, History, Outcome};
-pub use settings::SettingError;
+pub use protocol::Session;
+pub use settings::{Setting, SettingError};
 
 use crate::space::{Assignment, SearchSpace, Unsatisfiable};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
-use settings::Settings;
-use std::collections::BTreeMap;
 
 /// What a tuner is asked with.
 pub struct Request<'a> {
@@ -75,6 +83,12 @@ pub trait Tuner: Send + Sync {
     /// # Errors
     /// There is none to propose. It is asked again when a trial has ended.
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion>;
+
+    /// How the trial `request.index` is chosen, in a sentence, where that is not the same for all trials. As
+    /// [`Tuner::suggest`], a function of the request alone.
+    fn note(&self, _request: &Request<'_>) -> Option<String> {
+        None
+    }
 }
 
 /// Why there is nothing to propose.
@@ -89,50 +103,6 @@ pub enum NoSuggestion {
     /// The space is too large to be looked through whole.
     #[error("none of the {0} configurations that were looked at is untried and satisfies parameterConstraints")]
     NotFound(u64),
-}
-
-/// Names of the algorithms and what each is, for messages and documentation.
-pub const ALGORITHMS: &[(&str, &str)] = &[
-    ("Random", "draws uniformly, on each parameter's scale"),
-    ("Grid", "every configuration once, in an order that spreads; doubles without a step have `points` levels"),
-    ("Sobol", "an Owen-scrambled Sobol sequence: as random, but evenly spread"),
-    ("TPE", "multivariate tree-structured Parzen estimator: samples where good trials are dense and others are not"),
-];
-
-/// Makes a tuner from its name and settings.
-///
-/// # Errors
-/// Each setting that is unknown or out of range; the name is unknown.
-pub fn build(
-    name: &str,
-    settings: &BTreeMap<String, Value>,
-    space: &SearchSpace,
-) -> Result<Box<dyn Tuner>, Vec<SettingError>> {
-    let mut settings = Settings::new(settings);
-    let allow_repeats = settings.flag("allowRepeats", false);
-    let tuner: Box<dyn Tuner> = match name {
-        "Random" => Box::new(random::Random { allow_repeats }),
-        "Grid" => {
-            let points = settings.whole("points", 10, 2..=1000);
-            match grid::Grid::new(space, points, allow_repeats) {
-                Ok(grid) => Box::new(grid),
-                Err(error) => return Err(vec![error]),
-            }
-        }
-        "Sobol" => Box::new(sobol::Sobol { allow_repeats }),
-        "TPE" => Box::new(tpe::Tpe {
-            allow_repeats,
-            startup_trials: settings.whole("startupTrials", 10, 0..=10_000) as usize,
-            candidates: settings.whole("candidates", 24, 1..=1_000) as usize,
-            prior_weight: settings.real("priorWeight", 1.0, 0.0..=1e6),
-        }),
-        other => {
-            let known: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
-            let what = format!("{other:?} is no algorithm; there are {}", known.join(", "));
-            return Err(vec![SettingError::new("algorithm.name", what)]);
-        }
-    };
-    settings.finish().map(|()| tuner)
 }
 
 /// The generator of one suggestion: the seed's stream number `index`. Draws for other purposes use other streams.

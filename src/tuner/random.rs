@@ -1,5 +1,6 @@
 //! Random search (Bergstra and Bengio, 2012, <https://jmlr.org/papers/v13/bergstra12a.html>).
 
+use super::settings::{SettingError, Settings};
 use super::unrepeated::unrepeated;
 use super::{NoSuggestion, Request, Suggestion, Tuner, generator};
 use crate::space::{Assignment, SearchSpace};
@@ -7,7 +8,14 @@ use rand::{Rng, RngExt};
 
 /// Draws uniformly, on each parameter's scale.
 pub(super) struct Random {
-    pub allow_repeats: bool,
+    allow_repeats: bool,
+}
+
+impl Random {
+    /// From its settings.
+    pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
+        Ok(Box::new(Random { allow_repeats: settings.allow_repeats() }))
+    }
 }
 
 impl Tuner for Random {

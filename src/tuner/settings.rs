@@ -26,16 +26,37 @@ impl fmt::Display for SettingError {
 
 impl std::error::Error for SettingError {}
 
+/// A setting of an algorithm, for documentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name in `algorithm.settings`.
+    pub name: &'static str,
+    /// What it is when it is left out.
+    pub default: String,
+    /// What may be written, as in "a whole number from 0 to 10".
+    pub values: String,
+}
+
 /// Reads settings and remembers which were asked for, so that the others can be refused.
 pub(super) struct Settings<'a> {
     given: &'a BTreeMap<String, Value>,
-    known: Vec<&'static str>,
+    known: Vec<Setting>,
     errors: Vec<SettingError>,
 }
 
 impl<'a> Settings<'a> {
     pub fn new(given: &'a BTreeMap<String, Value>) -> Self {
         Settings { given, known: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Those that were asked for, in that order.
+    pub fn known(self) -> Vec<Setting> {
+        self.known
+    }
+
+    /// `allowRepeats`, which every algorithm has: whether a configuration of a finite space may be tried again.
+    pub fn allow_repeats(&mut self) -> bool {
+        self.flag("allowRepeats", false)
     }
 
     pub fn flag(&mut self, name: &'static str, default: bool) -> bool {
@@ -52,17 +73,40 @@ impl<'a> Settings<'a> {
         self.read(name, default, &want, |value| value.as_f64().filter(|value| range.contains(value)))
     }
 
+    /// One of these, by name.
+    pub fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        default: (&'static str, T),
+        others: &[(&'static str, T)],
+    ) -> T {
+        let all: Vec<(&str, T)> = std::iter::once(default).chain(others.iter().copied()).collect();
+        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+        let want = format!("one of {}", names.join(", "));
+        let chosen = self.read(name, default.0.to_owned(), &want, |value| {
+            value.as_str().filter(|text| names.contains(text)).map(str::to_owned)
+        });
+        all.iter().find(|(name, _)| *name == chosen).map_or(default.1, |(_, choice)| *choice)
+    }
+
     /// What was wrong, unknown settings included.
     pub fn finish(mut self) -> Result<(), Vec<SettingError>> {
-        for name in self.given.keys().filter(|name| !self.known.contains(&name.as_str())) {
-            let what = format!("is no setting of this algorithm; there are {}", self.known.join(", "));
+        let known: Vec<&str> = self.known.iter().map(|setting| setting.name).collect();
+        for name in self.given.keys().filter(|name| !known.contains(&name.as_str())) {
+            let what = format!("is no setting of this algorithm; there are {}", known.join(", "));
             self.errors.push(SettingError::new(format!("algorithm.settings.{name}"), what));
         }
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
     }
 
-    fn read<T>(&mut self, name: &'static str, default: T, want: &str, read: impl Fn(&Value) -> Option<T>) -> T {
-        self.known.push(name);
+    fn read<T: fmt::Display>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        want: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> T {
+        self.known.push(Setting { name, default: default.to_string(), values: want.to_owned() });
         let Some(value) = self.given.get(name) else { return default };
         read(value).unwrap_or_else(|| {
             let what = format!("is {value}; write {want}");

@@ -11,6 +11,7 @@
 //! in a trial is uniform in that trial's component, which makes one mixture serve conditional spaces.
 
 use super::random::uniform;
+use super::settings::{SettingError, Settings};
 use super::unrepeated::{Tried, unrepeated};
 use super::{Finished, NoSuggestion, Pending, Request, Suggestion, Tuner, generator};
 use crate::space::{Assignment, Domain, SearchSpace};
@@ -27,13 +28,25 @@ const MAX_GOOD: usize = 25;
 
 /// The estimator.
 pub(super) struct Tpe {
-    pub allow_repeats: bool,
+    allow_repeats: bool,
     /// Trials before the model is asked; random ones.
-    pub startup_trials: usize,
+    startup_trials: usize,
     /// Candidates drawn for a suggestion.
-    pub candidates: usize,
+    candidates: usize,
     /// Weight of the wide component, in trials.
-    pub prior_weight: f64,
+    prior_weight: f64,
+}
+
+impl Tpe {
+    /// From its settings.
+    pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
+        Ok(Box::new(Tpe {
+            allow_repeats: settings.allow_repeats(),
+            startup_trials: settings.whole("startupTrials", 10, 0..=10_000) as usize,
+            candidates: settings.whole("candidates", 24, 1..=1_000) as usize,
+            prior_weight: settings.real("priorWeight", 1.0, 0.0..=1e6),
+        }))
+    }
 }
 
 impl Tuner for Tpe {

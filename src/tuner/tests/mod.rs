@@ -1,9 +1,11 @@
 mod properties;
 mod quality;
+mod searches;
 
 use super::*;
 use crate::space::{Condition, Domain, Parameter, Scale};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 fn parameter(name: &str, domain: Domain) -> Parameter {
     Parameter { name: name.into(), domain, when: vec![] }
@@ -55,8 +57,18 @@ fn spaces() -> Vec<(&'static str, SearchSpace)> {
     ]
 }
 
+/// Of all algorithms.
+fn names() -> impl Iterator<Item = &'static str> {
+    ALGORITHMS.iter().map(|algorithm| algorithm.name)
+}
+
 fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
-    let settings = if name == "TPE" { [("startupTrials".to_owned(), json!(4))].into() } else { BTreeMap::new() };
+    let settings = match name {
+        "TPE" => json!({"startupTrials": 4}),
+        "Forest" => json!({"startupTrials": 4, "trees": 8, "candidates": 20}),
+        _ => json!({}),
+    };
+    let settings = serde_json::from_value(settings).unwrap();
     build(name, &settings, space).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
@@ -98,7 +110,7 @@ fn finite_spaces_are_used_up_exactly() {
     for (label, space) in spaces() {
         let Some(all) = space.cardinality() else { continue };
         let valid = (0..all).filter(|rank| space.satisfies(&space.configuration(*rank).unwrap())).count();
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let (history, end) = run(name, &space, 3, 10_000, |_| 1.0);
             assert_eq!(
                 (history.len(), history.distinct(), end),
@@ -133,7 +145,11 @@ fn a_grid_takes_doubles_at_levels_and_spreads() {
 fn settings_are_checked() {
     let (_, space) = spaces().swap_remove(0);
     let table = [
-        ("Bayes", json!({}), "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE"),
+        (
+            "Bayes",
+            json!({}),
+            "algorithm.name: \"Bayes\" is no algorithm; there are Random, Grid, Sobol, TPE, GP, Evolution, CMA-ES, Anneal, Forest",
+        ),
         (
             "TPE",
             json!({"startupTrials": -1}),
@@ -150,6 +166,11 @@ fn settings_are_checked() {
             "algorithm.settings.priorWeight: is \"x\"; write a number from 0 to 1000000",
         ),
         ("Grid", json!({"points": 1}), "algorithm.settings.points: is 1; write a whole number from 2 to 1000"),
+        (
+            "Sobol",
+            json!({"design": "Faure"}),
+            "algorithm.settings.design: is \"Faure\"; write one of Sobol, LatinHypercube",
+        ),
         ("Random", json!({"allowRepeats": 1}), "algorithm.settings.allowRepeats: is 1; write true or false"),
     ];
     for (name, settings, message) in table {
@@ -162,7 +183,7 @@ fn settings_are_checked() {
 #[test]
 fn repeats_may_be_asked_for() {
     let space = SearchSpace::new(vec![choice("c", &["u", "v"])], &[]).unwrap();
-    for (name, _) in ALGORITHMS {
+    for name in names() {
         let settings = [("allowRepeats".to_owned(), json!(true))].into();
         let tuner = build(name, &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
         let mut history = History::new(&space);
@@ -205,6 +226,30 @@ fn a_sobol_sequence_is_more_even_than_chance() {
     );
 }
 
+#[test]
+fn a_latin_hypercube_has_one_in_each_part() {
+    let space = SearchSpace::new(
+        vec![double("x", 0.0, 1.0, Scale::Linear), double("y", 1e-4, 1.0, Scale::Log), int("a", 1, 10)],
+        &[],
+    )
+    .unwrap();
+    let settings = [("design".to_owned(), json!("LatinHypercube")), ("points".to_owned(), json!(20))].into();
+    let tuner = build("Sobol", &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let history = History::new(&space);
+    let point = |index| {
+        let request = Request { space: &space, history: &history, pending: &[], seed: 9, index };
+        space.encode(&tuner.suggest(&request).unwrap().assignment)
+    };
+    for hypercube in 0..3 {
+        let points: Vec<Vec<f64>> = (0..20).map(|at| point(hypercube * 20 + at)).collect();
+        for (dimension, parts) in [(0, 20), (1, 20), (2, 10)] {
+            let mut counts = vec![0; parts];
+            points.iter().for_each(|point| counts[(point[dimension] * parts as f64) as usize] += 1);
+            assert!(counts.iter().all(|count| *count == 20 / parts), "{counts:?}");
+        }
+    }
+}
+
 /// A grid goes on after its latest trial, however sparse what the constraints leave: a hundred of 90,000 here, more than
 /// one suggestion may look at.
 #[test]
@@ -225,7 +270,7 @@ fn spaces_that_cannot_be_looked_through_are_given_up() {
         SearchSpace::new(parameters, &[constraint.to_owned()]).unwrap()
     };
     let empty = SearchSpace::new(vec![int("a", 0, 9)], &["a > 20".to_owned()]).unwrap();
-    for (name, _) in ALGORITHMS {
+    for name in names() {
         for space in [wide("p0 + p1 > 500"), wide("p0 * p1 * p2 * p3 == 1 && p4 * p5 * p6 * p7 == 1")] {
             let (history, end) = run(name, &space, 3, 2, |_| 1.0);
             assert_eq!(history.len(), 0, "{name}");
@@ -263,7 +308,7 @@ fn trials_outside_of_the_space_use_up_nothing() {
         history.insert(Finished::new(index, serde_json::from_str(text).unwrap(), Outcome::Failed));
     }
     assert_eq!((history.len(), history.distinct()), (3, 0));
-    for (name, _) in ALGORITHMS {
+    for name in names() {
         let tuner = tuner(name, &space);
         let mut pending = vec![Pending::new(1 << 63 | 3, serde_json::from_str(r#"{"d": 1.9}"#).unwrap())];
         for index in 0..3 {

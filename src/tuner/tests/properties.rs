@@ -39,14 +39,16 @@ proptest! {
     #[test]
     fn suggestions_are_valid_and_replay(events in events(0..30), seed in any::<u64>()) {
         for (label, space) in spaces() {
-            for (name, _) in ALGORITHMS {
-                if *name == "Grid" && label == "many" {
+            for name in names() {
+                if name == "Grid" && label == "many" {
                     continue;
                 }
                 let tuner = tuner(name, &space);
                 let mut history = History::new(&space);
                 let mut pending = Vec::new();
-                for (index, event) in (0..).zip(&events) {
+                // A wide space takes long, and shows what it has to show early.
+                let most = if label == "many" { 10 } else { usize::MAX };
+                for (index, event) in (0..).zip(events.iter().take(most)) {
                     let request = Request { space: &space, history: &history, pending: &pending, seed, index };
                     let Ok(Suggestion { assignment }) = ask(name, &*tuner, &request)? else { break };
                     prop_assert_eq!(space.check(&assignment), Ok(assignment.clone()), "{} {}", name, label);
@@ -61,9 +63,9 @@ proptest! {
     #[test]
     fn conditions_and_constraints_hold(drawn in any_space(any_domain(), 6), events in events(1..20), seed in any::<u64>()) {
         let space = drawn.space();
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let Ok(tuner) = build(name, &[("allowRepeats".to_owned(), json!(seed % 4 == 0))].into(), &space) else {
-                prop_assert_eq!(*name, "Grid", "only a grid may be too large");
+                prop_assert_eq!(name, "Grid", "only a grid may be too large");
                 continue;
             };
             let mut history = History::new(&space);
@@ -95,7 +97,7 @@ proptest! {
         let valid = valid.unwrap();
         let space = drawn.space();
         let all = space.cardinality().unwrap();
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let tuner = tuner(name, &space);
             let mut history = History::new(&space);
             let mut pending: Vec<Pending> = Vec::new();
@@ -149,7 +151,7 @@ fn histories_without_a_finite_loss() {
         Outcome::EarlyStopped { losses: vec![f64::NEG_INFINITY] },
     ];
     for (label, space) in spaces() {
-        for (name, _) in ALGORITHMS {
+        for name in names() {
             let Ok(tuner) = build(name, &BTreeMap::new(), &space) else { continue };
             let mut history = History::new(&space);
             for index in 0..40 {

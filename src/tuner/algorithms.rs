@@ -1,0 +1,112 @@
+//! The table of algorithms: one line each.
+
+use super::settings::{Setting, SettingError, Settings};
+use super::{Tuner, anneal, cma_es, evolution, forest, gp, grid, random, sobol, tpe};
+use crate::space::{Domain, Parameter, Scale, SearchSpace};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// An algorithm, as `spec.algorithm.name` calls it.
+pub struct Algorithm {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in half a sentence.
+    pub summary: &'static str,
+    /// Where it was described.
+    pub paper: &'static str,
+    make: Make,
+}
+
+/// Reads the settings, each exactly once whatever the values, and makes the tuner for a space.
+type Make = fn(&mut Settings<'_>, &SearchSpace) -> Result<Box<dyn Tuner>, SettingError>;
+
+/// All algorithms.
+pub const ALGORITHMS: &[Algorithm] = &[
+    Algorithm {
+        name: "Random",
+        summary: "draws uniformly, on each parameter's scale",
+        paper: "Bergstra and Bengio, 2012",
+        make: random::Random::make,
+    },
+    Algorithm {
+        name: "Grid",
+        summary: "every configuration once, in an order that spreads; doubles without a step have `points` levels",
+        paper: "",
+        make: grid::Grid::make,
+    },
+    Algorithm {
+        name: "Sobol",
+        summary: "an Owen-scrambled Sobol sequence, or Latin hypercubes: as random, but evenly spread",
+        paper: "Burley, 2020; McKay, Beckman and Conover, 1979",
+        make: sobol::Sobol::make,
+    },
+    Algorithm {
+        name: "TPE",
+        summary: "multivariate tree-structured Parzen estimator: samples where good trials are dense and others are not",
+        paper: "Bergstra et al., 2011; Watanabe, 2023",
+        make: tpe::Tpe::make,
+    },
+    Algorithm {
+        name: "GP",
+        summary: "Bayesian optimisation with a Gaussian process: the best for up to a few hundred trials",
+        paper: "Snoek et al., 2012; Hvarfner et al., 2024; Ament et al., 2023",
+        make: gp::Gp::make,
+    },
+    Algorithm {
+        name: "Evolution",
+        summary: "aging evolution: the best of a sample of the latest trials has a child that differs in one parameter",
+        paper: "Real et al., 2019",
+        make: evolution::Evolution::make,
+    },
+    Algorithm {
+        name: "CMA-ES",
+        summary: "covariance matrix adaptation: a normal distribution that moves, and takes the shape of what was good",
+        paper: "Hansen, 2016; Hamano et al., 2022",
+        make: cma_es::CmaEs::make,
+    },
+    Algorithm {
+        name: "Anneal",
+        summary: "draws around good trials, in a neighbourhood that shrinks",
+        paper: "Kirkpatrick, Gelatt and Vecchi, 1983; Bergstra et al., 2013",
+        make: anneal::Anneal::make,
+    },
+    Algorithm {
+        name: "Forest",
+        summary: "randomised trees predict the loss; the trial of the highest expected improvement is next, as in SMAC",
+        paper: "Hutter, Hoos and Leyton-Brown, 2011; Geurts, Ernst and Wehenkel, 2006",
+        make: forest::Forest::make,
+    },
+];
+
+impl Algorithm {
+    /// Its settings, with defaults and ranges, in the order in which they are documented.
+    pub fn settings(&self) -> Vec<Setting> {
+        let (given, domain) =
+            (BTreeMap::new(), Domain::Double { min: 0.0, max: 1.0, scale: Scale::Linear, step: None });
+        let space = SearchSpace::unconstrained(vec![Parameter { name: "x".into(), domain, when: vec![] }]);
+        let mut settings = Settings::new(&given);
+        // Whether a tuner can be made for this space is of no account: the settings have been read.
+        let _ = (self.make)(&mut settings, &space);
+        settings.known()
+    }
+}
+
+/// Makes a tuner from its name and settings.
+///
+/// # Errors
+/// Each setting that is unknown or out of range; the name is unknown; the algorithm cannot search this space.
+pub fn build(
+    name: &str,
+    settings: &BTreeMap<String, Value>,
+    space: &SearchSpace,
+) -> Result<Box<dyn Tuner>, Vec<SettingError>> {
+    let Some(algorithm) = ALGORITHMS.iter().find(|algorithm| algorithm.name == name) else {
+        let known: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
+        let what = format!("{name:?} is no algorithm; there are {}", known.join(", "));
+        return Err(vec![SettingError::new("algorithm.name", what)]);
+    };
+    let mut settings = Settings::new(settings);
+    let tuner = (algorithm.make)(&mut settings, space);
+    settings.finish()?;
+    tuner.map_err(|error| vec![error])
+}

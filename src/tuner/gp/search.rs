@@ -1,0 +1,162 @@
+//! The configuration that is worth most: many are looked at, the best are improved step by step.
+
+use super::acquisition::Acquisition;
+use super::features::{Features, INACTIVE, Point};
+use super::minimise::minimise;
+use crate::space::{Assignment, SearchSpace};
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+
+/// Candidates to look at, and how many multiplications they may take together: a larger model gets fewer.
+const CANDIDATES: usize = 1024;
+const LEAST_CANDIDATES: usize = 128;
+const WORK: usize = 10_000_000;
+/// Candidates near each of the best trials.
+const NEIGHBOURS: usize = 16;
+/// Candidates that are improved, and how often each: along the gradient, then value by value.
+const STARTS: usize = 5;
+const ROUNDS: usize = 3;
+/// Evaluations along the gradient.
+const EVALUATIONS: usize = 25;
+/// Other values of one parameter that are tried in a round.
+const VALUES: u64 = 16;
+
+/// A configuration with its place in the model.
+#[derive(Clone)]
+struct Candidate {
+    /// One place a parameter, whether active or not: what it would be if it were.
+    places: Vec<f64>,
+    point: Point,
+    assignment: Assignment,
+    score: f64,
+}
+
+/// Where to search.
+pub(super) struct Search<'a> {
+    pub space: &'a SearchSpace,
+    pub features: &'a Features,
+    pub acquisition: &'a Acquisition<'a>,
+    /// Whether a configuration may be proposed, constraints aside.
+    pub free: &'a dyn Fn(&Assignment) -> bool,
+}
+
+impl Search<'_> {
+    /// The best configuration found, `None` when none of those looked at is allowed. `spread` gives evenly spread points of
+    /// the unit cube by number; `best` are the best trials so far.
+    pub fn run(
+        &self,
+        best: &[&Assignment],
+        spread: impl Fn(u32) -> Vec<f64>,
+        rng: &mut impl Rng,
+    ) -> Option<Assignment> {
+        let size = self.acquisition.size().max(1);
+        let wanted = (WORK / (size * size)).clamp(LEAST_CANDIDATES, CANDIDATES);
+        let wanted = wanted.min(usize::try_from(self.space.effort() / 2).unwrap_or(CANDIDATES)).max(1);
+        let mut candidates: Vec<Candidate> =
+            (0..wanted).filter_map(|number| self.candidate(spread(u32::try_from(number).ok()?))).collect();
+        for assignment in best {
+            let places = self.space.encode(assignment);
+            candidates.extend((0..NEIGHBOURS).filter_map(|_| self.candidate(self.near(&places, rng))));
+        }
+        candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+        candidates.dedup_by(|a, b| a.point == b.point);
+        candidates.truncate(STARTS);
+        let improved = candidates.into_iter().map(|candidate| self.improve(candidate, rng));
+        improved.max_by(|a, b| a.score.total_cmp(&b.score)).map(|candidate| candidate.assignment)
+    }
+
+    /// `None` where a constraint is violated or the configuration is not free.
+    fn candidate(&self, places: Vec<f64>) -> Option<Candidate> {
+        let assignment = self.space.decode(&places);
+        if !self.space.satisfies(&assignment) || !(self.free)(&assignment) {
+            return None;
+        }
+        let point = self.features.point(self.space, &assignment);
+        let score = self.acquisition.score(&point);
+        Some(Candidate { places, point, assignment, score }).filter(|candidate| !candidate.score.is_nan())
+    }
+
+    /// Some coordinates changed, numbers by little or much, categories to any.
+    fn near(&self, places: &[f64], rng: &mut impl Rng) -> Vec<f64> {
+        let width = 10_f64.powf(-0.5 - 2.5 * rng.random::<f64>());
+        let share = rng.random::<f64>().max(1.5 / places.len().max(1) as f64);
+        let change = |(place, levels): (&f64, &Option<u64>)| {
+            let step: f64 = StandardNormal.sample(rng);
+            match (rng.random::<f64>() < share, levels) {
+                (false, _) => *place,
+                (true, Some(_)) => rng.random(),
+                (true, None) => (place + width * step).clamp(0.0, 1.0),
+            }
+        };
+        places.iter().zip(&self.features.levels).map(change).collect()
+    }
+
+    fn improve(&self, mut candidate: Candidate, rng: &mut impl Rng) -> Candidate {
+        for _ in 0..ROUNDS {
+            let before = candidate.score;
+            candidate = self.along_the_gradient(candidate);
+            candidate = self.value_by_value(candidate, rng);
+            if candidate.score <= before + 1e-3 {
+                break;
+            }
+        }
+        candidate
+    }
+
+    fn along_the_gradient(&self, candidate: Candidate) -> Candidate {
+        let moved: Vec<usize> = (0..candidate.point.len())
+            .filter(|at| {
+                let fixed = self.features.levels.get(*at).is_none_or(Option::is_some);
+                !fixed && candidate.point.get(*at).is_some_and(|x| *x != INACTIVE)
+            })
+            .collect();
+        if moved.is_empty() {
+            return candidate;
+        }
+        let whole = |coordinates: &[f64]| {
+            let mut point = candidate.point.clone();
+            for (at, coordinate) in moved.iter().zip(coordinates) {
+                if let Some(x) = point.get_mut(*at) {
+                    *x = *coordinate;
+                }
+            }
+            point
+        };
+        let part = |whole: &[f64]| moved.iter().filter_map(|at| whole.get(*at).copied()).collect::<Vec<f64>>();
+        let evaluate = |coordinates: &[f64]| {
+            let (loss, gradient) = self.acquisition.loss(&whole(coordinates));
+            (loss, part(&gradient))
+        };
+        let bounds = vec![(0.0, 1.0); moved.len()];
+        let (coordinates, _) = minimise(evaluate, part(&candidate.point), &bounds, EVALUATIONS);
+        let mut places = candidate.places.clone();
+        for (at, coordinate) in moved.iter().zip(coordinates) {
+            if let Some(place) = places.get_mut(*at) {
+                *place = coordinate;
+            }
+        }
+        better(candidate, self.candidate(places))
+    }
+
+    fn value_by_value(&self, mut candidate: Candidate, rng: &mut impl Rng) -> Candidate {
+        for (at, levels) in self.features.levels.iter().enumerate() {
+            let Some(levels) = levels.filter(|levels| *levels > 1) else { continue };
+            if candidate.point.get(at).is_none_or(|x| *x == INACTIVE) {
+                continue;
+            }
+            for level in 0..levels.min(VALUES) {
+                let level = if levels > VALUES { rng.random_range(0..levels) } else { level };
+                let mut places = candidate.places.clone();
+                if let Some(place) = places.get_mut(at) {
+                    *place = (level as f64 + 0.5) / levels as f64;
+                }
+                candidate = better(candidate, self.candidate(places));
+            }
+        }
+        candidate
+    }
+}
+
+fn better(old: Candidate, new: Option<Candidate>) -> Candidate {
+    new.filter(|new| new.score > old.score).unwrap_or(old)
+}

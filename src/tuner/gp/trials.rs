@@ -1,0 +1,70 @@
+//! Which trials are modelled, so that the work is bounded however long the history.
+
+use crate::tuner::{Finished, History};
+use std::collections::HashSet;
+
+/// Most trials in the model, and in the fit of its parameters.
+const MODELLED: usize = 300;
+const FITTED: usize = 128;
+/// Most trials that failed; the latest.
+const FAILED: usize = 64;
+/// Numbers that the fit may keep: a pair of trials has one a parameter.
+const PAIRS: usize = 1 << 20;
+/// Up to so many trials the fit takes all of them; then it takes more only when a tenth more have ended.
+const EVERY: usize = 32;
+
+/// The trials that a model is made of.
+pub(super) struct Trials<'a> {
+    /// Those with a finite loss: all, or the best, the latest, and some between. In the order of their indices.
+    pub modelled: Vec<&'a Finished>,
+    /// Those to fit the model's parameters to: they change more seldom than the others.
+    pub fitted: Vec<&'a Finished>,
+    /// Those without a finite loss.
+    pub failed: Vec<&'a Finished>,
+}
+
+impl<'a> Trials<'a> {
+    pub fn new(history: &'a History, parameters: usize) -> Self {
+        let finite: Vec<&Finished> = history.iter().filter(|finished| finished.outcome.loss().is_finite()).collect();
+        let most = (2 * PAIRS / parameters.max(1)).isqrt();
+        let failed = history.iter().rev().filter(|finished| !finished.outcome.loss().is_finite());
+        let checkpoint = finite.get(..checkpoint(finite.len())).unwrap_or_default();
+        Trials {
+            modelled: some(&finite, MODELLED.min(most)),
+            fitted: some(checkpoint, FITTED.min(most)),
+            failed: failed.take(FAILED).collect(),
+        }
+    }
+}
+
+/// Their losses.
+pub(super) fn losses(trials: &[&Finished]) -> Vec<f64> {
+    trials.iter().map(|finished| finished.outcome.loss()).collect()
+}
+
+/// The largest number of trials, not above this one, at which parameters are fitted.
+fn checkpoint(trials: usize) -> usize {
+    let mut last = EVERY;
+    while last + last / 10 <= trials {
+        last += last / 10;
+    }
+    last.min(trials)
+}
+
+/// At most so many: a third the best, a third the latest, the rest evenly from what is left.
+fn some<'a>(trials: &[&'a Finished], most: usize) -> Vec<&'a Finished> {
+    if trials.len() <= most {
+        return trials.to_vec();
+    }
+    let mut order: Vec<usize> = (0..trials.len()).collect();
+    order.sort_by(|a, b| {
+        let loss = |at: &usize| trials.get(*at).map_or(f64::INFINITY, |finished| finished.outcome.loss());
+        loss(a).total_cmp(&loss(b))
+    });
+    let mut chosen: HashSet<usize> = order.into_iter().take(most / 3).collect();
+    chosen.extend((0..trials.len()).rev().take(most / 3));
+    let rest: Vec<usize> = (0..trials.len()).filter(|at| !chosen.contains(at)).collect();
+    let wanted = most.saturating_sub(chosen.len());
+    chosen.extend((0..wanted).filter_map(|at| rest.get(at * rest.len() / wanted)));
+    trials.iter().enumerate().filter(|(at, _)| chosen.contains(at)).map(|(_, finished)| *finished).collect()
+}

@@ -1,0 +1,177 @@
+//! Asking a tuner from outside, a line of JSON at a time.
+//!
+//! `init` starts, `ask` gives the next trial, `tell` says what came out of one. The tuner is the one that an Experiment's
+//! `spec.algorithm` names, and is asked in the same way. What a line may hold:
+//!
+//! ```text
+//! {"op":"init","space":{"lr":{"type":"double","min":1e-5,"max":1,"scale":"log"},"opt":{"type":"categorical",
+//!   "choices":["sgd","adam"]},"mom":{"type":"double","min":0,"max":0.99,"when":{"opt":"sgd"}}},
+//!   "direction":"minimize","algorithm":"tpe","settings":{"budget":100},"seed":1,"initial":[{"lr":0.1}]}
+//! {"op":"ask"}                          {"id":1,"params":{"lr":0.01,"opt":"adam"}}
+//! {"op":"ask","parallel":2}             {"trials":[{"id":2,"params":{...}},{"id":3,"params":{...}}]}
+//! {"op":"tell","id":1,"value":0.3}
+//! {"op":"tell","id":2,"failed":true}
+//! {"op":"tell","params":{"lr":0.1,"opt":"adam"},"value":0.2}
+//! ```
+//!
+//! The last one is a result that was known before. What goes wrong is answered with `{"error":"..."}`.
+
+mod wire;
+
+use super::{ALGORITHMS, Finished, History, Outcome, Pending, Request, Tuner, build};
+use crate::space::Assignment;
+use serde_json::{Value as Json, json};
+use std::collections::VecDeque;
+use wire::{Line, Space, joined};
+
+/// Trials that one line may ask for.
+const MOST: u64 = 1000;
+/// Indices from here on are those of results that were known before.
+const KNOWN: u64 = 1 << 63;
+
+/// One search, from its `init` on.
+#[derive(Default)]
+pub struct Session {
+    search: Option<Search>,
+}
+
+struct Search {
+    space: Space,
+    tuner: Box<dyn Tuner>,
+    history: History,
+    pending: Vec<Pending>,
+    /// Given trials that come first.
+    initial: VecDeque<Assignment>,
+    seed: u64,
+    next: u64,
+    known: u64,
+    maximise: bool,
+}
+
+impl Session {
+    /// Takes a line, and gives the answer where there is one; without a line's end.
+    pub fn line(&mut self, line: &str) -> Option<String> {
+        if line.trim().is_empty() {
+            return None;
+        }
+        let answer = match serde_json::from_str::<Line>(line) {
+            Ok(line) => self.take(line),
+            Err(error) => Err(format!("this line is not understood: {error}")),
+        };
+        answer.unwrap_or_else(|error| Some(json!({ "error": error }))).map(|answer| answer.to_string())
+    }
+
+    fn take(&mut self, line: Line) -> Result<Option<Json>, String> {
+        let op = line.op.clone();
+        match (op.as_str(), &mut self.search) {
+            ("init", None) => {
+                self.search = Some(Search::new(line)?);
+                Ok(None)
+            }
+            ("init", Some(_)) => Err("init comes once, as the first line".into()),
+            ("ask", Some(search)) => match line.parallel {
+                None => search.ask().map(Some),
+                Some(count @ 1..=MOST) => {
+                    let trials: Vec<Json> = (0..count).map(|_| search.ask()).collect::<Result<_, _>>()?;
+                    Ok(Some(json!({ "trials": trials })))
+                }
+                Some(count) => Err(format!("parallel is {count}; write a whole number from 1 to {MOST}")),
+            },
+            ("tell", Some(search)) => search.tell(&line).map(|()| None),
+            ("report", Some(_)) => Err("no stopping rule was asked for, so reports are of no use".into()),
+            ("ask" | "tell" | "report", None) => Err(format!("{op} comes after init")),
+            _ => Err(format!("op is {op:?}; write init, ask, tell or report")),
+        }
+    }
+}
+
+impl Search {
+    fn new(line: Line) -> Result<Self, String> {
+        let space = Space::new(line.space.ok_or("init needs a space")?)?;
+        let maximise = match line.direction.as_deref().map(str::to_ascii_lowercase).as_deref() {
+            None | Some("minimize") => false,
+            Some("maximize") => true,
+            Some(other) => return Err(format!("direction is {other:?}; write minimize or maximize")),
+        };
+        let asked = line.algorithm.ok_or("init needs an algorithm")?;
+        let named = ALGORITHMS.iter().find(|algorithm| algorithm.name.eq_ignore_ascii_case(&asked));
+        let mut settings = line.settings;
+        if let Some(budget) = settings.remove("budget")
+            && budget.as_u64().is_none()
+        {
+            return Err(format!("settings.budget is {budget}; write the number of trials"));
+        }
+        if settings.contains_key("early_stopping") {
+            return Err("settings.early_stopping: there are no stopping rules".into());
+        }
+        let tuner = build(named.map_or(asked.as_str(), |algorithm| algorithm.name), &settings, &space.space)
+            .map_err(|errors| joined(&errors))?;
+        let mut initial = VecDeque::new();
+        for (at, given) in line.initial.iter().enumerate() {
+            let given = space.read(given);
+            let wrong = |errors: Vec<_>| format!("initial[{at}]: {}", joined(&errors));
+            space.space.check_partial(&given).map_err(wrong)?;
+            let middle = space.space.decode_around(&given, &[]);
+            initial.push_back(space.space.check(&middle).map_err(wrong)?);
+        }
+        let history = History::new(&space.space);
+        let (pending, seed) = (Vec::new(), line.seed);
+        Ok(Search { space, tuner, history, pending, initial, seed, next: 0, known: KNOWN, maximise })
+    }
+
+    fn ask(&mut self) -> Result<Json, String> {
+        let request = Request {
+            space: &self.space.space,
+            history: &self.history,
+            pending: &self.pending,
+            seed: self.seed,
+            index: self.next,
+        };
+        let (assignment, note) = match self.initial.pop_front() {
+            Some(given) => (given, None),
+            None => {
+                let suggestion = self.tuner.suggest(&request).map_err(|none| none.to_string())?;
+                (suggestion.assignment, self.tuner.note(&request))
+            }
+        };
+        self.next += 1;
+        let mut answer = json!({ "id": self.next, "params": self.space.write(&assignment) });
+        if let (Some(answer), Some(note)) = (answer.as_object_mut(), note) {
+            answer.insert("note".into(), note.into());
+        }
+        self.pending.push(Pending::new(self.next - 1, assignment));
+        Ok(answer)
+    }
+
+    fn tell(&mut self, line: &Line) -> Result<(), String> {
+        let outcome = match (&line.value, line.failed) {
+            (_, true) => Outcome::Failed,
+            (Some(Json::Number(number)), false) => {
+                let value = number.as_f64().unwrap_or(f64::NAN);
+                Outcome::Complete { losses: vec![if self.maximise { -value } else { value }] }
+            }
+            // What is not a number in JSON: a program's NaN may come as null or as text.
+            (Some(_), false) => Outcome::Complete { losses: vec![f64::NAN] },
+            (None, false) => return Err("tell needs a value, or failed: true".into()),
+        };
+        let (index, assignment) = match (line.id, &line.params) {
+            (Some(id), _) => {
+                let at = self.pending.iter().position(|pending| pending.index.checked_add(1) == Some(id));
+                let pending = self.pending.swap_remove(at.ok_or_else(|| format!("no trial {id} is running"))?);
+                (pending.index, pending.assignment)
+            }
+            (None, Some(params)) => {
+                let assignment = self.space.read(params);
+                let checked = self.space.space.check(&assignment);
+                self.known += 1;
+                (self.known - 1, checked.map_err(|errors| format!("params: {}", joined(&errors)))?)
+            }
+            (None, None) => return Err("tell needs the id of a trial, or params".into()),
+        };
+        self.history.insert(Finished::new(index, assignment, outcome));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Conversations: what goes in, and what comes out.
+
+use super::*;
+
+const INIT: &str = r#"{"op":"init","space":{"z":{"type":"categorical","choices":["sgd",2,true]},
+    "a":{"type":"double","min":0,"max":0.99,"when":{"z":"sgd"}},
+    "n":{"type":"int","min":1,"max":9,"scale":"Log","when":{"z":[2,true]}}},
+    "direction":"Minimize","algorithm":"tpe","settings":{"budget":100},"seed":1,"initial":[{"z":"sgd","a":0.25},{"z":true}]}"#;
+
+fn started(init: &str) -> Session {
+    let mut session = Session::default();
+    assert_eq!(session.line(init), None);
+    session
+}
+
+#[test]
+fn a_conversation() {
+    let mut session = started(INIT);
+    let table = [
+        (r#"{"op":"ask"}"#, Some(r#"{"id":1,"params":{"a":0.25,"z":"sgd"}}"#)),
+        ("", None),
+        (r#"{"op":"tell","id":1,"value":0.5}"#, None),
+        (r#"{"op":"ask"}"#, Some(r#"{"id":2,"params":{"n":2,"z":true}}"#)),
+        (r#"{"op":"tell","id":2,"failed":true}"#, None),
+        (r#"{"op":"tell","id":2,"failed":true}"#, Some(r#"{"error":"no trial 2 is running"}"#)),
+        (r#"{"op":"tell","params":{"z":2,"n":3},"value":1}"#, None),
+        (r#"{"op":"tell","params":{"z":2},"value":1}"#, Some(r#"{"error":"params: n: has no value"}"#)),
+        (r#"{"op":"tell","id":3}"#, Some(r#"{"error":"tell needs a value, or failed: true"}"#)),
+        (r#"{"op":"ask","parallel":0}"#, Some(r#"{"error":"parallel is 0; write a whole number from 1 to 1000"}"#)),
+        (INIT, Some(r#"{"error":"init comes once, as the first line"}"#)),
+        (r#"{"op":"stop"}"#, Some(r#"{"error":"op is \"stop\"; write init, ask, tell or report"}"#)),
+    ];
+    for (line, answer) in table {
+        assert_eq!(session.line(line).as_deref(), answer, "{line}");
+    }
+    let answer: Json = serde_json::from_str(&session.line(r#"{"op":"ask","parallel":3}"#).unwrap()).unwrap();
+    let ids: Vec<u64> = answer["trials"].as_array().unwrap().iter().map(|t| t["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [3, 4, 5]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let space = r#""space":{"x":{"type":"double","min":0,"max":1}}"#;
+    let table = [
+        (r#"{"op":"ask"}"#.to_owned(), "ask comes after init"),
+        ("{".to_owned(), "this line is not understood: EOF while parsing an object at line 1 column 1"),
+        (r#"{"op":"init","algorithm":"TPE"}"#.to_owned(), "init needs a space"),
+        (format!(r#"{{"op":"init",{space}}}"#), "init needs an algorithm"),
+        (
+            format!(r#"{{"op":"init",{space},"algorithm":"tpe","settings":{{"candidates":0}}}}"#),
+            "algorithm.settings.candidates: is 0; write a whole number from 1 to 1000",
+        ),
+        (
+            format!(r#"{{"op":"init",{space},"algorithm":"tpe","direction":"up"}}"#),
+            "direction is \"up\"; write minimize or maximize",
+        ),
+        (
+            format!(r#"{{"op":"init",{space},"algorithm":"tpe","initial":[{{"x":2}}]}}"#),
+            "initial[0]: x: 2 is outside 0 to 1",
+        ),
+        (
+            r#"{"op":"init","space":{"x":{"type":"float"}},"algorithm":"tpe"}"#.to_owned(),
+            "space.x: type is \"float\"; write double, int, categorical or discrete",
+        ),
+        (
+            r#"{"op":"init","space":{"x":{"type":"int","min":0.5,"max":1}},"algorithm":"tpe"}"#.to_owned(),
+            "space.x: min is 0.5; write a whole number",
+        ),
+    ];
+    for (line, error) in table {
+        assert_eq!(Session::default().line(&line).unwrap(), json!({ "error": error }).to_string(), "{line}");
+    }
+}
+
+/// A maximum is found as the minimum of the negative.
+#[test]
+fn directions_mirror_each_other() {
+    let ask = |direction: &str, sign: f64| {
+        let init = format!(
+            r#"{{"op":"init","space":{{"x":{{"type":"double","min":0,"max":1}}}},"algorithm":"Tpe","direction":"{direction}"}}"#
+        );
+        let mut session = started(&init);
+        for id in 1..=12 {
+            let answer: Json = serde_json::from_str(&session.line(r#"{"op":"ask"}"#).unwrap()).unwrap();
+            let value = sign * answer["params"]["x"].as_f64().unwrap();
+            assert_eq!(session.line(&json!({"op": "tell", "id": id, "value": value}).to_string()), None);
+        }
+        session.line(r#"{"op":"ask"}"#).unwrap()
+    };
+    assert_eq!(ask("minimize", 1.0), ask("maximize", -1.0));
+    assert_ne!(ask("minimize", 1.0), ask("maximize", 1.0));
+}
