@@ -3,15 +3,14 @@
 //! Pure: bytes and observations in, observations and curves out.
 
 mod curve;
-mod line;
-mod object;
 mod statistic;
 mod summary;
+mod text;
 
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
-pub use line::LineParser;
 pub use statistic::{Direction, Statistic};
 pub use summary::MetricSummary;
+pub use text::LineParser;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
