@@ -6,11 +6,12 @@ mod curve;
 mod statistic;
 mod summary;
 mod text;
+mod wanted;
 
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
 pub use statistic::{Direction, Statistic};
 pub use summary::MetricSummary;
-pub use text::LineParser;
+pub use text::{FilterError, LineParser};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -248,6 +248,18 @@ fn names_that_are_asked_for() {
 }
 
 #[test]
+fn filters_find_what_they_say_and_steps_are_found_as_ever() {
+    let filter = r"(\w+) is (\S+)".to_owned();
+    let mut parser = LineParser::new(["loss".to_owned()]).with_filters(&[filter]).unwrap();
+    let table =
+        [("epoch 3", ""), ("loss is 0.5, acc is 1", ""), ("loss is 0.5 acc is 1", "loss@3=0.5"), ("loss=1", "")];
+    for (line, found) in table {
+        assert_eq!(read(&mut parser, line), found, "{line}");
+    }
+    assert_eq!(parser.take_seen(), Some(vec!["acc".to_owned()]));
+}
+
+#[test]
 fn what_nobody_asked_for_is_remembered() {
     let mut parser = LineParser::new(["val_accuracy".to_owned()]);
     parser.parse(b"epoch=1 val_acc=0.5 loss=1", Timestamp::UNIX_EPOCH);

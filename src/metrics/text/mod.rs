@@ -1,22 +1,28 @@
 //! Observations from the lines that a program prints, whatever their shape: what frameworks print, and what people do.
 
 mod clean;
+mod filter;
 #[cfg(test)]
 mod lines;
 mod number;
 pub(super) mod object;
+mod owner;
 mod scan;
 mod step;
 mod table;
-mod wanted;
+
+pub use filter::FilterError;
 
 use super::Observation;
+use super::wanted::{self, Wanted};
+use filter::Filters;
 use jiff::Timestamp;
 use number::Comma;
 use scan::{Found, Scan};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use step::Step;
 use table::{Row, Table};
-use wanted::Wanted;
 
 /// Longer lines are not looked at beyond this, in bytes.
 const MAX_LINE: usize = 64 << 10;
@@ -27,6 +33,7 @@ const REDRAWS: [u8; 2] = [b'\r', 0x08];
 /// on, bounded: the step that was said last, the header of a table, what a bar said last.
 pub struct LineParser {
     wanted: Wanted,
+    filters: Option<Filters>,
     comma: Comma,
     table: Table,
     step: Option<u64>,
@@ -45,8 +52,25 @@ impl LineParser {
         Self::of(Wanted::all())
     }
 
+    /// Finds names and values with these regular expressions alone: the first group is the name, the second the value, or
+    /// those called `name` and `value`; one called `step` is the step, else that is found as before.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub fn with_filters(mut self, filters: &[String]) -> Result<Self, FilterError> {
+        self.filters = Some(Filters::new(filters)?);
+        Ok(self)
+    }
+
     fn of(wanted: Wanted) -> Self {
-        LineParser { wanted, comma: Comma::default(), table: Table::default(), step: None, drawn: BTreeMap::new() }
+        LineParser {
+            wanted,
+            filters: None,
+            comma: Comma::default(),
+            table: Table::default(),
+            step: None,
+            drawn: BTreeMap::new(),
+        }
     }
 
     /// The observations of one line, without its line feed. Any bytes will do; the time taken is linear in their number.
@@ -71,12 +95,15 @@ impl LineParser {
     }
 
     fn segment(&mut self, line: &[u8], time: Timestamp, observations: &mut Vec<Observation>) {
-        let text = String::from_utf8_lossy(line);
+        let text = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
         let prefix = clean::prefix(&text);
         if prefix.of_another_rank {
             return;
         }
         let text = &text[prefix.length..];
+        if self.filters.is_some() {
+            return self.filtered(text, prefix.time.unwrap_or(time), observations);
+        }
         let row = self.table.row(text, &mut self.comma);
         let mut found = Found { time: prefix.time, ..Found::default() };
         let mut scan = Scan::new(&mut self.wanted, &mut self.comma, &mut found);
@@ -105,6 +132,17 @@ impl LineParser {
             if found.bar.is_some() && !self.is_news(&metric, step, value) {
                 continue;
             }
+            observations.push(Observation { metric, step, value, time });
+        }
+    }
+
+    fn filtered(&mut self, text: &str, time: Timestamp, observations: &mut Vec<Observation>) {
+        let mut words = Found::default();
+        Scan::new(&mut Wanted::default(), &mut self.comma, &mut words).text(text);
+        self.step = words.step.carried(self.step);
+        for found in self.filters.iter().flat_map(|filters| filters.matches(text)) {
+            let step = found.step.map(Step::of).unwrap_or(words.step).or(self.step);
+            let Some((metric, value)) = self.wanted.filtered(&found) else { continue };
             observations.push(Observation { metric, step, value, time });
         }
     }

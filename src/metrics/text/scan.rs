@@ -3,40 +3,14 @@
 
 use super::number::{Comma, Number, is_bar, number};
 use super::object;
+use super::owner::{Owner, is_metric, is_word, owner};
 use super::step::{self, Step};
-use super::wanted::{Wanted, begins_name, is_name, is_phase, tells};
+use crate::metrics::wanted::{Wanted, is_name, tells};
 use jiff::Timestamp;
 
-/// Words of a name at most, and bytes of each.
-const MAX_WORDS: usize = 4;
-const MAX_WORD: usize = 128;
 /// Blanks between a name, its sign and its value at most.
 const MAX_BLANKS: usize = 128;
 
-/// Names that are metrics even with no sign between them and a number, when they end a word in lower case.
-const METRICS: [&str; 19] = [
-    "loss",
-    "acc",
-    "accuracy",
-    "auc",
-    "error",
-    "err",
-    "f1",
-    "mae",
-    "mse",
-    "rmse",
-    "map",
-    "iou",
-    "dice",
-    "precision",
-    "recall",
-    "score",
-    "perplexity",
-    "ppl",
-    "reward",
-];
-/// Words before a name that belong to the log, not to it.
-const LEVELS: [&str; 9] = ["trace", "debug", "info", "notice", "warn", "warning", "error", "critical", "fatal"];
 /// Texts within a JSON object that are lines by themselves: Docker's, and those of structured logs.
 const MESSAGES: [&str; 4] = ["log", "message", "msg", "event"];
 /// The name under which Katib's examples print a metric's name, its value following under any other.
@@ -66,13 +40,6 @@ pub(super) struct Scan<'a> {
     columns: bool,
 }
 
-/// Whose the number is.
-enum Owner<'t> {
-    Wanted(String),
-    Other(&'t str),
-    Step(u8),
-}
-
 impl<'a> Scan<'a> {
     pub fn new(wanted: &'a mut Wanted, comma: &'a mut Comma, found: &'a mut Found) -> Self {
         Scan { wanted, comma, found, named: None, columns: false }
@@ -92,7 +59,7 @@ impl<'a> Scan<'a> {
                 b'=' | b':' => self.sign(text, at).unwrap_or(at + 1),
                 b'0'..=b'9' => match at.checked_sub(1).and_then(|before| bytes.get(before)) {
                     Some(before) if is_word(*before) && !is_negative(bytes, at) => run(bytes, at),
-                    _ => self.digits(text, at).unwrap_or_else(|| run(bytes, at)),
+                    _ => self.digits(text, at).unwrap_or_else(|| clock(bytes, run(bytes, at))),
                 },
                 b'{' if objects && opens_object(&bytes[at + 1..]) => match object::first(&text[at..]) {
                     Some((fields, length)) => {
@@ -165,7 +132,7 @@ impl<'a> Scan<'a> {
             }
             return None;
         };
-        let owner = self.owner(text, end, bytes.get(at) == Some(&b':'))?;
+        let owner = owner(self.wanted, text, end, bytes.get(at) == Some(&b':'))?;
         let next = start + length;
         // `host:8080`, `train.py:42`, `cuda:0`: a count right behind a colon is hardly a metric, unless in a column.
         let count = !value.real && start == at + 1 && bytes.get(at) == Some(&b':');
@@ -211,63 +178,6 @@ impl<'a> Scan<'a> {
             }
             _ => number(text, self.comma).map(|value| (value, value.length)),
         }
-    }
-
-    /// Whose a number is by the text before it, which ends here.
-    fn owner<'t>(&mut self, text: &'t str, end: usize, colon: bool) -> Option<Owner<'t>> {
-        let before = &text[..end];
-        if let Some(quote @ (b'"' | b'\'')) = before.bytes().last() {
-            let from = floor(text, end.saturating_sub(MAX_WORD));
-            let inner = text[from..end - 1].rsplit_once(char::from(quote)).map(|(_, inner)| inner.trim())?;
-            return self.named_owner(inner);
-        }
-        let start = word(text, end);
-        let token = &text[start..end];
-        if !token.starts_with(begins_name) {
-            return self.wanted.special(before).map(|name| Owner::Wanted(name.to_owned()));
-        }
-        let mut starts = [start; MAX_WORDS];
-        let count = phrase(text, &mut starts);
-        let phase = (count > 1).then(|| text[starts[1]..start].trim_end()).filter(|word| is_phase(word));
-        for (at, from) in starts[..count].iter().enumerate().rev() {
-            let Some(name) = self.wanted.exact(&text[*from..end]) else { continue };
-            match phase {
-                Some(phase) if at == 0 => {
-                    if self.wanted.stands_for(&name, phase) {
-                        return Some(Owner::Wanted(name));
-                    }
-                }
-                _ => {
-                    if at == 0 {
-                        self.wanted.stands_alone(&name);
-                    }
-                    return Some(Owner::Wanted(name));
-                }
-            }
-        }
-        if let Some(name) = self.wanted.special(before) {
-            return Some(Owner::Wanted(name.to_owned()));
-        }
-        if let Some(rank) = step::rank(token) {
-            return Some(Owner::Step(rank));
-        }
-        // A clause of a few words before a colon is a name; one of many is a sentence.
-        let words = match (colon && count < MAX_WORDS, phase.is_some()) {
-            (true, _) => count - 1,
-            (false, true) => 1,
-            (false, false) => 0,
-        };
-        Some(Owner::Other(&text[starts[words]..end]))
-    }
-
-    fn named_owner<'t>(&mut self, name: &'t str) -> Option<Owner<'t>> {
-        if let Some(wanted) = self.wanted.exact(name) {
-            return Some(Owner::Wanted(wanted));
-        }
-        if let Some(rank) = step::rank(name) {
-            return Some(Owner::Step(rank));
-        }
-        Some(Owner::Other(name)).filter(|_| name.starts_with(begins_name))
     }
 
     /// What digits without a sign before them tell: a step, a bar's count, or a value right behind a name.
@@ -339,20 +249,13 @@ impl<'a> Scan<'a> {
         if !value.real && !closed {
             return None;
         }
-        match self.owner(text, end, false)? {
+        match owner(self.wanted, text, end, false)? {
             Owner::Step(_) => return None,
             Owner::Other(name) if !is_metric(name) => return None,
             owner => self.give(owner, value),
         }
         Some(next)
     }
-}
-
-/// Whether a name ends in a word that is a metric's, such as `Acc@1` and `val_loss`.
-fn is_metric(name: &str) -> bool {
-    let last = name.rsplit([' ', '_', '-', '/']).next().unwrap_or(name);
-    let word = last.trim_end_matches(|c: char| c == '@' || c.is_ascii_digit());
-    METRICS.iter().any(|metric| metric.eq_ignore_ascii_case(word) || metric.eq_ignore_ascii_case(last))
 }
 
 /// How far the bar has come, and how far it goes, that a text has behind something else.
@@ -385,49 +288,6 @@ fn total(text: &str, at: usize) -> Option<(u64, usize)> {
     (!bytes.get(end).is_some_and(|next| *next == b'/' || is_word(*next))).then_some((total, end))
 }
 
-/// Where the words before the last one begin, which stand one blank apart; gives how many there are.
-fn phrase(text: &str, starts: &mut [usize; MAX_WORDS]) -> usize {
-    let mut count = 1;
-    while count < MAX_WORDS {
-        let Some(end) = starts[count - 1].checked_sub(1).filter(|end| text.as_bytes()[*end] == b' ') else { break };
-        let start = word(text, end);
-        let word = &text[start..end];
-        if !word.starts_with(begins_name) || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
-            break;
-        }
-        starts[count] = start;
-        count += 1;
-    }
-    count
-}
-
-/// Where the word begins that ends here.
-fn word(text: &str, end: usize) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = end;
-    while at > 0 && end - at < MAX_WORD {
-        let last = bytes[at - 1];
-        if last.is_ascii() {
-            if !is_word(last) && last != b'\'' {
-                break;
-            }
-            at -= 1;
-        } else {
-            match text[..at].chars().next_back().filter(|c| is_name(*c)) {
-                Some(c) => at -= c.len_utf8(),
-                None => break,
-            }
-        }
-    }
-    // The quote of a whole pair is no part of the name.
-    at + usize::from(at < end && bytes[at] == b'\'')
-}
-
-/// Bytes of ASCII characters of a name, and those of other scripts.
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@') || !byte.is_ascii()
-}
-
 /// Whether the digits that begin here have a minus before them, and a blank before that.
 fn is_negative(bytes: &[u8], at: usize) -> bool {
     at > 1 && bytes[at - 1] == b'-' && matches!(bytes[at - 2], b' ' | b'\t')
@@ -436,6 +296,14 @@ fn is_negative(bytes: &[u8], at: usize) -> bool {
 /// Where the word ends that begins here.
 fn run(bytes: &[u8], at: usize) -> usize {
     at + bytes[at..].iter().take_while(|byte| is_word(**byte)).count().max(1)
+}
+
+/// Where the time of a day ends, whose first part ends here.
+fn clock(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at) == Some(&b':') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
+        at = run(bytes, at + 1);
+    }
+    at
 }
 
 fn opens_object(bytes: &[u8]) -> bool {
@@ -448,12 +316,4 @@ fn count(bytes: &[u8]) -> usize {
 
 fn blanks<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
     bytes.take(MAX_BLANKS).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
-}
-
-/// The next boundary of a character from here on.
-fn floor(text: &str, mut at: usize) -> usize {
-    while !text.is_char_boundary(at) {
-        at += 1;
-    }
-    at
 }

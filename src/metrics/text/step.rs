@@ -68,6 +68,13 @@ pub(super) struct Step {
 }
 
 impl Step {
+    /// A step that was said alone.
+    pub fn of(value: f64) -> Self {
+        let mut step = Step::default();
+        step.see(FIRST, value);
+        step
+    }
+
     /// A number under a word that is this telling.
     pub fn see(&mut self, rank: u8, value: f64) {
         if value >= 0.0 && value.fract() == 0.0 && value < MOST {

@@ -34,7 +34,7 @@ impl Table {
         let boxed = BORDERS.contains(&first);
         let may_be = match first {
             '0'..='9' | 'a' => !self.columns.is_empty(),
-            'e' | 'E' | 'i' | 'I' | 's' | 'S' | 'r' | 'R' | 'C' => true,
+            'e' | 'E' | 'i' | 'I' | 's' | 'S' | 'r' | 'R' | 'C' => is_key(first_word(line)),
             _ => boxed,
         };
         if !may_be || line.len() > MAX_LINE {
@@ -101,6 +101,16 @@ fn is_header(cells: &[&str]) -> bool {
     cells.len() > 1
         && (rank(first).is_some() || first == "Class")
         && cells.iter().all(|cell| cell.is_empty() || name(cell))
+}
+
+/// Whether a header may begin with this.
+fn is_key(name: &str) -> bool {
+    rank(name).is_some() || name == "Class"
+}
+
+fn first_word(line: &str) -> &str {
+    let line = line.trim_start();
+    line.find([' ', '\t', ',']).map_or(line, |end| &line[..end])
 }
 
 /// The names of a header's cells. Of ultralytics' groups, as in `Box(P  R  mAP50)  Mask(P  R  mAP50)`, all but the first
