@@ -3,12 +3,15 @@
 //! Pure: bytes and observations in, observations and curves out.
 
 mod curve;
+mod jsonl;
+mod record;
 mod statistic;
 mod summary;
 mod text;
 mod wanted;
 
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
+pub use jsonl::JsonLines;
 pub use statistic::{Direction, Statistic};
 pub use summary::MetricSummary;
 pub use text::{FilterError, LineParser};

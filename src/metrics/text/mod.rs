@@ -4,11 +4,11 @@ mod clean;
 mod filter;
 #[cfg(test)]
 mod lines;
-mod number;
+pub(super) mod number;
 pub(super) mod object;
 mod owner;
 mod scan;
-mod step;
+pub(super) mod step;
 mod table;
 
 pub use filter::FilterError;

@@ -14,7 +14,7 @@ const MAX_LENGTH: usize = 128;
 
 /// What a comma within a number means, as far as the lines so far have told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Comma {
+pub(in crate::metrics) enum Comma {
     /// Nobody knows: `1,234` may be either.
     #[default]
     Unknown,
@@ -26,7 +26,7 @@ pub(super) enum Comma {
 
 /// A number at the start of a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Number {
+pub(in crate::metrics) struct Number {
     /// As printed: `91.2%` is 91.2.
     pub value: f64,
     /// Bytes of it, a percent sign included.
@@ -37,7 +37,7 @@ pub(super) struct Number {
 
 /// The number at the start of a text, unless what follows makes it something else, such as a time, a date, a version, a
 /// path, a size with its unit, or the percentage of a progress bar.
-pub(super) fn number(text: &str, comma: &mut Comma) -> Option<Number> {
+pub(in crate::metrics) fn number(text: &str, comma: &mut Comma) -> Option<Number> {
     let bytes = text.as_bytes();
     let sign = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
     let found = match bytes.get(sign)? {
@@ -56,7 +56,7 @@ pub(super) fn number(text: &str, comma: &mut Comma) -> Option<Number> {
 }
 
 /// Characters that progress bars and boxes are drawn of.
-pub(super) fn is_bar(c: char) -> bool {
+pub(in crate::metrics) fn is_bar(c: char) -> bool {
     ('\u{2500}'..='\u{259f}').contains(&c)
 }
 

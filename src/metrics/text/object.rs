@@ -4,36 +4,42 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// The fields that say when an object was written.
-const TIMES: [&str; 3] = ["timestamp", "time", "ts"];
+pub(in crate::metrics) const TIMES: [&str; 3] = ["timestamp", "time", "ts"];
+/// Numbers are looked for within so many objects.
+const MAX_DEPTH: usize = 4;
 
 /// What Python and JavaScript write for numbers that JSON does not have.
 const WORDS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
 /// The fields of an object.
-pub(super) type Fields = Map<String, Value>;
+pub(in crate::metrics) type Fields = Map<String, Value>;
 
 /// The JSON object at the start of a text, and how long it was. The time taken is linear in that.
-pub(super) fn first(text: &str) -> Option<(Fields, usize)> {
+pub(in crate::metrics) fn first(text: &str) -> Option<(Fields, usize)> {
     let (object, length) = quoted(text)?;
     let Value::Object(fields) = serde_json::from_str(&object).ok()? else { return None };
     Some((fields, length))
 }
 
 /// The numbers of an object, nested ones by `outer.inner`; texts that are numbers count.
-pub(super) fn numbers(fields: Fields) -> Vec<(String, f64)> {
+pub(in crate::metrics) fn numbers(fields: Fields) -> Vec<(String, f64)> {
     let mut pairs = Vec::new();
-    for (name, value) in fields {
-        match value {
-            Value::Object(inner) => pairs
-                .extend(inner.into_iter().filter_map(|(key, value)| Some((format!("{name}.{key}"), number(&value)?)))),
-            value => pairs.extend(number(&value).map(|value| (name, value))),
-        }
-    }
+    collect(fields, "", MAX_DEPTH, &mut pairs);
     pairs
 }
 
+fn collect(fields: Fields, outer: &str, depth: usize, pairs: &mut Vec<(String, f64)>) {
+    for (key, value) in fields {
+        let name = if outer.is_empty() { key } else { format!("{outer}.{key}") };
+        match value {
+            Value::Object(inner) if depth > 0 => collect(inner, &name, depth - 1, pairs),
+            value => pairs.extend(number(&value).map(|value| (name, value))),
+        }
+    }
+}
+
 /// The time that an object says: a text as RFC 3339 has it, or seconds since 1970.
-pub(super) fn time(fields: &Fields) -> Option<Timestamp> {
+pub(in crate::metrics) fn time(fields: &Fields) -> Option<Timestamp> {
     let value = TIMES.iter().find_map(|name| fields.get(*name))?;
     match value {
         Value::String(text) => text.parse().ok(),

@@ -19,14 +19,14 @@ const WORDS: [(&str, u8); 12] = [
     ("train_num_updates", 3),
 ];
 /// More telling than any word.
-pub(super) const FIRST: u8 = 0;
+pub(in crate::metrics) const FIRST: u8 = 0;
 /// How telling the number is that XGBoost and LightGBM (`[37]`) and CatBoost (`37:`) begin a line with.
 pub(super) const BRACKETS: u8 = 4;
 /// How telling the count of a progress bar is.
 pub(super) const BAR: u8 = 5;
 
 /// How telling a word is as a step's name, lower is more; `None`: not one.
-pub(super) fn rank(name: &str) -> Option<u8> {
+pub(in crate::metrics) fn rank(name: &str) -> Option<u8> {
     let word = name.rsplit_once('/').map_or(name, |(_, last)| last);
     if word.len() > 17 {
         return None;
@@ -61,7 +61,7 @@ fn trimmed(text: &str) -> &str {
 
 /// What is known of a line's step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Step {
+pub(in crate::metrics) struct Step {
     best: Option<(u8, u64)>,
     /// The line says a step that is no whole number.
     broken: bool,
