@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes and observations in, observations and curves out.
 
+mod csv;
 mod curve;
 mod jsonl;
 mod record;
@@ -10,6 +11,7 @@ mod summary;
 mod text;
 mod wanted;
 
+pub use csv::Csv;
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
 pub use jsonl::JsonLines;
 pub use statistic::{Direction, Statistic};
@@ -33,6 +35,15 @@ pub struct Observation {
     pub value: f64,
     /// When it was seen.
     pub time: Timestamp,
+}
+
+/// An observation, and where it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The line of the text, or the record of the file, counted from 1.
+    pub line: u64,
+    /// What was observed.
+    pub observation: Observation,
 }
 
 /// A number in JSON, with NaN and the infinities as text.

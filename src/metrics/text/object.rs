@@ -43,7 +43,7 @@ pub(in crate::metrics) fn time(fields: &Fields) -> Option<Timestamp> {
     let value = TIMES.iter().find_map(|name| fields.get(*name))?;
     match value {
         Value::String(text) => text.parse().ok(),
-        Value::Number(seconds) => seconds.as_f64().filter(|seconds| *seconds > 1e8).and_then(at),
+        Value::Number(seconds) => seconds.as_f64().and_then(at).filter(is_recent),
         _ => None,
     }
 }
@@ -52,6 +52,11 @@ pub(in crate::metrics) fn time(fields: &Fields) -> Option<Timestamp> {
 pub(in crate::metrics) fn at(seconds: f64) -> Option<Timestamp> {
     let nanoseconds = (seconds.fract() * 1e9) as i32;
     Timestamp::new(seconds.trunc() as i64, nanoseconds).ok().filter(|_| seconds.is_finite())
+}
+
+/// Whether it may be when a program wrote something: seconds since its start are not.
+pub(in crate::metrics) fn is_recent(time: &Timestamp) -> bool {
+    time.as_second() > 100_000_000
 }
 
 fn number(value: &Value) -> Option<f64> {
