@@ -5,17 +5,23 @@
 mod csv;
 mod curve;
 mod jsonl;
+mod nearest;
+mod prometheus;
 mod record;
 mod statistic;
 mod summary;
+mod tensorboard;
 mod text;
 mod wanted;
 
 pub use csv::Csv;
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
 pub use jsonl::JsonLines;
+pub use nearest::nearest;
+pub use prometheus::{Prometheus, SelectorError};
 pub use statistic::{Direction, Statistic};
 pub use summary::MetricSummary;
+pub use tensorboard::{EventFile, TensorBoard};
 pub use text::{FilterError, LineParser};
 
 use jiff::Timestamp;
