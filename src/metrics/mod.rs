@@ -2,16 +2,27 @@
 //!
 //! Pure: bytes and observations in, observations and curves out.
 
+mod csv;
 mod curve;
-mod line;
-mod object;
+mod jsonl;
+mod nearest;
+mod prometheus;
+mod record;
 mod statistic;
 mod summary;
+mod tensorboard;
+mod text;
+mod wanted;
 
+pub use csv::Csv;
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
-pub use line::LineParser;
+pub use jsonl::JsonLines;
+pub use nearest::nearest;
+pub use prometheus::{Prometheus, SelectorError};
 pub use statistic::{Direction, Statistic};
 pub use summary::MetricSummary;
+pub use tensorboard::{EventFile, TensorBoard};
+pub use text::{FilterError, LineParser};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +41,15 @@ pub struct Observation {
     pub value: f64,
     /// When it was seen.
     pub time: Timestamp,
+}
+
+/// An observation, and where it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The line of the text, or the record of the file, counted from 1.
+    pub line: u64,
+    /// What was observed.
+    pub observation: Observation,
 }
 
 /// A number in JSON, with NaN and the infinities as text.

@@ -1,30 +1,62 @@
 //! JSON objects within lines, as programs print them: behind a prefix, and with the bare `NaN` of Python's `json.dumps`.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+/// The fields that say when an object was written.
+pub(in crate::metrics) const TIMES: [&str; 3] = ["timestamp", "time", "ts"];
+/// Numbers are looked for within so many objects.
+const MAX_DEPTH: usize = 4;
 
 /// What Python and JavaScript write for numbers that JSON does not have.
 const WORDS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// The text before its first JSON object, that object, and the text behind it; `None` when there is none at the first
-/// `{`. The time taken is linear in the length of the first two.
-pub(super) fn split(text: &str) -> Option<(&str, Map<String, Value>, &str)> {
-    let (before, from) = text.split_at(text.find('{')?);
-    let (object, length) = quoted(from)?;
+/// The fields of an object.
+pub(in crate::metrics) type Fields = Map<String, Value>;
+
+/// The JSON object at the start of a text, and how long it was. The time taken is linear in that.
+pub(in crate::metrics) fn first(text: &str) -> Option<(Fields, usize)> {
+    let (object, length) = quoted(text)?;
     let Value::Object(fields) = serde_json::from_str(&object).ok()? else { return None };
-    Some((before, fields, &from[length..]))
+    Some((fields, length))
 }
 
 /// The numbers of an object, nested ones by `outer.inner`; texts that are numbers count.
-pub(super) fn numbers(fields: Map<String, Value>) -> Vec<(String, f64)> {
+pub(in crate::metrics) fn numbers(fields: Fields) -> Vec<(String, f64)> {
     let mut pairs = Vec::new();
-    for (name, value) in fields {
+    collect(fields, "", MAX_DEPTH, &mut pairs);
+    pairs
+}
+
+fn collect(fields: Fields, outer: &str, depth: usize, pairs: &mut Vec<(String, f64)>) {
+    for (key, value) in fields {
+        let name = if outer.is_empty() { key } else { format!("{outer}.{key}") };
         match value {
-            Value::Object(inner) => pairs
-                .extend(inner.into_iter().filter_map(|(key, value)| Some((format!("{name}.{key}"), number(&value)?)))),
+            Value::Object(inner) if depth > 0 => collect(inner, &name, depth - 1, pairs),
             value => pairs.extend(number(&value).map(|value| (name, value))),
         }
     }
-    pairs
+}
+
+/// The time that an object says: a text as RFC 3339 has it, or seconds since 1970.
+pub(in crate::metrics) fn time(fields: &Fields) -> Option<Timestamp> {
+    let value = TIMES.iter().find_map(|name| fields.get(*name))?;
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(seconds) => seconds.as_f64().and_then(at).filter(is_recent),
+        _ => None,
+    }
+}
+
+/// So many seconds after 1970.
+pub(in crate::metrics) fn at(seconds: f64) -> Option<Timestamp> {
+    let nanoseconds = (seconds.fract() * 1e9) as i32;
+    Timestamp::new(seconds.trunc() as i64, nanoseconds).ok().filter(|_| seconds.is_finite())
+}
+
+/// Whether it may be when a program wrote something: seconds since its start are not.
+pub(in crate::metrics) fn is_recent(time: &Timestamp) -> bool {
+    time.as_second() > 100_000_000
 }
 
 fn number(value: &Value) -> Option<f64> {
@@ -35,7 +67,7 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// The text from its opening brace to the closing one, with bare words for numbers put into quotes, and how long it was.
+/// A text from its opening brace to the closing one, with bare words for numbers put into quotes, and how long it was.
 fn quoted(text: &str) -> Option<(String, usize)> {
     let bytes = text.as_bytes();
     let mut object = String::new();

@@ -1,0 +1,98 @@
+//! JSON lines: one object a line, as `json.dumps` writes it. Katib's format JSON is one of them: `{"accuracy": "0.93",
+//! "timestamp": "2026-01-01T10:00:00Z"}`.
+
+use super::text::object;
+use super::wanted::Wanted;
+use super::{Observation, record};
+use jiff::Timestamp;
+
+/// Finds the wanted metrics in lines that are JSON objects. Other lines are left alone: a program may print besides.
+pub struct JsonLines {
+    wanted: Wanted,
+}
+
+impl JsonLines {
+    /// A parser for these metrics; names of nested objects are joined by dots.
+    pub fn new(wanted: impl IntoIterator<Item = String>) -> Self {
+        JsonLines { wanted: Wanted::new(wanted) }
+    }
+
+    /// A parser for every number there is.
+    pub fn all() -> Self {
+        JsonLines { wanted: Wanted::all() }
+    }
+
+    /// The observations of one line, at the time that its field `timestamp`, `time` or `ts` says, else at the given one.
+    pub fn parse(&mut self, line: &[u8], time: Timestamp) -> Vec<Observation> {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_start_matches('\u{feff}').trim();
+        let whole = text.starts_with('{').then(|| object::first(text)).flatten();
+        let Some((fields, _)) = whole.filter(|(_, length)| *length == text.len()) else { return Vec::new() };
+        let own = object::time(&fields);
+        let numbers = object::numbers(fields).into_iter();
+        // The field that was the time is no metric.
+        let numbers = numbers.filter(|(name, _)| own.is_none() || !object::TIMES.contains(&name.as_str()));
+        record::observe(&mut self.wanted, numbers, own.unwrap_or(time))
+    }
+
+    /// Names of numbers that nobody asked for; `None` when there are no new ones since the last call.
+    pub fn take_seen(&mut self) -> Option<Vec<String>> {
+        self.wanted.take_seen()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(names: &[&str], line: &str) -> String {
+        let mut parser = match names {
+            [] => JsonLines::all(),
+            names => JsonLines::new(names.iter().map(|name| (*name).to_owned())),
+        };
+        let shown = parser.parse(line.as_bytes(), Timestamp::UNIX_EPOCH).into_iter().map(|observation| {
+            let step = observation.step.map_or(String::new(), |step| format!("@{step}"));
+            let time = observation.time.as_second();
+            let time = if time == 0 { String::new() } else { format!(" at {time}") };
+            format!("{}{step}={}{time}", observation.metric, observation.value)
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn lines_and_what_they_say() {
+        let table: [(&[&str], &str, &str); 12] = [
+            (&["loss"], r#"{"step": 10, "loss": 0.3}"#, "loss@10=0.3"),
+            (&["loss"], "  {\"step\": 10, \"loss\": 0.3}\r", "loss@10=0.3"),
+            (&["accuracy"], r#"{"accuracy":"0.93","timestamp":"2026-01-01T10:00:00Z"}"#, "accuracy=0.93 at 1767261600"),
+            (&["accuracy"], r#"{"accuracy":"0.93","timestamp":1767261600.25}"#, "accuracy=0.93 at 1767261600"),
+            (&[], r#"{"loss": NaN, "acc": "Infinity", "time": 12.5}"#, "acc=inf, loss=NaN, time=12.5"),
+            (&["val/loss"], r#"{"val": {"loss": 0.5}, "trainer/global_step": 7}"#, "val/loss@7=0.5"),
+            (&[], r#"{"a": {"b": {"c": 1}}, "list": [1, 2], "flag": true}"#, "a.b.c=1"),
+            (&[], r#"{"epoch": 0.5, "step": 20, "loss": 1}"#, "loss@20=1"),
+            (&[], r#"{"loss": 1} and more"#, ""),
+            (&[], "loss=1", ""),
+            (&[], "[1, 2]", ""),
+            (&[], r#"{"loss": "#, ""),
+        ];
+        for (names, line, found) in table {
+            assert_eq!(read(names, line), found, "{line}");
+        }
+    }
+
+    #[test]
+    fn deep_and_long_lines() {
+        for line in ["{\"a\":".repeat(1 << 20), format!("{{\"a\":{}}}", "[".repeat(1 << 20)), "{}".repeat(1 << 20)] {
+            assert_eq!(read(&[], &line), "");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_will_do(line in "\\{[\\PC]{0,40}\\}", bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            read(&[], &line);
+            JsonLines::all().parse(&bytes, Timestamp::UNIX_EPOCH);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Names with their numbers, and the step, wherever they stand in a text: `name=value`, `name: value`, `'name': value`,
+//! `name value`, JSON objects, `Epoch 3/10`, `[37]`.
+
+use super::number::{Comma, Number, is_bar, number};
+use super::object;
+use super::owner::{Owner, is_metric, is_word, owner};
+use super::step::{self, Step};
+use crate::metrics::wanted::{Wanted, is_name, tells};
+use jiff::Timestamp;
+
+/// Blanks between a name, its sign and its value at most.
+const MAX_BLANKS: usize = 128;
+
+/// Texts within a JSON object that are lines by themselves: Docker's, and those of structured logs.
+const MESSAGES: [&str; 4] = ["log", "message", "msg", "event"];
+/// The name under which Katib's examples print a metric's name, its value following under any other.
+const NAMED: &str = "metricName";
+
+/// What was found in one line.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Wanted metrics and their values.
+    pub pairs: Vec<(String, f64)>,
+    /// The step.
+    pub step: Step,
+    /// How far a progress bar has come, and how far it goes.
+    pub bar: Option<(u64, u64)>,
+    /// The time that the line says itself.
+    pub time: Option<Timestamp>,
+}
+
+/// One pass over a text.
+pub(super) struct Scan<'a> {
+    pub wanted: &'a mut Wanted,
+    pub comma: &'a mut Comma,
+    pub found: &'a mut Found,
+    /// A name that the text gave as a value, for the next number.
+    named: Option<String>,
+    /// The text has tabs, so it is laid out in columns.
+    columns: bool,
+}
+
+impl<'a> Scan<'a> {
+    pub fn new(wanted: &'a mut Wanted, comma: &'a mut Comma, found: &'a mut Found) -> Self {
+        Scan { wanted, comma, found, named: None, columns: false }
+    }
+
+    /// Finds all there is in a text. The time taken is linear in its length.
+    pub fn text(&mut self, text: &str) {
+        self.within(text, false);
+    }
+
+    fn within(&mut self, text: &str, nested: bool) {
+        let bytes = text.as_bytes();
+        self.columns = bytes.contains(&b'\t');
+        let (mut at, mut objects) = (0, true);
+        while let Some(byte) = bytes.get(at) {
+            at = match byte {
+                b'=' | b':' => self.sign(text, at).unwrap_or(at + 1),
+                b'0'..=b'9' => match at.checked_sub(1).and_then(|before| bytes.get(before)) {
+                    Some(before) if is_word(*before) && !is_negative(bytes, at) => run(bytes, at),
+                    _ => self.digits(text, at).unwrap_or_else(|| clock(bytes, run(bytes, at))),
+                },
+                b'{' if objects && opens_object(&bytes[at + 1..]) => match object::first(&text[at..]) {
+                    Some((fields, length)) => {
+                        self.object(fields, nested);
+                        at + length
+                    }
+                    // One that does not end is looked for once.
+                    None => {
+                        objects = false;
+                        at + 1
+                    }
+                },
+                _ => at + 1,
+            };
+        }
+    }
+
+    /// A number under a name that stands by itself, as in JSON or a table.
+    pub fn pair(&mut self, name: &str, value: f64) {
+        let rank = step::rank(name);
+        if let Some(rank) = rank {
+            self.found.step.see(rank, value);
+        }
+        match self.wanted.exact(name) {
+            Some(wanted) => self.found.pairs.push((wanted, value)),
+            None if rank.is_none() => self.other(name, value),
+            None => {}
+        }
+    }
+
+    fn other(&mut self, name: &str, value: f64) {
+        if self.wanted.is_all() && tells(name) {
+            self.found.pairs.push((name.to_owned(), value));
+        }
+        self.wanted.remember(name);
+    }
+
+    fn object(&mut self, fields: object::Fields, nested: bool) {
+        if !nested {
+            MESSAGES.iter().filter_map(|key| fields.get(*key)?.as_str()).for_each(|text| self.within(text, true));
+        }
+        self.found.time = self.found.time.or_else(|| object::time(&fields));
+        let mut named = fields.get(NAMED).and_then(|name| name.as_str()).map(str::to_owned);
+        for (name, value) in object::numbers(fields) {
+            if step::rank(&name).is_none()
+                && name != "timestamp"
+                && let Some(named) = named.take()
+            {
+                self.pair(&named, value);
+            } else {
+                self.pair(&name, value);
+            }
+        }
+    }
+
+    /// What stands around a `=` or `:`, and where it ends.
+    fn sign(&mut self, text: &str, at: usize) -> Option<usize> {
+        let bytes = text.as_bytes();
+        if matches!(bytes.get(at + 1), Some(b'=' | b':' | b'/' | b'\\' | b'>')) {
+            return Some(at + 2);
+        }
+        let start = at + 1 + blanks(bytes[at + 1..].iter());
+        let end = at - blanks(bytes[..at].iter().rev());
+        let Some((value, length)) = self.value(&text[start..]) else {
+            let name = text[..end].trim_end_matches(['"', '\'']);
+            if name.ends_with(NAMED) {
+                let value = text[start..].trim_start_matches(['"', '\'']);
+                let length = value.find(|c| !is_name(c)).unwrap_or(value.len());
+                self.named = Some(value[..length].to_owned()).filter(|name| !name.is_empty());
+            }
+            return None;
+        };
+        let owner = owner(self.wanted, text, end, bytes.get(at) == Some(&b':'))?;
+        let next = start + length;
+        // `host:8080`, `train.py:42`, `cuda:0`: a count right behind a colon is hardly a metric, unless in a column.
+        let count = !value.real && start == at + 1 && bytes.get(at) == Some(&b':');
+        if count && matches!(owner, Owner::Other(_)) && !self.columns {
+            return Some(next);
+        }
+        self.give(owner, value);
+        Some(next)
+    }
+
+    fn give(&mut self, owner: Owner, value: Number) {
+        match owner {
+            Owner::Step(rank) => self.found.step.see(rank, value.value),
+            _ if self.named.is_some() => {
+                if let Some(name) = self.named.take() {
+                    self.pair(&name, value.value);
+                }
+            }
+            Owner::Wanted(name) => {
+                if let Some(rank) = step::rank(&name) {
+                    self.found.step.see(rank, value.value);
+                }
+                self.found.pairs.push((name, value.value));
+            }
+            Owner::Other(name) => self.other(name, value.value),
+        }
+    }
+
+    /// The number at the start of a text, bare, in quotes, or as Python shows that of a library: `np.float64(0.5)`.
+    fn value(&mut self, text: &str) -> Option<(Number, usize)> {
+        match text.bytes().next()? {
+            quote @ (b'"' | b'\'') => {
+                let value = number(text.get(1..)?, self.comma)?;
+                let end = 1 + value.length;
+                (text.as_bytes().get(end) == Some(&quote)).then_some((value, end + 1))
+            }
+            b't' | b'a' | b'n' if !text[1..].starts_with(['a', 'A']) => {
+                let open = text.bytes().take(20).position(|byte| byte == b'(')?;
+                let library = ["tensor", "array"].contains(&&text[..open])
+                    || ["np.", "numpy."].iter().any(|start| text.starts_with(start));
+                let value = number(&text[open + 1..], self.comma).filter(|_| library)?;
+                Some((value, open + 1 + value.length))
+            }
+            _ => number(text, self.comma).map(|value| (value, value.length)),
+        }
+    }
+
+    /// What digits without a sign before them tell: a step, a bar's count, or a value right behind a name.
+    fn digits(&mut self, text: &str, at: usize) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let end = at + count(&bytes[at..]);
+        let before = &text[..at];
+        let whole = || text[at..end].parse::<f64>().ok().filter(|_| end - at < 16);
+        let of = total(text, end);
+        let opens = at.checked_sub(1).and_then(|before| bytes.get(before));
+        if matches!(opens, Some(b' ' | b'\t' | b'[' | b'(' | b'#' | b':' | b'='))
+            && let Some(rank) = step::rank_before(before)
+        {
+            let fraction = bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
+            let next = bytes.get(end).copied().unwrap_or(b' ');
+            if fraction {
+                self.found.step.see(rank, f64::NAN);
+            } else if of.is_some()
+                || matches!(next, b' ' | b'\t' | b',' | b':' | b';' | b']' | b')' | b'|' | b'.' | b'-')
+            {
+                self.found.step.see(rank, whole()?);
+            } else {
+                return None;
+            }
+            return Some(of.map_or_else(|| run(bytes, at), |(_, end)| end));
+        }
+        if let Some((of, behind)) = of {
+            if is_progress(before, &text[behind..]) {
+                let done = whole()?;
+                // What stands behind a bar is no part of it, and the bar tells its step: Hugging Face's dictionaries.
+                if text[behind..].contains("]{") {
+                    self.found.step.see(step::FIRST, done);
+                } else {
+                    self.found.bar = Some((done as u64, of));
+                    self.found.step.see(step::BAR, done);
+                }
+            }
+            return Some(behind);
+        }
+        match (opens, bytes.get(end), bytes.get(end + 1)) {
+            (Some(b'['), Some(b']'), next) => {
+                let start = before[..at - 1].trim_start();
+                let column = next == Some(&b'\t') && (start.is_empty() || start.ends_with([' ', '\t']));
+                if column || (start.is_empty() && matches!(next, None | Some(b' '))) {
+                    self.found.step.see(step::BRACKETS, whole()?);
+                }
+                Some(end + 1)
+            }
+            (_, Some(b':'), Some(b'\t')) if before.trim_start().is_empty() => {
+                self.found.step.see(step::BRACKETS, whole()?);
+                Some(end + 2)
+            }
+            (Some(b' ' | b'\t' | b'-'), ..) => self.bare(text, at),
+            _ => None,
+        }
+    }
+
+    /// `val loss 2.40`, `Acc@1  76.13`: a number right behind a name that is one for sure.
+    fn bare(&mut self, text: &str, at: usize) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let start = if is_negative(bytes, at) { at - 1 } else { at };
+        let end = start - blanks(bytes[..start].iter().rev().take(16));
+        if end == start || !bytes[..end].last().is_some_and(|last| is_word(*last)) {
+            return None;
+        }
+        let value = number(&text[start..], self.comma)?;
+        let next = start + value.length;
+        let closed = matches!(bytes.get(next), None | Some(b',' | b';' | b'|' | b')'));
+        if !value.real && !closed {
+            return None;
+        }
+        match owner(self.wanted, text, end, false)? {
+            Owner::Step(_) => return None,
+            Owner::Other(name) if !is_metric(name) => return None,
+            owner => self.give(owner, value),
+        }
+        Some(next)
+    }
+}
+
+/// How far the bar has come, and how far it goes, that a text has behind something else.
+pub(super) fn bar(text: &str) -> Option<(u64, u64)> {
+    let (mut wanted, mut comma, mut found) = (Wanted::default(), Comma::default(), Found::default());
+    Scan::new(&mut wanted, &mut comma, &mut found).text(text);
+    found.bar
+}
+
+/// Whether `n/m` between these is how far a bar has come: that of tqdm, Lightning, Keras or ultralytics.
+fn is_progress(before: &str, after: &str) -> bool {
+    let (before, after) = (before.trim_end_matches(' '), after.trim_start_matches(' '));
+    let drawn = after.strip_prefix('[').is_some_and(|bar| bar.starts_with(['=', '>', '.']));
+    drawn || (before.ends_with('|') && after.starts_with('[')) || after.starts_with(is_bar) || before.ends_with(is_bar)
+}
+
+/// The number behind the slash of `3/10` or ` 10/   500`, or behind the `of` of `3 of 10`, and where it ends.
+fn total(text: &str, at: usize) -> Option<(u64, usize)> {
+    let bytes = text.as_bytes();
+    let slash = match bytes.get(at)? {
+        b'/' => at + 1,
+        b' ' if bytes.get(at + 1) == Some(&b'/') => at + 2,
+        b' ' if bytes[at..].starts_with(b" of ") => at + 4,
+        _ => return None,
+    };
+    let start = slash + blanks(bytes[slash..].iter().take(16));
+    let end = start + count(&bytes[start..]);
+    let total = text[start..end].parse().ok()?;
+    // A third part makes it a date.
+    (!bytes.get(end).is_some_and(|next| *next == b'/' || is_word(*next))).then_some((total, end))
+}
+
+/// Whether the digits that begin here have a minus before them, and a blank before that.
+fn is_negative(bytes: &[u8], at: usize) -> bool {
+    at > 1 && bytes[at - 1] == b'-' && matches!(bytes[at - 2], b' ' | b'\t')
+}
+
+/// Where the word ends that begins here.
+fn run(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at..].iter().take_while(|byte| is_word(**byte)).count().max(1)
+}
+
+/// Where the time of a day ends, whose first part ends here.
+fn clock(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at) == Some(&b':') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
+        at = run(bytes, at + 1);
+    }
+    at
+}
+
+fn opens_object(bytes: &[u8]) -> bool {
+    matches!(bytes.iter().take(MAX_BLANKS).find(|byte| !byte.is_ascii_whitespace()), Some(b'"' | b'}'))
+}
+
+fn count(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+fn blanks<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
+    bytes.take(MAX_BLANKS).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+}
