@@ -1,5 +1,6 @@
 //! Runs the program, from its start to its report.
 
+use super::collect::Collector;
 use super::descendants::{adopt_orphans, end_all};
 use super::output::{Lost, Reader, pass_on};
 use super::parameters::ParametersFile;
@@ -8,6 +9,7 @@ use super::say::say;
 use super::settings::Settings;
 use super::stopper::Stopper;
 use super::{CANNOT_RUN, child};
+use crate::metrics::Observation;
 use crate::report::{Body, env};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -48,8 +50,12 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
         reporter.begin();
         reporter
     });
-    let reader = Arc::new(Mutex::new(Reader::new(settings.metrics.clone())));
+    let reader = Arc::new(Mutex::new(Reader::new(&settings.source, &settings.metrics)));
+    let collector = Collector::start(&settings.source, &settings.metrics, teller(reporter.as_ref()));
     let status = run(child, &stopper, &reader, reporter.as_ref(), &settings);
+    if let Some(collector) = collector {
+        collector.finish();
+    }
     // Whoever started the agent on a laptop is the operator as well: gone, it stores nothing.
     let patience = if stopper.is_orphaned() { Duration::ZERO } else { settings.flush };
     report_end(&status, &reader, reporter.as_ref(), patience);
@@ -122,19 +128,25 @@ fn pump(
     reader: &Arc<Mutex<Reader>>,
     reporter: Option<&Arc<Reporter>>,
 ) -> thread::JoinHandle<()> {
-    let (reader, reporter) = (Arc::clone(reader), reporter.cloned());
+    let (reader, tell) = (Arc::clone(reader), teller(reporter));
     thread::spawn(move || {
-        let lost = pass_on(from, to, &reader, |observations, seen| {
-            let Some(reporter) = &reporter else { return };
-            observations.into_iter().for_each(|observation| reporter.say(Body::Observation(observation)));
-            if let Some(names) = seen {
-                reporter.say(Body::Seen(names));
-            }
-        });
+        let lost = pass_on(from, to, &reader, tell);
         if let Some(Lost { bytes, why }) = lost {
             say(format_args!("{bytes} bytes of the program's {what} could not be passed on: {why}"));
         }
     })
+}
+
+/// Says what was read: observations, and the names of what nobody asked for.
+fn teller(reporter: Option<&Arc<Reporter>>) -> impl Fn(Vec<Observation>, Option<Vec<String>>) + Send + 'static {
+    let reporter = reporter.cloned();
+    move |observations, seen| {
+        let Some(reporter) = &reporter else { return };
+        observations.into_iter().for_each(|observation| reporter.say(Body::Observation(observation)));
+        if let Some(names) = seen {
+            reporter.say(Body::Seen(names));
+        }
+    }
 }
 
 fn report_end(

@@ -5,8 +5,11 @@
 //! ([`crate::report::env`]); without them the command is just wrapped.
 
 mod child;
+mod collect;
 mod descendants;
 mod exec;
+mod feed;
+mod follow;
 mod install;
 mod output;
 mod parameters;

@@ -2,6 +2,7 @@
 
 use super::tail::Tail;
 use crate::metrics::{LineParser, Observation};
+use crate::report::Source;
 use jiff::Timestamp;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +15,26 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// What was read of one program's two streams.
 pub(super) struct Reader {
-    parser: LineParser,
+    /// `None` where metrics come from elsewhere.
+    parser: Option<LineParser>,
     tail: Tail,
 }
 
 impl Reader {
-    pub fn new(metrics: Vec<String>) -> Self {
-        Reader { parser: LineParser::new(metrics), tail: Tail::default() }
+    pub fn new(source: &Source, metrics: &[String]) -> Self {
+        let Source::Stdout { filters } = source else { return Reader { parser: None, tail: Tail::default() } };
+        let parser = LineParser::new(metrics.iter().cloned());
+        // The operator has compiled them before.
+        let filtered = if filters.is_empty() { Ok(parser) } else { parser.with_filters(filters) };
+        Reader { parser: filtered.ok(), tail: Tail::default() }
+    }
+
+    fn parse(&mut self, line: &[u8], now: Timestamp) -> Vec<Observation> {
+        self.parser.as_mut().map(|parser| parser.parse(line, now)).unwrap_or_default()
+    }
+
+    fn take_seen(&mut self) -> Option<Vec<String>> {
+        self.parser.as_mut().and_then(LineParser::take_seen)
     }
 
     pub fn tail(&self) -> String {
@@ -65,24 +79,24 @@ pub(super) fn pass_on(
         while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             let (part, after) = rest.split_at(end);
             if line.is_empty() {
-                observations.extend(reader.parser.parse(&part[..part.len().min(MAX_LINE)], now));
+                observations.extend(reader.parse(&part[..part.len().min(MAX_LINE)], now));
             } else {
                 keep(&mut line, part);
-                observations.extend(reader.parser.parse(&line, now));
+                observations.extend(reader.parse(&line, now));
                 line.clear();
             }
             rest = &after[1..];
         }
         keep(&mut line, rest);
-        let seen = reader.parser.take_seen();
+        let seen = reader.take_seen();
         drop(reader);
         if !observations.is_empty() || seen.is_some() {
             say(observations, seen);
         }
     }
     let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-    let observations = reader.parser.parse(&line, Timestamp::now());
-    let seen = reader.parser.take_seen();
+    let observations = reader.parse(&line, Timestamp::now());
+    let seen = reader.take_seen();
     drop(reader);
     say(observations, seen);
     lost
@@ -148,7 +162,7 @@ mod tests {
     }
 
     fn passed(parts: &[&str], failures: &[(usize, ErrorKind)]) -> (String, Option<(u64, ErrorKind)>, Vec<f64>) {
-        let reader = Arc::new(Mutex::new(Reader::new(vec!["m".into()])));
+        let reader = Arc::new(Mutex::new(Reader::new(&Source::default(), &["m".into()])));
         let mut disk = Disk { written: Vec::new(), writes: 0, failures: failures.to_vec() };
         let values = RefCell::new(Vec::new());
         let lost = pass_on(Parts(parts.iter()), &mut disk, &reader, |observations, _| {

@@ -1,7 +1,7 @@
 //! What the operator wants, from the environment.
 
 use super::route::Route;
-use crate::report::env;
+use crate::report::{Source, env};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(super) struct Settings {
     pub last_words_file: PathBuf,
     /// Names of the wanted metrics.
     pub metrics: Vec<String>,
+    /// Where they come from.
+    pub source: Source,
     /// The trial's parameters as JSON.
     pub parameters: Option<String>,
     /// There is a file with them already.
@@ -66,6 +68,7 @@ impl Settings {
             socket: text(env::SOCKET).map(PathBuf::from),
             last_words_file: text(env::LAST_WORDS_FILE).unwrap_or_else(|| LAST_WORDS_FILE.into()).into(),
             metrics: text(env::METRICS).and_then(|value| serde_json::from_str(&value).ok()).unwrap_or_default(),
+            source: text(env::SOURCE).and_then(|value| serde_json::from_str(&value).ok()).unwrap_or_default(),
             parameters: text(env::PARAMETERS),
             has_parameters_file: text(env::PARAMETERS_FILE).is_some(),
             lifeline: text(env::LIFELINE).as_deref() == Some("0"),

@@ -69,6 +69,8 @@ reasons! {
     INVALID_ALGORITHM = "InvalidAlgorithm";
     /// A rule of `earlyStopping` has an error; the message names the setting.
     INVALID_EARLY_STOPPING = "InvalidEarlyStopping";
+    /// The source of metrics cannot be read as it is said; the message names the field.
+    INVALID_METRICS = "InvalidMetrics";
     /// A limit cannot be understood.
     INVALID_LIMITS = "InvalidLimits";
     /// The trial template has an error; the message names the field.

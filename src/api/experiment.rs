@@ -1,6 +1,6 @@
 //! The Experiment: what to optimise, over which space, with which budget, by running which job.
 
-use super::{Condition, Duration, Parameter, TrialTemplate, Usage};
+use super::{Condition, Duration, Metrics, Parameter, TrialTemplate, Usage};
 use crate::metrics::{Direction, Statistic};
 use crate::space::Assignment;
 use jiff::Timestamp;
@@ -76,6 +76,9 @@ pub struct ExperimentSpec {
     #[schemars(schema_with = "metrics_schema")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub additional_metrics: Vec<String>,
+    /// How metrics are collected.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// The search space.
     #[schemars(length(min = 1, max = 300))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -173,7 +176,10 @@ fn default_algorithm() -> String {
 }
 
 fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Random", "Grid", "Sobol", "TPE"]})
+    json_schema!({
+        "type": "string",
+        "enum": ["Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest"],
+    })
 }
 
 /// A rule that judges running trials by their intermediate values.
@@ -192,7 +198,7 @@ pub struct StoppingRule {
 fn rule_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "enum": ["Median", "Percentile", "Threshold", "Patience", "Plateau", "AsyncHalving"],
+        "enum": ["Auto", "Median", "Percentile", "Threshold", "Patience", "Plateau", "AsyncHalving", "CurveModel"],
     })
 }
 

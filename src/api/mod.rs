@@ -6,6 +6,7 @@ pub mod conditions;
 mod crds;
 mod duration;
 mod experiment;
+mod metrics;
 mod parameters;
 mod template;
 mod trial;
@@ -18,6 +19,7 @@ pub use experiment::{
     Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
     StoppingRule, TrialCounts,
 };
+pub use metrics::{FileSource, Metrics, MetricsSource, PrometheusSource, StdoutSource, TensorboardSource};
 pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};
 pub use template::{Retain, TrialTemplate};
 pub use trial::{Exit, Trial, TrialSpec, TrialStatus};

@@ -2,9 +2,11 @@
 
 use super::given;
 use super::inject::{AGENTS_OWN, variable};
+use super::source::source;
 use super::template::misplaced;
 use crate::api::conditions::reasons;
 use crate::api::{Duration, Experiment, StoppingRule};
+use crate::report::Source;
 use crate::space::{Assignment, SearchSpace};
 use crate::stopping::Rules;
 use crate::tuner::{self, Tuner};
@@ -23,6 +25,8 @@ pub struct Compiled {
     pub(super) rules: Rules,
     /// The objective's metric, then the additional ones.
     pub(super) metrics: Vec<String>,
+    /// Where they come from.
+    pub(super) source: Source,
     /// Points to try first, each whole.
     pub(super) initial: Vec<Assignment>,
     pub(super) manifest: Value,
@@ -88,19 +92,16 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
             return Err(Problem::new(reasons::INVALID_LIMITS, message));
         }
     }
+    let metrics: Vec<String> =
+        std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect();
+    let parameters: BTreeSet<&str> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let source = source(&spec.metrics.source, &metrics, &parameters)?;
     let rules = rules(&spec.early_stopping)?;
     let initial = spec.initial_trials.iter().map(|trial| trial.assignments.clone()).collect::<Vec<_>>();
     let initial = given::complete(&space, &initial, spec.algorithm.seed.unsigned_abs())
         .map_err(|problems| Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems))?;
     check_template(experiment)?;
-    Ok(Compiled {
-        metrics: std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect(),
-        initial,
-        manifest: spec.trial_template.manifest.clone(),
-        rules,
-        space,
-        tuner,
-    })
+    Ok(Compiled { metrics, source, initial, manifest: spec.trial_template.manifest.clone(), rules, space, tuner })
 }
 
 fn rules(chosen: &[StoppingRule]) -> Result<Rules, Problem> {
@@ -137,7 +138,7 @@ fn check_names(experiment: &Experiment) -> Result<(), Problem> {
 fn check_template(experiment: &Experiment) -> Result<(), Problem> {
     let template = &experiment.spec.trial_template;
     let parameters: BTreeSet<&str> = experiment.spec.parameters.iter().map(|p| p.name.as_str()).collect();
-    let mut problems = misplaced(&template.manifest, &parameters);
+    let mut problems = misplaced(&template.manifest, "manifest", &parameters);
     let pod = template.manifest.pointer("/spec/template/spec");
     let restart = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
     if !matches!(restart, Some("Never" | "OnFailure")) {

@@ -5,7 +5,7 @@ use super::manifest::{Injection, Owner, array, entry, escaped, identity, object,
 use super::sidecar;
 use super::template::plain;
 use crate::api::{GROUP, VERSION, labels};
-use crate::report::env;
+use crate::report::{Source, env};
 use crate::space::Assignment;
 use serde_json::{Map, Value, json};
 
@@ -17,12 +17,13 @@ const TOKEN_VOLUME: &str = "automl-report";
 const REPORT_TIME: f64 = 5.0;
 
 /// The variables by which the agent is told what to do.
-pub(super) const AGENTS_OWN: [&str; 10] = [
+pub(super) const AGENTS_OWN: [&str; 11] = [
     env::NAMESPACE,
     env::TRIAL,
     env::TRIAL_UID,
     env::ATTEMPT,
     env::METRICS,
+    env::SOURCE,
     env::PARAMETERS,
     env::REPORT_URL,
     env::TOKEN_FILE,
@@ -126,6 +127,9 @@ fn wrap(
     let parameters = assignment.iter().map(|(name, value)| set(&variable(name), escaped(&plain(value))));
     let mut agents: Vec<Value> = identity(owner).into_iter().map(|(name, value)| set(name, value)).collect();
     agents.push(set(env::METRICS, escaped(&json!(injection.metrics).to_string())));
+    if *injection.source != Source::default() {
+        agents.push(set(env::SOURCE, escaped(&json!(injection.source).to_string())));
+    }
     agents.push(set(env::PARAMETERS, escaped(&json!(assignment).to_string())));
     if on_cluster {
         agents.extend(sidecar::into_container(container));
@@ -164,7 +168,12 @@ mod tests {
         let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();
         let settings = Settings { report_url: "http://operator:8080".into(), ..Settings::default() };
         let metrics = ["accuracy".to_owned()];
-        let injection = Injection { primary_container: "train", metrics: &metrics, settings: &settings };
+        let injection = Injection {
+            primary_container: "train",
+            metrics: &metrics,
+            source: &Source::default(),
+            settings: &settings,
+        };
         job(manifest, &Owner::example(), &assignment, &injection)
     }
 
@@ -225,7 +234,8 @@ mod tests {
         let names: Vec<&str> = env.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
         assert_eq!(names[..3], ["LR", "AUTOML_GRACE_SECONDS", "MINE"]);
         assert_eq!(env[0]["value"], "0.01");
-        assert_eq!(names[3..], AGENTS_OWN[..8], "nothing wins over the agent's own");
+        let own: Vec<&str> = AGENTS_OWN.into_iter().filter(|name| *name != env::SOURCE).take(8).collect();
+        assert_eq!(names[3..], own, "nothing wins over the agent's own");
         assert!(env.contains(&json!({"name": "AUTOML_PARAMETERS", "value": "{\"lr\":0.01}"})));
     }
 

@@ -1,7 +1,7 @@
 //! Manifests as they are edited for a trial: whose they become, and how fields are reached that need not be there.
 
 use super::settings::Settings;
-use crate::report::env;
+use crate::report::{Source, env};
 use serde_json::{Map, Value, json};
 
 /// A pod's grace period where it names none, in seconds.
@@ -38,6 +38,7 @@ impl Owner<'static> {
 pub(super) struct Injection<'a> {
     pub primary_container: &'a str,
     pub metrics: &'a [String],
+    pub source: &'a Source,
     pub settings: &'a Settings,
 }
 

@@ -26,6 +26,7 @@ mod running;
 mod settings;
 mod sidecar;
 mod snapshot;
+mod source;
 mod standing;
 mod status;
 mod suggest;

@@ -90,13 +90,18 @@ mod tests {
     use super::*;
     use crate::engine::Settings;
     use crate::engine::inject::job;
+    use crate::report::Source;
     use crate::space::Value as ParameterValue;
 
     fn injected(pod: &Value) -> Value {
         let agent = Some(AgentImage { image: "automl:1".into(), pull_policy: Some("Never".into()) });
         let settings = Settings { report_url: "http://operator:8080".into(), agent, ..Settings::default() };
-        let injection =
-            Injection { primary_container: "train", metrics: &["accuracy".to_owned()], settings: &settings };
+        let injection = Injection {
+            primary_container: "train",
+            metrics: &["accuracy".to_owned()],
+            source: &Source::default(),
+            settings: &settings,
+        };
         let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();
         job(&json!({"spec": {"template": {"spec": pod}}}), &Owner::example(), &assignment, &injection)["spec"]["template"]["spec"]
             .clone()

@@ -27,9 +27,10 @@ pub(super) fn render(manifest: &Value, names: &Names<'_>) -> Value {
 }
 
 /// A sentence for each placeholder that would not be filled in.
-pub(super) fn misplaced(manifest: &Value, parameters: &BTreeSet<&str>) -> Vec<String> {
+/// `at`: what its place is called.
+pub(super) fn misplaced(manifest: &Value, at: &str, parameters: &BTreeSet<&str>) -> Vec<String> {
     let mut problems = Vec::new();
-    visit(manifest, "manifest", &mut |path, text, is_key| {
+    visit(manifest, at, &mut |path, text, is_key| {
         for piece in pieces(text) {
             let (scope, name) = match piece {
                 Piece::Text(_) => continue,
@@ -294,7 +295,7 @@ mod tests {
             ),
         ];
         for (manifest, expected) in table {
-            assert_eq!(misplaced(&manifest, &known).first().map(String::as_str), expected, "{manifest}");
+            assert_eq!(misplaced(&manifest, "manifest", &known).first().map(String::as_str), expected, "{manifest}");
         }
     }
 }

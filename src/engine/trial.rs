@@ -11,6 +11,7 @@ use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::record::{patch_of, same_complete, write, write_waiting};
 use super::result::{Verdict, ended_by_itself, judged, stopped, unexplained, verdict};
 use super::snapshot::{Fate, Snapshot};
+use super::source::filled_in;
 use super::standing::{current_job, own_job, started, takes_slot};
 use super::status::{later, set, stored};
 use super::template::{Names, render};
@@ -124,9 +125,14 @@ pub(super) fn job_of(
         index,
         attempt,
     };
+    let source = filled_in(
+        &compiled.source,
+        &Names { experiment: owner.experiment, trial: name, index, assignment, space: &compiled.space },
+    );
     let injection = Injection {
         primary_container: &experiment.spec.trial_template.primary_container,
         metrics: &compiled.metrics,
+        source: &source,
         settings: snapshot.settings,
     };
     inject::job(manifest, &owner, assignment, &injection)

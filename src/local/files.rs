@@ -1,9 +1,10 @@
 //! Files and folders for their owner's eyes only: the state may hold Secrets, tokens, and what trials print.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 /// Makes a folder, with all that lie above it. One that exists stays as it is: its owner may have opened it to others.
 ///
@@ -45,6 +46,23 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn no_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Takes the lock of a file, or says who refuses. One that was killed a moment ago may still seem to hold it: a process that
+/// it was about to start shares the file until it becomes another program.
+///
+/// # Errors
+/// Somebody else holds it; the file system refuses.
+pub fn take_lock(file: &File) -> Result<(), TryLockError> {
+    const TRIES: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(50);
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+    file.try_lock()
 }
 
 #[cfg(test)]

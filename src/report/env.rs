@@ -12,6 +12,8 @@ pub const TRIAL_UID: &str = "AUTOML_TRIAL_UID";
 pub const ATTEMPT: &str = "AUTOML_ATTEMPT";
 /// Names of the wanted metrics, a JSON list.
 pub const METRICS: &str = "AUTOML_METRICS";
+/// Where metrics come from, a [`super::Source`] in JSON; without it, from the program's output.
+pub const SOURCE: &str = "AUTOML_SOURCE";
 /// File with the bearer token; read anew for each request, because it rotates.
 pub const TOKEN_FILE: &str = "AUTOML_TOKEN_FILE";
 /// The trial's parameters, a JSON object.

@@ -10,12 +10,14 @@ mod message;
 mod outbox;
 mod progress;
 mod session;
+mod source;
 
 pub use last_words::last_words;
 pub use message::{Answer, Batch, Body, Record, Relayed, Stop};
 pub use outbox::Outbox;
 pub use progress::Progress;
 pub use session::Session;
+pub use source::{FileFormat, Source};
 
 /// Audience of the tokens that trials present.
 pub const AUDIENCE: &str = "automl.dev/report";

@@ -5,6 +5,7 @@ mod operator;
 mod programs;
 mod relay;
 mod reports;
+mod sources;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

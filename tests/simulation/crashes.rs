@@ -28,6 +28,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("InvalidSearchSpace", "tests/bad_conditions/when-unknown-parameter.txt"),
     ("InvalidAlgorithm", "tests/bad_conditions/algorithm-setting-text.txt"),
     ("InvalidEarlyStopping", "tests/bad_conditions/stopping-bound-missing.txt"),
+    ("InvalidMetrics", "tests/bad_conditions/metrics-selector.txt"),
     ("InvalidInitialTrial", "tests/bad_conditions/initial-trial-text.txt"),
     ("InvalidLimits", "tests/unreadable.rs"),
     ("InvalidObject", "tests/unreadable.rs"),

@@ -25,9 +25,10 @@ fn the_schema_names_all_algorithms_and_rules() {
         let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
         serde_json::from_value(spec.pointer(path).unwrap().clone()).unwrap()
     };
-    let known = |table: &[(&str, &str)]| -> Vec<String> { table.iter().map(|(name, _)| (*name).to_owned()).collect() };
-    assert_eq!(names("/algorithm/properties/name/enum"), known(tuner::ALGORITHMS));
-    assert_eq!(names("/earlyStopping/items/properties/name/enum"), known(stopping::RULES));
+    let algorithms: Vec<&str> = tuner::ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
+    assert_eq!(names("/algorithm/properties/name/enum"), algorithms);
+    let rules: Vec<&str> = stopping::RULES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names("/earlyStopping/items/properties/name/enum"), rules);
 }
 
 #[test]
@@ -138,6 +139,7 @@ fn the_page_names_every_rule_and_its_settings() {
         let settings = settings.split(", ").map(|setting| {
             let setting = setting.trim_matches('`');
             let needed = setting.strip_suffix("` (needed)").map(|name| (name, json!(0.5)));
+            let needed = needed.or(setting.strip_suffix("` (optional)").map(|name| (name, json!(9))));
             let (name, value) = needed.unwrap_or_else(|| {
                 let (name, default) = setting.split_once(": ").unwrap();
                 (name, serde_json::from_str(default).unwrap())

@@ -6,7 +6,7 @@ use super::{
     status::Status,
     store::{Change, Key, State},
 };
-use crate::local::files::{no_room, private_file, private_folder};
+use crate::local::files::{no_room, private_file, private_folder, take_lock};
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 use serde_json::Value;
@@ -154,7 +154,7 @@ pub(super) fn open(folder: &Path, state: &mut State) -> Result<(), DiskError> {
     private_folder(folder).map_err(refused)?;
     let lock = private_file(&folder.join(LOCK), OpenOptions::new().create(true).truncate(false).write(true));
     let lock = lock.map_err(refused)?;
-    match lock.try_lock() {
+    match take_lock(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(DiskError::Locked(folder.to_owned())),
         Err(TryLockError::Error(error)) => return Err(refused(error)),

@@ -7,7 +7,7 @@
 //! logs/NS/POD.log    what it printed, see `log`; stays when the pod is gone
 //! ```
 
-use crate::local::files::{private_file, private_folder, write_whole};
+use crate::local::files::{private_file, private_folder, take_lock, write_whole};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -84,7 +84,7 @@ impl StateFolder {
         let lock_path = absolute.join("runner.lock");
         let lock = private_file(&lock_path, OpenOptions::new().create(true).truncate(false).write(true));
         let lock = lock.map_err(at(&lock_path))?;
-        match lock.try_lock() {
+        match take_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StateError::Locked(root)),
             Err(TryLockError::Error(error)) => return Err(at(&lock_path)(error)),

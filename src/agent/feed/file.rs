@@ -1,0 +1,105 @@
+//! A file that grows.
+
+use super::super::follow::{Follower, Piece};
+use crate::metrics::{Format, Observation, Source};
+use crate::report::FileFormat;
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+/// See the module.
+pub(in super::super) struct Growing {
+    follower: Follower,
+    /// Makes a parser for a file that begins.
+    anew: Box<dyn Fn() -> Option<Source> + Send>,
+    parser: Source,
+    begun: bool,
+    error: Option<std::io::Error>,
+}
+
+impl Growing {
+    pub fn new(path: &str, format: FileFormat, metrics: &[String], filters: &[String]) -> Result<Self, String> {
+        let format = match format {
+            FileFormat::Text => Format::Text,
+            FileFormat::JsonLines => Format::JsonLines,
+            FileFormat::Csv => Format::Csv,
+        };
+        let parser = Source::new(format, metrics, filters).map_err(|error| error.to_string())?;
+        let (metrics, filters) = (metrics.to_vec(), filters.to_vec());
+        let anew = Box::new(move || Source::new(format, &metrics, &filters).ok());
+        Ok(Growing { follower: Follower::new(PathBuf::from(path)), anew, parser, begun: false, error: None })
+    }
+
+    pub fn poll(&mut self) -> Vec<Observation> {
+        let (parser, anew, begun, now) = (&mut self.parser, &self.anew, &mut self.begun, Timestamp::now());
+        let mut found = Vec::new();
+        let read = self.follower.poll(|piece| {
+            *begun = true;
+            match piece {
+                Piece::Bytes(bytes) => found.extend(parser.feed(bytes, now)),
+                Piece::Anew => {
+                    found.extend(parser.finish(now));
+                    if let Some(new) = anew() {
+                        *parser = new;
+                    }
+                }
+            }
+        });
+        self.error = read.err();
+        found.into_iter().map(|found| found.observation).collect()
+    }
+
+    pub fn finish(&mut self) -> Vec<Observation> {
+        self.parser.finish(Timestamp::now()).into_iter().map(|found| found.observation).collect()
+    }
+
+    pub fn take_seen(&mut self) -> Option<Vec<String>> {
+        self.parser.take_seen()
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        let path = self.follower.path().display();
+        match &self.error {
+            Some(error) => Some(format!("{path} cannot be read: {error}")),
+            None if !self.begun => {
+                Some(format!("{path}, where metrics were to be read, was never there or stayed empty"))
+            }
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(growing: &mut Growing) -> Vec<(Option<u64>, f64)> {
+        growing.poll().into_iter().map(|observation| (observation.step, observation.value)).collect()
+    }
+
+    #[test]
+    fn reads_on_where_the_program_writes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let name = path.to_str().unwrap();
+        let mut growing = Growing::new(name, FileFormat::Csv, &["loss".into()], &[]).unwrap();
+        assert_eq!(said(&mut growing), []);
+        assert!(growing.trouble().unwrap().ends_with("was never there or stayed empty"));
+        std::fs::write(&path, "epoch,loss,lr\n1,0.5,0.1\n2,0.4").unwrap();
+        assert_eq!(said(&mut growing), [(Some(1), 0.5)]);
+        std::fs::write(&path, "epoch,loss\n9,0.1\n").unwrap();
+        assert!(said(&mut growing).contains(&(Some(9), 0.1)), "it was written anew, under another header");
+        assert_eq!(growing.trouble(), None);
+    }
+
+    #[test]
+    fn the_last_line_needs_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        std::fs::write(&path, "{\"step\": 1, \"loss\": 2}\n{\"step\": 2, \"loss\": 1}").unwrap();
+        let mut growing = Growing::new(path.to_str().unwrap(), FileFormat::JsonLines, &["loss".into()], &[]).unwrap();
+        assert_eq!(said(&mut growing), [(Some(1), 2.0)]);
+        let last: Vec<_> =
+            growing.finish().into_iter().map(|observation| (observation.step, observation.value)).collect();
+        assert_eq!(last, [(Some(2), 1.0)]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Where an Experiment's metrics come from.
+
+use crate::report::FileFormat;
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// How metrics are collected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// Where they come from.
+    #[serde(default)]
+    pub source: MetricsSource,
+}
+
+/// Where metrics come from: exactly one of these. See `docs/metrics.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "[has(self.stdout), has(self.file), has(self.tensorboard), has(self.prometheus)].exists_one(one, one)",
+    "write exactly one of stdout, file, tensorboard and prometheus"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsSource {
+    /// What the program prints, on its output and its error output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<StdoutSource>,
+    /// A file that the program writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileSource>,
+    /// A folder into which the program writes event files of TensorBoard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensorboard: Option<TensorboardSource>,
+    /// What the program offers to Prometheus on a port of its pod. The names of metrics are those of series, with matchers of
+    /// labels where there are several, such as `loss{split="validation"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusSource>,
+}
+
+impl Default for MetricsSource {
+    fn default() -> Self {
+        MetricsSource { stdout: Some(StdoutSource::default()), file: None, tensorboard: None, prometheus: None }
+    }
+}
+
+/// What the program prints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StdoutSource {
+    /// Regular expressions with two groups, name and value, as Katib has them. Without any, every known shape of line is
+    /// read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 1024)))]
+    pub filters: Vec<String>,
+}
+
+/// A file of metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileSource {
+    /// Its path in the program's container, relative to its working folder. Placeholders of the trial template are filled in.
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+    /// How it is written.
+    #[serde(default = "text")]
+    #[schemars(schema_with = "format_schema")]
+    pub format: FileFormat,
+    /// As of `stdout`; with format Text only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 1024)))]
+    pub filters: Vec<String>,
+}
+
+fn text() -> FileFormat {
+    FileFormat::Text
+}
+
+fn format_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Text", "JsonLines", "Csv"]})
+}
+
+/// A folder of event files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TensorboardSource {
+    /// Its path in the program's container, relative to its working folder. Placeholders of the trial template are filled in.
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+}
+
+/// An endpoint for Prometheus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusSource {
+    /// Port on which the program listens, on the loopback interface or on all.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// Path of the URL.
+    #[serde(default = "metrics_path")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+    /// Seconds from one scrape to the next. What a program sets shortly before it ends may not be seen.
+    #[serde(default = "interval_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub interval_seconds: u32,
+}
+
+fn metrics_path() -> String {
+    "/metrics".into()
+}
+
+fn interval_seconds() -> u32 {
+    5
+}
