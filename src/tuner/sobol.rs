@@ -11,7 +11,7 @@ const DIMENSIONS: usize = 256;
 
 /// As random search, but evenly spread.
 pub(super) struct Sobol {
-    allow_repeats: bool,
+    pub allow_repeats: bool,
 }
 
 impl Sobol {
