@@ -17,6 +17,7 @@ mod progress;
 mod run;
 mod signals;
 mod summary;
+mod tuner;
 mod validate;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -47,6 +48,9 @@ enum Command {
         #[command(subcommand)]
         command: MetricsCommand,
     },
+    /// Ask the tuners without an experiment
+    #[command(subcommand)]
+    Tuner(TunerCommand),
     /// Print the CustomResourceDefinitions
     Crd,
     /// Run the controllers against the cluster of KUBECONFIG, or the one this runs in
@@ -58,6 +62,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum TunerCommand {
+    /// Answer on standard output what is asked on standard input, a JSON object a line: init, ask, tell
+    Serve,
+    /// Print the algorithms with their settings and where they were described
+    List,
 }
 
 /// Where state is kept and what the machine offers.
@@ -205,6 +217,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Agent { arguments } => return ExitCode::Program(crate::agent::main(arguments, &["agent"])),
         Command::Metrics { command: MetricsCommand::Parse(arguments) } => metrics::parse(&arguments),
         Command::Crd => crd::print(),
+        Command::Tuner(command) => tuner::run(&command),
         Command::Validate(arguments) => exit::in_runtime(validate::validate(arguments)),
         Command::Run(arguments) => exit::in_runtime(run::run(arguments)),
         Command::Local(arguments) => exit::in_runtime(local::local(arguments)),

@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, anneal, cma_es, evolution, forest, gp, grid, random, sobol, tpe};
+use super::{Tuner, anneal, auto, cma_es, evolution, forest, gp, grid, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,6 +22,12 @@ type Make = fn(&mut Settings<'_>, &SearchSpace) -> Result<Box<dyn Tuner>, Settin
 
 /// All algorithms.
 pub const ALGORITHMS: &[Algorithm] = &[
+    Algorithm {
+        name: "Auto",
+        summary: "chooses for each trial: the Gaussian process as long as it is cheap, then TPE, and some others",
+        paper: "",
+        make: auto::Auto::make,
+    },
     Algorithm {
         name: "Random",
         summary: "draws uniformly, on each parameter's scale",

@@ -5,6 +5,7 @@
 
 mod algorithms;
 mod anneal;
+mod auto;
 mod cma_es;
 mod evolution;
 mod forest;

@@ -19,6 +19,11 @@ pub(super) struct Sobol {
 }
 
 impl Sobol {
+    /// The sequence itself.
+    pub fn new(allow_repeats: bool) -> Self {
+        Sobol { allow_repeats, design: Design::Sobol }
+    }
+
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
         let allow_repeats = settings.allow_repeats();

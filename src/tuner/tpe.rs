@@ -38,13 +38,19 @@ pub(super) struct Tpe {
 }
 
 impl Tpe {
+    /// With all but these as in the papers.
+    pub fn new(allow_repeats: bool, startup_trials: usize) -> Self {
+        Tpe { allow_repeats, startup_trials, candidates: 24, prior_weight: 1.0 }
+    }
+
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
+        let default = Tpe::new(false, 10);
         Ok(Box::new(Tpe {
             allow_repeats: settings.allow_repeats(),
-            startup_trials: settings.whole("startupTrials", 10, 0..=10_000) as usize,
-            candidates: settings.whole("candidates", 24, 1..=1_000) as usize,
-            prior_weight: settings.real("priorWeight", 1.0, 0.0..=1e6),
+            startup_trials: settings.whole("startupTrials", default.startup_trials as u64, 0..=10_000) as usize,
+            candidates: settings.whole("candidates", default.candidates as u64, 1..=1_000) as usize,
+            prior_weight: settings.real("priorWeight", default.prior_weight, 0.0..=1e6),
         }))
     }
 }

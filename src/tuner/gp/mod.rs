@@ -40,7 +40,7 @@ const BEST: usize = 5;
 pub(super) struct Gp {
     allow_repeats: bool,
     /// Trials before the model is asked; those of a Sobol sequence.
-    startup_trials: usize,
+    pub startup_trials: usize,
     features: Features,
     /// The last fit, with what it was fitted to.
     fitted: Mutex<Option<Fitted>>,
@@ -55,12 +55,13 @@ struct Fitted {
 impl Gp {
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
-        Ok(Box::new(Gp {
-            allow_repeats: settings.allow_repeats(),
-            startup_trials: settings.whole("startupTrials", 10, 0..=10_000) as usize,
-            features: Features::new(space),
-            fitted: Mutex::new(None),
-        }))
+        let allow_repeats = settings.allow_repeats();
+        let startup_trials = settings.whole("startupTrials", 10, 0..=10_000) as usize;
+        Ok(Box::new(Gp::new(allow_repeats, startup_trials, space)))
+    }
+
+    pub fn new(allow_repeats: bool, startup_trials: usize, space: &SearchSpace) -> Self {
+        Gp { allow_repeats, startup_trials, features: Features::new(space), fitted: Mutex::new(None) }
     }
 }
 

@@ -1,0 +1,61 @@
+//! `automl tuner`: the tuners without an experiment.
+
+use super::TunerCommand;
+use super::exit::{ExitCode, Failure, Outcome};
+use super::print;
+use crate::tuner::{ALGORITHMS, Algorithm, Session, Setting};
+use std::io::BufRead;
+
+/// Runs one of its subcommands.
+pub fn run(command: &TunerCommand) -> Outcome {
+    match command {
+        TunerCommand::Serve => serve(),
+        TunerCommand::List => print::text(&list()).map(|()| ExitCode::Done),
+    }
+}
+
+/// Answers line by line until standard input ends.
+fn serve() -> Outcome {
+    let mut session = Session::default();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|error| Failure::other(format!("standard input cannot be read: {error}")))?;
+        if let Some(answer) = session.line(&line) {
+            print::text(&(answer + "\n"))?;
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Each algorithm with its paper and its settings.
+fn list() -> String {
+    ALGORITHMS.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
+
+fn describe(algorithm: &Algorithm) -> String {
+    let mut lines = format!("{}\n    {}\n", algorithm.name, algorithm.summary);
+    if !algorithm.paper.is_empty() {
+        lines += &format!("    {}\n", algorithm.paper);
+    }
+    for Setting { name, default, values } in algorithm.settings() {
+        lines += &format!("    {name:16} {default:8} {values}\n");
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_listed() {
+        let list = list();
+        for line in [
+            "TPE\n    multivariate",
+            "    Bergstra et al., 2011",
+            "    startupTrials    10       a whole number from 0 to 10000\n",
+            "    allowRepeats     false    true or false\n",
+        ] {
+            assert!(list.contains(line), "{line:?} is not in {list}");
+        }
+    }
+}
