@@ -8,7 +8,7 @@ use super::membership::{experiment_reference, name_of};
 use super::snapshot::Snapshot;
 use super::standing::takes_slot;
 use super::status::{later, stored};
-use super::suggest::{Stop, assignments};
+use super::suggest::{Stop, assignments, note};
 use super::trial::{self, Context, LONGEST_LOOK, RECHECK};
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{ExperimentStatus, Trial, TrialSpec, labels};
@@ -147,6 +147,13 @@ impl<'a> Planner<'a> {
     fn propose(&self, count: usize) -> Option<(Vec<(u32, Assignment)>, Option<Stop>)> {
         let compiled = self.snapshot.compiled.as_ref().ok()?;
         Some(assignments(compiled, self.snapshot.ledger, self.seed(), self.created, count))
+    }
+
+    /// How the next trial will be chosen; `None` where there is nothing to say, or no next one.
+    pub(super) fn note(&self) -> Option<String> {
+        let more = self.created < self.snapshot.experiment.spec.limits.max_trials;
+        let compiled = self.snapshot.compiled.as_ref().ok().filter(|_| more)?;
+        note(compiled, self.snapshot.ledger, self.seed(), self.created)
     }
 
     /// Asks the API server whether it would take the Job of a trial that is not made.

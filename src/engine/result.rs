@@ -6,7 +6,7 @@ use super::membership::by_hand;
 use super::snapshot::{Fate, Pods};
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{Objective, Trial, TrialStatus};
-use crate::metrics::Direction;
+use crate::metrics::{Direction, nearest};
 
 const SIGKILL: i32 = 9;
 
@@ -138,14 +138,13 @@ fn without_value(status: &TrialStatus, objective: &Objective) -> (&'static str, 
         return (reasons::METRIC_NOT_FINITE, format!("{wanted} was NaN or infinite each time it was reported"));
     }
     let others = status.other_metrics.iter().map(String::as_str);
-    let seen: Vec<&str> = status.metrics.iter().map(|summary| summary.name.as_str()).chain(others).collect();
-    let why = if seen.is_empty() {
-        format!("it printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output")
-    } else {
-        format!(
-            "it never printed {wanted}; it printed {}; name one of them in spec.objectives[0].metric",
+    let seen = nearest(wanted, status.metrics.iter().map(|summary| summary.name.as_str()).chain(others));
+    let why = match seen.first() {
+        None => format!("it printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output"),
+        Some(first) => format!(
+            "it never printed {wanted}; it printed {}; if {first} is meant, write metric: {first:?} in spec.objectives[0]",
             seen.join(", ")
-        )
+        ),
     };
     (reasons::METRIC_NOT_FOUND, why)
 }
@@ -193,7 +192,7 @@ mod tests {
             (
                 status(Some("loss"), &["acc"]),
                 "MetricNotFound",
-                "it never printed accuracy; it printed loss, acc; name one",
+                "it never printed accuracy; it printed acc, loss; if acc is meant, write metric: \"acc\"",
             ),
             (status(Some("accuracy"), &["acc"]), "MetricNotFinite", "accuracy was NaN or infinite each time"),
         ];

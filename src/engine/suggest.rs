@@ -16,6 +16,16 @@ pub(super) enum Stop {
     Broken(String),
 }
 
+/// How the trial of this index will be chosen, where the tuner has something to say about it.
+pub(super) fn note(compiled: &Compiled, ledger: &Ledger, seed: u64, index: u32) -> Option<String> {
+    if compiled.initial.get(index as usize).is_some() {
+        return None;
+    }
+    let (space, history) = (&compiled.space, ledger.history()?);
+    let request = Request { space, history, pending: &[], seed, index: u64::from(index) };
+    caught(|| compiled.tuner.note(&request)).ok().flatten()
+}
+
 /// Up to `count` assignments for the indices from `first` on. Each is pending for those after it.
 pub(super) fn assignments(
     compiled: &Compiled,

@@ -142,11 +142,9 @@ impl Planner<'_> {
         } else if let (0, Some(why)) = (trials.running, &self.waiting) {
             (reasons::PENDING, why.clone())
         } else {
-            let ended = trials.ended();
-            (
-                reasons::RUNNING,
-                format!("{ended} of {} trials have ended", self.snapshot.experiment.spec.limits.max_trials),
-            )
+            let (ended, all) = (trials.ended(), self.snapshot.experiment.spec.limits.max_trials);
+            let next = self.note().map(|note| format!("; next: {note}")).unwrap_or_default();
+            (reasons::RUNNING, format!("{ended} of {all} trials have ended{next}"))
         };
         ((false, reason.into(), message), None)
     }

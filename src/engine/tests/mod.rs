@@ -78,6 +78,20 @@ fn from_the_first_trial_to_the_best_parameters() {
 }
 
 #[test]
+fn what_the_policy_chose_is_said() {
+    let mut model =
+        Model::new(json!({"algorithm": {"name": "Auto"}, "limits": {"maxTrials": 30, "parallelTrials": 1}}), good);
+    let mut said = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        model.pass(1);
+        let message = model.condition(types::COMPLETE).2;
+        said.extend(message.split_once("; next: ").map(|(_, next)| next.split(':').next().unwrap().to_owned()));
+    }
+    assert_eq!(said.into_iter().collect::<Vec<_>>(), ["GP", "Sobol", "TPE"]);
+    assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
+}
+
+#[test]
 fn how_an_experiment_ends() {
     let table: Vec<(&str, Value, fn(&Trial) -> Play, (&str, &str))> = vec![
         (
