@@ -14,8 +14,8 @@ const SIGNAL: (f64, f64) = (-3.0, 3.0);
 const NOISE: (f64, f64) = (-14.0, 0.0);
 /// Prior of the signal's variance, a normal of its logarithm: mode and deviation. Targets are standardised.
 const SIGNAL_PRIOR: (f64, f64) = (0.0, 1.0);
-/// The same of the noise's variance.
-const NOISE_PRIOR: (f64, f64) = (-7.0, 2.0);
+/// The same of the noise's variance, `LogNormal(-4, 1)` as there.
+const NOISE_PRIOR: (f64, f64) = (-5.0, 1.0);
 
 /// Data, and what does not change while parameters do.
 struct Data<'a> {
