@@ -178,7 +178,9 @@ fn default_algorithm() -> String {
 fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "enum": ["Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest"],
+        "enum": [
+            "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest", "TuRBO",
+        ],
     })
 }
 

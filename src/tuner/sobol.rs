@@ -19,8 +19,8 @@ pub(super) struct Sobol {
 }
 
 impl Sobol {
-    /// The sequence itself.
-    pub fn new(allow_repeats: bool) -> Self {
+    /// The sequence.
+    pub fn sequence(allow_repeats: bool) -> Self {
         Sobol { allow_repeats, design: Design::Sobol }
     }
 
