@@ -1,5 +1,6 @@
 mod properties;
 mod quality;
+mod searches;
 
 use super::*;
 use crate::space::{Condition, Domain, Parameter, Scale};
