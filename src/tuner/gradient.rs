@@ -53,7 +53,8 @@ impl Gradient {
         match refused {
             None => Ok(Box::new(gradient)),
             Some((name, why)) => {
-                let what = format!("Gradient needs numbers that are always active, {name:?} is {why}; use Forest or TPE");
+                let what =
+                    format!("Gradient needs numbers that are always active, {name:?} is {why}; use Forest or TPE");
                 Err(SettingError::new("algorithm.name", what))
             }
         }
@@ -64,7 +65,7 @@ impl Gradient {
         let space = request.space;
         let mut trials = request.history.iter().peekable();
         let mut present: Option<Vec<f64>> = None;
-        let (mut pairs, mut steepness) = (0.0, 0.0);
+        let (mut steps, mut pairs, mut steepness) = (0.0, 0.0, 0.0);
         while let Some(first) = trials.next() {
             let second = trials.next_if(|second| first.index % 2 == 0 && second.index == first.index + 1);
             let Some(second) = second else { continue };
@@ -81,7 +82,8 @@ impl Gradient {
                 steepness += slope.abs();
                 if steepness > 0.0 { slope / steepness * pairs } else { 0.0 }
             };
-            let gain = self.step * ((1.0 + STEADY) / (pairs + STEADY)).powf(STEP_DECAY);
+            steps += 1.0;
+            let gain = self.step * ((1.0 + STEADY) / (steps + STEADY)).powf(STEP_DECAY);
             let step = gain * relative.clamp(-STEEPEST, STEEPEST) * (across.len() as f64).sqrt();
             for (place, across) in point.iter_mut().zip(&across) {
                 *place = (*place - step * across / distance).clamp(0.0, 1.0);
@@ -125,7 +127,9 @@ impl Tuner for Gradient {
 fn partner<'a>(request: &'a Request<'_>) -> Option<&'a Assignment> {
     let index = request.index.checked_sub(1).filter(|index| index % 2 == 0)?;
     let pending = request.pending.iter().find(|pending| pending.index == index).map(|pending| &pending.assignment);
-    pending.or_else(|| request.history.before(request.index).next_back().filter(|f| f.index == index).map(|f| &f.assignment))
+    pending.or_else(|| {
+        request.history.before(request.index).next_back().filter(|f| f.index == index).map(|f| &f.assignment)
+    })
 }
 
 /// Of the loss along the way from the second to the first; infinite when one of them failed, `None` when both did or they

@@ -53,7 +53,7 @@ impl Turbo {
         let allow_repeats = settings.allow_repeats();
         let startup_trials = settings.whole("startupTrials", 0, 0..=10_000) as usize;
         Ok(Box::new(Turbo {
-            model: Gp::of(space, allow_repeats, startup_trials),
+            model: Gp::new(allow_repeats, startup_trials, space),
             startup_trials: Some(startup_trials).filter(|count| *count > 0),
         }))
     }

@@ -62,9 +62,13 @@ fn names() -> impl Iterator<Item = &'static str> {
     ALGORITHMS.iter().map(|algorithm| algorithm.name)
 }
 
-/// Those that fit a model for each suggestion are tried on an eighth of the cases.
+/// Those that fit a model for each suggestion are tried on a share of the cases.
 fn spared(name: &str, seed: u64) -> bool {
-    matches!(name, "Auto" | "GP") && !seed.is_multiple_of(8)
+    !seed.is_multiple_of(match name {
+        "Auto" | "GP" | "TuRBO" => 8,
+        "Forest" => 2,
+        _ => 1,
+    })
 }
 
 /// Of those that can search the space. A grid may be too large; a gradient needs numbers that are always active; nothing
