@@ -1,3 +1,4 @@
+mod health;
 mod properties;
 mod quality;
 
@@ -67,7 +68,11 @@ fn spared(name: &str, seed: u64) -> bool {
 }
 
 fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
-    let settings = if name == "TPE" { [("startupTrials".to_owned(), json!(4))].into() } else { BTreeMap::new() };
+    let settings = if matches!(name, "Auto" | "GP" | "TPE") {
+        [("startupTrials".to_owned(), json!(4))].into()
+    } else {
+        BTreeMap::new()
+    };
     build(name, &settings, space).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
