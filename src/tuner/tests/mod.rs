@@ -1,3 +1,4 @@
+mod health;
 mod properties;
 mod quality;
 mod searches;
@@ -90,8 +91,7 @@ fn able(space: &SearchSpace) -> impl Iterator<Item = &'static str> {
 
 fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
     let settings = match name {
-        "TPE" => json!({"startupTrials": 4}),
-        "TuRBO" => json!({"startupTrials": 4}),
+        "Auto" | "GP" | "TPE" | "TuRBO" => json!({"startupTrials": 4}),
         "Forest" => json!({"startupTrials": 4, "trees": 8, "candidates": 20}),
         _ => json!({}),
     };
