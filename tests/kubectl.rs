@@ -201,7 +201,7 @@ fn explained_field_by_field() {
         }
     }
     let recursive = local.ok(&["explain", "experiment", "--recursive"]);
-    assert!(recursive.contains("algorithm\t<Object>") && recursive.contains("enum: Random, Grid"), "{recursive}");
+    assert!(recursive.contains("algorithm\t<Object>") && recursive.contains("enum: Auto, Random"), "{recursive}");
 }
 
 /// Limits and suspension are edited while it runs; every way of writing that kubectl has is used.
