@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, auto, gp, grid, random, sobol, tpe};
+use super::{Tuner, auto, evolution, gp, grid, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -57,6 +57,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "Bayesian optimisation with a Gaussian process: the best for up to a few hundred trials",
         paper: "Snoek et al., 2012; Hvarfner et al., 2024; Ament et al., 2023",
         make: gp::Gp::make,
+    },
+    Algorithm {
+        name: "Evolution",
+        summary: "aging evolution: the best of a sample of the latest trials has a child that differs in one parameter",
+        paper: "Real et al., 2019",
+        make: evolution::Evolution::make,
     },
 ];
 

@@ -5,9 +5,11 @@
 
 mod algorithms;
 mod auto;
+mod evolution;
 mod gp;
 mod grid;
 mod history;
+mod neighbour;
 mod protocol;
 mod random;
 mod settings;

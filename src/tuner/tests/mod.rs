@@ -1,6 +1,7 @@
 mod health;
 mod properties;
 mod quality;
+mod searches;
 
 use super::*;
 use crate::space::{Condition, Domain, Parameter, Scale};

@@ -7,7 +7,7 @@ fn number(assignment: &Assignment, name: &str) -> Option<f64> {
 }
 
 /// Branin's function; its minimum is 0.397887.
-fn branin(a: &Assignment) -> f64 {
+pub(super) fn branin(a: &Assignment) -> f64 {
     let (x, y) = (number(a, "x").unwrap(), number(a, "y").unwrap());
     let pi = std::f64::consts::PI;
     let valley = y - 5.1 / (4.0 * pi * pi) * x * x + 5.0 / pi * x - 6.0;
@@ -15,7 +15,7 @@ fn branin(a: &Assignment) -> f64 {
 }
 
 /// Branches of different kinds, the best one narrow.
-fn branches(a: &Assignment) -> f64 {
+pub(super) fn branches(a: &Assignment) -> f64 {
     let width = (number(a, "width").unwrap().log2() - 6.0) / 4.0;
     let branch = match (number(a, "momentum"), number(a, "decay")) {
         (Some(momentum), _) => 0.05 + (momentum - 0.9).abs(),
@@ -25,7 +25,7 @@ fn branches(a: &Assignment) -> f64 {
     branch + width * width + (number(a, "lr").unwrap().log10() + 2.5).powi(2) / 4.0
 }
 
-fn sphere(a: &Assignment) -> f64 {
+pub(super) fn sphere(a: &Assignment) -> f64 {
     a.values().filter_map(crate::space::Value::as_f64).map(|x| (x - 0.6) * (x - 0.6)).sum()
 }
 

@@ -1,0 +1,112 @@
+//! That each further algorithm is worth its name, on problems of its kind. Seeds are fixed, margins wide.
+
+use super::quality::{branches, branin, sphere};
+use super::*;
+use crate::space::Value;
+
+type Loss = fn(&Assignment) -> f64;
+
+/// What an architecture is worth: each choice by itself, and each with the next.
+fn architecture(a: &Assignment) -> f64 {
+    let level = |value: &Value| value.to_string().bytes().map(u64::from).sum::<u64>();
+    let levels: Vec<u64> = a.values().map(level).collect();
+    let spread = |word: u64| (word as f64 * 0.618_033_988_749_895).fract();
+    let one: f64 = (0..).zip(&levels).map(|(at, level)| spread(level * 31 + at * 7)).sum();
+    let two: f64 = levels.windows(2).map(|pair| spread(pair[0] * 17 + pair[1] * 5)).sum();
+    one + two / 2.0
+}
+
+fn space(parameters: Vec<Parameter>) -> SearchSpace {
+    SearchSpace::new(parameters, &[]).unwrap()
+}
+
+fn plane() -> SearchSpace {
+    space(vec![double("x", -5.0, 10.0, Scale::Linear), double("y", 0.0, 15.0, Scale::Linear)])
+}
+
+fn branched() -> SearchSpace {
+    space(vec![
+        choice("optimizer", &["sgd", "adam", "none"]),
+        double("lr", 1e-5, 1.0, Scale::Log),
+        parameter("width", Domain::Int { min: 4, max: 512, scale: Scale::Log, step: None }),
+        when(double("momentum", 0.0, 1.0, Scale::Linear), "optimizer", "sgd"),
+        when(double("decay", 1e-8, 1.0, Scale::Log), "optimizer", "adam"),
+    ])
+}
+
+fn ten() -> SearchSpace {
+    space((0..10).map(|at| double(&format!("p{at}"), -1.0, 1.0, Scale::Linear)).collect())
+}
+
+fn cells() -> SearchSpace {
+    space((0..8).map(|at| choice(&format!("c{at}"), &["a", "b", "c", "d", "e"])).collect())
+}
+
+/// Median over seeds of the best loss of so many trials.
+fn median(name: &str, space: &SearchSpace, trials: u64, loss: Loss) -> f64 {
+    let best = |seed| {
+        let (history, _) = run(name, space, seed, trials, loss);
+        history.ranked().next().unwrap().outcome.loss()
+    };
+    let mut best: Vec<f64> = (0..11).map(best).collect();
+    best.sort_by(f64::total_cmp);
+    best[best.len() / 2]
+}
+
+#[test]
+fn searches_find_better_than_random() {
+    let problems: [(&str, SearchSpace, Loss); 4] = [
+        ("branin", plane(), branin),
+        ("branches", branched(), branches),
+        ("sphere", ten(), sphere),
+        ("architecture", cells(), architecture),
+    ];
+    // At most so much of random search's loss, for each problem; none where the problem is not of the algorithm's kind.
+    let table: [(&str, [Option<f64>; 4]); 1] = [("Evolution", [Some(0.7), Some(0.7), Some(0.7), Some(0.95)])];
+    let random = problems.each_ref().map(|(_, space, loss)| median("Random", space, 80, *loss));
+    for (name, shares) in table {
+        for (((label, space, loss), random), share) in problems.iter().zip(random).zip(shares) {
+            let Some(share) = share else { continue };
+            let found = median(name, space, 80, *loss);
+            println!("{name} {label}: {found:.4}, random {random:.4}");
+            assert!(found < share * random, "{name} {label}: {found}, random {random}");
+        }
+    }
+}
+
+/// A child of a population differs from a member of it in one parameter.
+#[test]
+fn evolution_changes_one_parameter() {
+    let space = cells();
+    let (history, _) = run("Evolution", &space, 3, 60, architecture);
+    for finished in history.iter().skip(20) {
+        let differences = |other: &Finished| {
+            other.assignment.iter().filter(|(name, value)| finished.assignment[*name] != **value).count()
+        };
+        let parents = history.before(finished.index).rev().take(20);
+        assert_eq!(parents.map(differences).min(), Some(1), "{:?}", finished.assignment);
+    }
+}
+
+/// Numbers of few and of very many levels take steps, and stay within their ranges.
+#[test]
+fn mutations_change_the_value() {
+    let table = [
+        Domain::Int { min: 1, max: 2, scale: Scale::Linear, step: None },
+        Domain::Int { min: 1, max: i64::MAX, scale: Scale::Log, step: None },
+        Domain::Discrete { values: vec![-1.0, 0.5, 64.0] },
+        Domain::Double { min: -1e300, max: 1e300, scale: Scale::Linear, step: None },
+        Domain::Double { min: 0.1, max: 0.5, scale: Scale::Linear, step: Some(0.1) },
+        Domain::Categorical { choices: vec!["a".into(), "b".into()] },
+    ];
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for domain in table {
+        let space = space(vec![parameter("p", domain.clone())]);
+        for place in [0.0, 0.3, 0.7, 1.0] {
+            let parent = space.decode(&[place]);
+            let child = neighbour::mutated(&space, &parent, 0.001, &mut rng);
+            assert_ne!(child, parent, "{domain:?}");
+            assert_eq!(space.check(&child), Ok(child.clone()), "{domain:?}");
+        }
+    }
+}
