@@ -110,6 +110,21 @@ impl Domain {
         }
     }
 
+    /// The share of the line whose places have this value, infinite at the ends of the range; `None` for a continuum.
+    pub(crate) fn share(&self, value: &Value) -> Option<(f64, f64)> {
+        let (level, levels) = (self.level(value)?, self.levels()?);
+        let end = |level: u64| match self {
+            Domain::Categorical { .. } | Domain::Discrete { .. } => Some(level as f64 / levels as f64),
+            _ => {
+                let (below, above) = (self.at(level - 1).as_f64()?, self.at(level).as_f64()?);
+                self.encode(&Value::Double(below / 2.0 + above / 2.0))
+            }
+        };
+        let low = if level == 0 { f64::NEG_INFINITY } else { end(level)? };
+        let high = if level + 1 >= levels { f64::INFINITY } else { end(level + 1)? };
+        Some((low, high))
+    }
+
     fn unplace(&self, place: f64) -> f64 {
         let (low, high, scale) = self.edges();
         match scale {

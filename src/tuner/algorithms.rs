@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, auto, evolution, gp, grid, random, sobol, tpe};
+use super::{Tuner, auto, cma_es, evolution, gp, grid, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -63,6 +63,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "aging evolution: the best of a sample of the latest trials has a child that differs in one parameter",
         paper: "Real et al., 2019",
         make: evolution::Evolution::make,
+    },
+    Algorithm {
+        name: "CMA-ES",
+        summary: "covariance matrix adaptation: a normal distribution that moves, and takes the shape of what was good",
+        paper: "Hansen, 2016; Hamano et al., 2022",
+        make: cma_es::CmaEs::make,
     },
 ];
 

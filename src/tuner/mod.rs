@@ -5,6 +5,7 @@
 
 mod algorithms;
 mod auto;
+mod cma_es;
 mod evolution;
 mod gp;
 mod grid;
@@ -14,6 +15,7 @@ mod protocol;
 mod random;
 mod settings;
 mod sobol;
+mod streams;
 mod tpe;
 mod unrepeated;
 

@@ -73,6 +73,22 @@ impl<'a> Settings<'a> {
         self.read(name, default, &want, |value| value.as_f64().filter(|value| range.contains(value)))
     }
 
+    /// One of these, by name.
+    pub fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        default: (&'static str, T),
+        others: &[(&'static str, T)],
+    ) -> T {
+        let all: Vec<(&str, T)> = std::iter::once(default).chain(others.iter().copied()).collect();
+        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+        let want = format!("one of {}", names.join(", "));
+        let chosen = self.read(name, default.0.to_owned(), &want, |value| {
+            value.as_str().filter(|text| names.contains(text)).map(str::to_owned)
+        });
+        all.iter().find(|(name, _)| *name == chosen).map_or(default.1, |(_, choice)| *choice)
+    }
+
     /// What was wrong, unknown settings included.
     pub fn finish(mut self) -> Result<(), Vec<SettingError>> {
         let known: Vec<&str> = self.known.iter().map(|setting| setting.name).collect();

@@ -1,6 +1,7 @@
 //! A Sobol sequence with Owen scrambling (Burley, 2020, <https://jcgt.org/published/0009/04/01/>).
 
 use super::settings::{SettingError, Settings};
+use super::streams::mix;
 use super::unrepeated::unrepeated;
 use super::{NoSuggestion, Request, Suggestion, Tuner};
 use crate::space::SearchSpace;
@@ -46,12 +47,4 @@ fn coordinate(request: &Request<'_>, dimension: usize, number: u64, scrambling: 
     let seed = mix(request.seed ^ mix(u64::from(scrambling) ^ mix(block ^ mix(round))));
     let sample = sobol_burley::sample((number % SEQUENCE) as u32, (dimension % DIMENSIONS) as u32, seed as u32);
     f64::from(sample) + f64::powi(2.0, -25)
-}
-
-/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
