@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, auto, cma_es, evolution, gp, grid, random, sobol, tpe};
+use super::{Tuner, anneal, auto, cma_es, evolution, gp, grid, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,8 +42,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     },
     Algorithm {
         name: "Sobol",
-        summary: "an Owen-scrambled Sobol sequence: as random, but evenly spread",
-        paper: "Burley, 2020",
+        summary: "an Owen-scrambled Sobol sequence, or Latin hypercubes: as random, but evenly spread",
+        paper: "Burley, 2020; McKay, Beckman and Conover, 1979",
         make: sobol::Sobol::make,
     },
     Algorithm {
@@ -69,6 +69,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "covariance matrix adaptation: a normal distribution that moves, and takes the shape of what was good",
         paper: "Hansen, 2016; Hamano et al., 2022",
         make: cma_es::CmaEs::make,
+    },
+    Algorithm {
+        name: "Anneal",
+        summary: "draws around good trials, in a neighbourhood that shrinks",
+        paper: "Kirkpatrick, Gelatt and Vecchi, 1983; Bergstra et al., 2013",
+        make: anneal::Anneal::make,
     },
 ];
 

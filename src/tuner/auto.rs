@@ -37,7 +37,7 @@ impl Auto {
         let allow_repeats = settings.allow_repeats();
         let startup_trials = settings.whole("startupTrials", 10, 0..=10_000) as usize;
         Ok(Box::new(Auto {
-            sobol: Sobol { allow_repeats },
+            sobol: Sobol::sequence(allow_repeats),
             gp: Gp::new(allow_repeats, startup_trials, space),
             tpe: Tpe::new(allow_repeats, startup_trials),
         }))

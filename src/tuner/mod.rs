@@ -4,6 +4,7 @@
 //! second replica draws the same next point. Generators are ChaCha8, so that results replay across releases.
 
 mod algorithms;
+mod anneal;
 mod auto;
 mod cma_es;
 mod evolution;

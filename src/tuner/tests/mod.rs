@@ -167,6 +167,11 @@ fn settings_are_checked() {
             "algorithm.settings.priorWeight: is \"x\"; write a number from 0 to 1000000",
         ),
         ("Grid", json!({"points": 1}), "algorithm.settings.points: is 1; write a whole number from 2 to 1000"),
+        (
+            "Sobol",
+            json!({"design": "Faure"}),
+            "algorithm.settings.design: is \"Faure\"; write one of Sobol, LatinHypercube",
+        ),
         ("Random", json!({"allowRepeats": 1}), "algorithm.settings.allowRepeats: is 1; write true or false"),
     ];
     for (name, settings, message) in table {
@@ -220,6 +225,30 @@ fn a_sobol_sequence_is_more_even_than_chance() {
         cells.iter().flatten().all(|count| *count == 1),
         "256 points of a (0, 2)-sequence: one in each of 16 x 16 cells"
     );
+}
+
+#[test]
+fn a_latin_hypercube_has_one_in_each_part() {
+    let space = SearchSpace::new(
+        vec![double("x", 0.0, 1.0, Scale::Linear), double("y", 1e-4, 1.0, Scale::Log), int("a", 1, 10)],
+        &[],
+    )
+    .unwrap();
+    let settings = [("design".to_owned(), json!("LatinHypercube")), ("points".to_owned(), json!(20))].into();
+    let tuner = build("Sobol", &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let history = History::new(&space);
+    let point = |index| {
+        let request = Request { space: &space, history: &history, pending: &[], seed: 9, index };
+        space.encode(&tuner.suggest(&request).unwrap().assignment)
+    };
+    for hypercube in 0..3 {
+        let points: Vec<Vec<f64>> = (0..20).map(|at| point(hypercube * 20 + at)).collect();
+        for (dimension, parts) in [(0, 20), (1, 20), (2, 10)] {
+            let mut counts = vec![0; parts];
+            points.iter().for_each(|point| counts[(point[dimension] * parts as f64) as usize] += 1);
+            assert!(counts.iter().all(|count| *count == 20 / parts), "{counts:?}");
+        }
+    }
 }
 
 /// A grid goes on after its latest trial, however sparse what the constraints leave: a hundred of 90,000 here, more than

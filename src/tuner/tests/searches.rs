@@ -62,8 +62,9 @@ fn searches_find_better_than_random() {
         ("architecture", cells(), architecture),
     ];
     // At most so much of random search's loss, for each problem; none where the problem is not of the algorithm's kind.
-    let table: [(&str, [Option<f64>; 4]); 2] = [
+    let table: [(&str, [Option<f64>; 4]); 3] = [
         ("Evolution", [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
+        ("Anneal", [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
         ("CMA-ES", [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
     ];
     let random = problems.each_ref().map(|(_, space, loss)| median("Random", space, 80, *loss));
@@ -88,6 +89,31 @@ fn evolution_changes_one_parameter() {
         };
         let parents = history.before(finished.index).rev().take(20);
         assert_eq!(parents.map(differences).min(), Some(1), "{:?}", finished.assignment);
+    }
+}
+
+/// The neighbourhood shrinks with the number of trials, around the best ones, wherever the others are.
+#[test]
+fn annealing_draws_ever_nearer() {
+    let space = space(vec![double("x", 0.0, 1.0, Scale::Linear)]);
+    let farthest = |trials: u64| {
+        let mut history = History::new(&space);
+        for index in 0..trials {
+            let (place, loss) = if index % 2 == 0 { (0.7, 0.0) } else { (0.2, 1.0 + index as f64) };
+            history.insert(Finished::new(index, space.decode(&[place]), Outcome::Complete { losses: vec![loss] }));
+        }
+        let far = |seed| {
+            let request = Request { space: &space, history: &history, pending: &[], seed, index: trials };
+            let settings = [("meanRank".to_owned(), json!(1))].into();
+            let tuner = build("Anneal", &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
+            (tuner.suggest(&request).unwrap().assignment["x"].as_f64().unwrap() - 0.7).abs()
+        };
+        (0..200).map(far).fold(0.0, f64::max)
+    };
+    // Half of 1 / (1 + n / 10).
+    for (trials, radius) in [(10, 0.25), (90, 0.05), (990, 0.005)] {
+        let farthest = farthest(trials);
+        assert!(farthest < radius + 1e-9 && farthest > 0.9 * radius, "{trials}: {farthest}");
     }
 }
 
