@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, anneal, auto, cma_es, evolution, gp, grid, random, sobol, tpe};
+use super::{Tuner, anneal, auto, cma_es, evolution, forest, gp, grid, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -75,6 +75,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "draws around good trials, in a neighbourhood that shrinks",
         paper: "Kirkpatrick, Gelatt and Vecchi, 1983; Bergstra et al., 2013",
         make: anneal::Anneal::make,
+    },
+    Algorithm {
+        name: "Forest",
+        summary: "randomised trees predict the loss; the trial of the highest expected improvement is next, as in SMAC",
+        paper: "Hutter, Hoos and Leyton-Brown, 2011; Geurts, Ernst and Wehenkel, 2006",
+        make: forest::Forest::make,
     },
 ];
 

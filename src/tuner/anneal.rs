@@ -27,8 +27,8 @@ impl Tuner for Anneal {
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
         let mut rng = generator(request);
         let start = rng.random();
-        let ranked = request.history.ranked();
-        let centre = self.rank(ranked.len(), &mut rng).and_then(|rank| ranked.skip(rank).next());
+        let mut ranked = request.history.ranked();
+        let centre = self.rank(ranked.len(), &mut rng).and_then(|rank| ranked.nth(rank));
         // What a person tried outside of the space has no neighbourhood in it.
         let centre = centre.and_then(|finished| request.space.check(&finished.assignment).ok());
         let mut temperature = 1.0 / (1.0 + self.cooling * request.history.len() as f64);

@@ -8,6 +8,7 @@ mod anneal;
 mod auto;
 mod cma_es;
 mod evolution;
+mod forest;
 mod gp;
 mod grid;
 mod history;

@@ -60,7 +60,11 @@ impl CmaEs {
             allow_repeats: settings.allow_repeats(),
             population: Some(settings.whole("population", 0, 0..=1_000) as usize).filter(|size| *size > 0),
             step: settings.real("step", 0.2, 0.001..=1.0),
-            restarts: settings.choice("restarts", ("BIPOP", Policy::Bipop), &[("IPOP", Policy::Ipop), ("None", Policy::Never)]),
+            restarts: settings.choice(
+                "restarts",
+                ("BIPOP", Policy::Bipop),
+                &[("IPOP", Policy::Ipop), ("None", Policy::Never)],
+            ),
         }))
     }
 

@@ -69,11 +69,12 @@ fn spared(name: &str, seed: u64) -> bool {
 }
 
 fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
-    let settings = if matches!(name, "Auto" | "GP" | "TPE") {
-        [("startupTrials".to_owned(), json!(4))].into()
-    } else {
-        BTreeMap::new()
+    let settings = match name {
+        "Auto" | "GP" | "TPE" => json!({"startupTrials": 4}),
+        "Forest" => json!({"startupTrials": 4, "trees": 8, "candidates": 20}),
+        _ => json!({}),
     };
+    let settings = serde_json::from_value(settings).unwrap();
     build(name, &settings, space).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
