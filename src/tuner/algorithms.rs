@@ -82,6 +82,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         paper: "Hutter, Hoos and Leyton-Brown, 2011; Geurts, Ernst and Wehenkel, 2006",
         make: forest::Forest::make,
     },
+    Algorithm {
+        name: "TuRBO",
+        summary: "a Gaussian process in a trust region that grows and shrinks, for more than 20 dimensions",
+        paper: "Eriksson et al., 2019",
+        make: gp::Turbo::make,
+    },
 ];
 
 impl Algorithm {

@@ -16,7 +16,10 @@ mod minimise;
 mod posterior;
 mod search;
 mod trials;
+mod turbo;
 mod warp;
+
+pub(super) use turbo::Turbo;
 
 use super::settings::{SettingError, Settings};
 use super::sobol::spread;

@@ -25,14 +25,19 @@ pub(super) struct Trials<'a> {
 
 impl<'a> Trials<'a> {
     pub fn new(history: &'a History, parameters: usize) -> Self {
-        let finite: Vec<&Finished> = history.iter().filter(|finished| finished.outcome.loss().is_finite()).collect();
+        Trials::of(history.iter(), parameters)
+    }
+
+    /// Of these trials only, given in the order of their indices.
+    pub fn of(trials: impl Iterator<Item = &'a Finished>, parameters: usize) -> Self {
+        let (finite, failed): (Vec<&Finished>, Vec<&Finished>) =
+            trials.partition(|finished| finished.outcome.loss().is_finite());
         let most = (2 * PAIRS / parameters.max(1)).isqrt();
-        let failed = history.iter().rev().filter(|finished| !finished.outcome.loss().is_finite());
         let checkpoint = finite.get(..checkpoint(finite.len())).unwrap_or_default();
         Trials {
             modelled: some(&finite, MODELLED.min(most)),
             fitted: some(checkpoint, FITTED.min(most)),
-            failed: failed.take(FAILED).collect(),
+            failed: failed.into_iter().rev().take(FAILED).collect(),
         }
     }
 }
