@@ -180,7 +180,7 @@ fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "enum": [
             "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest", "TuRBO",
-            "Gradient",
+            "Gradient", "PolicyGradient",
         ],
     })
 }
