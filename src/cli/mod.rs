@@ -10,6 +10,7 @@ mod laptop;
 mod live;
 mod local;
 mod logs;
+mod metrics;
 mod operator;
 mod print;
 mod progress;
@@ -41,6 +42,11 @@ enum Command {
     Local(LocalArguments),
     /// Say what `kubectl apply` would say about a file, without a cluster
     Validate(ValidateArguments),
+    /// Try out how metrics are read
+    Metrics {
+        #[command(subcommand)]
+        command: MetricsCommand,
+    },
     /// Print the CustomResourceDefinitions
     Crd,
     /// Run the controllers against the cluster of KUBECONFIG, or the one this runs in
@@ -111,6 +117,44 @@ struct ValidateArguments {
     filename: PathBuf,
 }
 
+#[derive(Debug, Subcommand)]
+enum MetricsCommand {
+    /// Read a log as a trial's would be, and print one JSON object for each observation
+    Parse(MetricsParseArguments),
+}
+
+#[derive(Debug, Args)]
+struct MetricsParseArguments {
+    /// How the metrics are written
+    #[arg(long, value_name = "SOURCE", default_value = "stdout")]
+    source: MetricsSource,
+    /// A metric that is asked for, as in spec.objectives and spec.additionalMetrics; may be repeated [default: all]
+    #[arg(long = "metric", value_name = "NAME")]
+    metrics: Vec<String>,
+    /// Regular expression with two groups, the first around a metric's name, the second around its value; may be repeated
+    #[arg(long = "filter", value_name = "REGEX")]
+    filters: Vec<String>,
+    /// File to read; `-` for standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MetricsSource {
+    /// What programs print
+    Stdout,
+    /// The same, from a file
+    File,
+    /// One JSON object a line
+    Jsonl,
+    /// Rows under a header
+    Csv,
+    /// An event file
+    Tensorboard,
+    /// Prometheus' text format, and OpenMetrics
+    Prometheus,
+}
+
 #[derive(Debug, Args)]
 struct OperatorArguments {
     /// Namespace to watch [default: all]
@@ -159,6 +203,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     log(&parsed.command);
     let result = match parsed.command {
         Command::Agent { arguments } => return ExitCode::Program(crate::agent::main(arguments, &["agent"])),
+        Command::Metrics { command: MetricsCommand::Parse(arguments) } => metrics::parse(&arguments),
         Command::Crd => crd::print(),
         Command::Validate(arguments) => exit::in_runtime(validate::validate(arguments)),
         Command::Run(arguments) => exit::in_runtime(run::run(arguments)),

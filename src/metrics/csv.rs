@@ -61,12 +61,6 @@ impl Csv {
         }
     }
 
-    /// The file was begun anew, with a header: a logger that met a new column has written it again.
-    pub fn restart(&mut self) {
-        let wanted = std::mem::take(&mut self.wanted);
-        *self = Self::of(wanted);
-    }
-
     /// The observations of the rows that these bytes complete. A column named `timestamp`, `time` or `ts` that holds a
     /// time (RFC 3339, or seconds since 1970) is when a row was written; else that is the given time.
     pub fn feed(&mut self, bytes: &[u8], time: Timestamp) -> Vec<Found> {
@@ -245,15 +239,6 @@ mod tests {
             "2: loss=1, 5: loss=2"
         );
         assert_eq!(read(&["loss"], &format!("{long}\nloss,a\n1,b\n"), 1 << 16), "3: loss=1");
-    }
-
-    #[test]
-    fn a_file_that_is_written_again_begins_with_its_header() {
-        let mut parser = Csv::new(["acc".to_owned()]);
-        assert_eq!(parser.feed(b"epoch,loss\n1,0.5\n2,", Timestamp::UNIX_EPOCH), []);
-        parser.restart();
-        assert_eq!(parser.feed(b"epoch,acc,loss\n1,0.9,0.5\n", Timestamp::UNIX_EPOCH).len(), 1);
-        assert_eq!(parser.take_seen(), Some(vec!["loss".to_owned()]));
     }
 
     proptest! {
