@@ -89,9 +89,11 @@ fn remarks(metrics: &[String], found: &BTreeSet<String>, seen: &[String]) -> Vec
     }
     let missing = metrics.iter().filter(|name| !found.contains(*name)).map(|name| {
         let names: Vec<&str> = nearest(name, seen.iter().map(String::as_str)).into_iter().take(MAX_NAMES).collect();
-        match names.first().copied() {
-            None => format!("{name} was not found, and no other metric was; without --metric all are shown"),
-            Some(first) => format!("{name} was not found; seen were {}; was it `--metric {first:?}`?", list(names)),
+        match names.as_slice() {
+            [] => format!("{name} was not found, and no other metric was; without --metric all are shown"),
+            [first, ..] => {
+                format!("{name} was not found; seen were {}; was it `--metric {first:?}`?", list(names.iter().copied()))
+            }
         }
     });
     let mut remarks: Vec<String> = missing.collect();

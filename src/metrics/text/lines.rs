@@ -336,3 +336,21 @@ proptest! {
         prop_assert_eq!(wanted(&["loss"], &[&format!("epoch={step} loss={value}")]), format!("loss@{step}={value}"));
     }
 }
+
+/// Each row of the page's table is read as it says.
+#[test]
+fn the_page_tells_what_is_read() {
+    let page = include_str!("../../../docs/metrics.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.len() > 20, "{}", rows.len());
+    for row in rows {
+        let row = row.replace("\\|", "\u{1}");
+        let cells: Vec<String> = row.split(" | ").map(|cell| cell.replace('\u{1}', "|")).collect();
+        let [printed, name, said] = cells.as_slice() else { panic!("{row}") };
+        let lines: Vec<&str> = printed.split("<br>").map(|part| part.split('`').nth(1).unwrap()).collect();
+        let name = name.trim_matches('`');
+        let (value, step) = said.trim_end_matches(" |").split_once(" @").unwrap_or((said.trim_end_matches(" |"), ""));
+        let step = if step.is_empty() { String::new() } else { format!("@{step}") };
+        assert_eq!(wanted(&[name], &lines), format!("{name}{step}={value}"), "{row}");
+    }
+}
