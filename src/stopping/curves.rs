@@ -30,11 +30,12 @@ pub struct Curves {
     levels: Vec<Table>,
     /// Keys of trials that have ended and whose rows are kept.
     ended: BTreeSet<u64>,
-    /// Result and last step of each trial that has ended.
-    results: BTreeMap<u64, (f64, Option<u64>)>,
+    /// The loss that counts of each trial that has one for good.
+    results: BTreeMap<u64, f64>,
     ranked: BTreeSet<(i64, u64)>,
-    /// Last steps of complete trials, with their keys.
-    lengths: BTreeSet<(u64, u64)>,
+    /// Last steps of the complete trials that are kept.
+    lengths: Ranks,
+    complete: BTreeMap<u64, u64>,
 }
 
 /// The trials that have reached a step, by their losses there.
@@ -76,38 +77,41 @@ impl Curves {
             ended: BTreeSet::new(),
             results: BTreeMap::new(),
             ranked: BTreeSet::new(),
-            lengths: BTreeSet::new(),
+            lengths: Ranks::default(),
+            complete: BTreeMap::new(),
         }
     }
 
     /// Adds a trial, in place of the one of the same key. A trial that has failed is none: [`Curves::remove`] it.
     pub fn insert(&mut self, key: u64, curve: &Curve, course: Course) {
         let series = Series::new(curve, self.direction);
-        let row = self.row(&series);
-        self.forget_ended(key);
-        match course {
-            Course::Running => {
-                self.set_row(key, row);
-                self.running.insert(key, series);
-            }
-            Course::Complete | Course::Stopped => {
-                self.running.remove(&key);
-                self.end(key, &series, course);
-                self.ended.insert(key);
-                self.set_row(key, row);
-                if self.ended.len() > KEPT
-                    && let Some(oldest) = self.ended.pop_first()
-                {
-                    self.set_row(oldest, Row::default());
-                }
-            }
+        self.set_row(key, self.row(&series));
+        self.forget(key);
+        let result = series.points().last().map(|last| self.counted(last));
+        if let Some(result) = result.filter(|_| course != Course::Running || self.best_counts()) {
+            self.results.insert(key, result);
+            self.ranked.insert((ordered(result), key));
+        }
+        if course == Course::Running {
+            self.running.insert(key, series);
+            return;
+        }
+        if let Some(length) = series.last_step().filter(|_| course == Course::Complete) {
+            self.lengths.insert(length as f64, key);
+            self.complete.insert(key, length);
+        }
+        self.ended.insert(key);
+        if self.ended.len() > KEPT
+            && let Some(oldest) = self.ended.pop_first()
+        {
+            self.forget_length(oldest);
+            self.set_row(oldest, Row::default());
         }
     }
 
     /// Forgets a trial.
     pub fn remove(&mut self, key: u64) {
-        self.running.remove(&key);
-        self.forget_ended(key);
+        self.forget(key);
         self.set_row(key, Row::default());
     }
 
@@ -123,25 +127,16 @@ impl Curves {
         self.levels.get(level).map(|table| (step_of(level), table))
     }
 
-    /// The best result of a trial that has ended.
-    pub fn best(&self) -> Option<f64> {
-        let (_, key) = self.ranked.first()?;
-        self.results.get(key).map(|(result, _)| *result)
+    /// The best result among the other trials: of those that have ended, and of those that run where a trial's best value
+    /// counts, since they have it already.
+    pub fn best_but(&self, trial: u64) -> Option<f64> {
+        let (_, key) = self.ranked.iter().find(|(_, key)| *key != trial)?;
+        self.results.get(key).copied()
     }
 
-    /// The last step of the longest trial that ran to its end.
-    pub fn longest(&self) -> Option<u64> {
-        self.lengths.last().map(|(step, _)| *step)
-    }
-
-    /// The last step of the middle one of the trials that ran to their end.
+    /// How many steps a trial takes that nobody stops: the median of those that ran to their end.
     pub fn typical(&self) -> Option<u64> {
-        self.lengths.iter().nth(self.lengths.len() / 2).map(|(step, _)| *step)
-    }
-
-    /// How many trials have run to their end.
-    pub fn complete(&self) -> usize {
-        self.lengths.len()
+        self.lengths.quantile(0.5, None).map(|steps| steps as u64)
     }
 
     /// The loss that counts at a point of a curve. A trial whose values are no longer finite is worse than any other.
@@ -212,22 +207,19 @@ impl Curves {
         }
     }
 
-    fn end(&mut self, key: u64, series: &Series, course: Course) {
-        let Some(last) = series.points().last() else { return };
-        let result = self.counted(last);
-        let length = series.last_step().filter(|_| course == Course::Complete);
-        self.results.insert(key, (result, length));
-        self.ranked.insert((ordered(result), key));
-        self.lengths.extend(length.map(|length| (length, key)));
+    /// Forgets all of a trial but its row.
+    fn forget(&mut self, key: u64) {
+        self.running.remove(&key);
+        self.ended.remove(&key);
+        self.forget_length(key);
+        if let Some(result) = self.results.remove(&key) {
+            self.ranked.remove(&(ordered(result), key));
+        }
     }
 
-    fn forget_ended(&mut self, key: u64) {
-        self.ended.remove(&key);
-        if let Some((result, length)) = self.results.remove(&key) {
-            self.ranked.remove(&(ordered(result), key));
-            if let Some(length) = length {
-                self.lengths.remove(&(length, key));
-            }
+    fn forget_length(&mut self, key: u64) {
+        if let Some(length) = self.complete.remove(&key) {
+            self.lengths.remove(length as f64, key);
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Pure: a decision is a function of the curves of the experiment's trials and of the rule's settings.
 
+mod auto;
+mod curve_model;
 mod curves;
 mod halving;
 mod judged;
@@ -51,6 +53,10 @@ pub struct Decision {
 
 /// Names of the rules and what each is, for messages and documentation.
 pub const RULES: &[(&str, &str)] = &[
+    (
+        "Auto",
+        "CurveModel, and before there is a curve the place among the other trials; who starts slowly but catches up is spared",
+    ),
     ("Median", "the best value so far is worse than the median of the other trials' running averages at the same step"),
     ("Percentile", "as Median, for another share of the trials"),
     ("Threshold", "the value is worse than a bound, from a step on"),
@@ -60,6 +66,7 @@ pub const RULES: &[(&str, &str)] = &[
         "AsyncHalving",
         "at certain steps only the best share of the trials that came there goes on (ASHA, its stopping variant)",
     ),
+    ("CurveModel", "the trial's curve is unlikely to become better than the best trial by its end"),
 ];
 
 /// The rules of an experiment. Each may stop a trial; the first that wants to is the one that does.
@@ -99,11 +106,13 @@ pub fn build(name: &str, settings: &BTreeMap<String, Value>) -> Result<(&'static
     };
     let mut settings = Settings::new(settings);
     let rule: Box<dyn Rule> = match *name {
+        "Auto" => Box::new(auto::Auto::new(&mut settings)),
         "Median" => Box::new(percentile::Percentile::median(&mut settings)),
         "Percentile" => Box::new(percentile::Percentile::new(&mut settings)),
         "Threshold" => Box::new(threshold::Threshold::new(&mut settings)),
         "Patience" => Box::new(patience::Patience::new(&mut settings)),
         "Plateau" => Box::new(plateau::Plateau::new(&mut settings)),
+        "CurveModel" => Box::new(curve_model::CurveModel::new(&mut settings)),
         _ => Box::new(halving::AsyncHalving::new(&mut settings)),
     };
     settings.finish().map(|()| (*name, rule))

@@ -68,11 +68,7 @@ impl Series {
     }
 
     fn sum_up(&mut self) {
-        // The first value stands for as many steps as the second, since it is not known when the trial began.
-        let first_gap = match self.points.as_slice() {
-            [first, second, ..] => second.step - first.step,
-            _ => 1,
-        };
+        let first_gap = self.first_gap();
         let (mut before, mut weight, mut average, mut best) = (None, 0.0, 0.0, f64::INFINITY);
         for point in &mut self.points {
             let gap = before.map_or(first_gap, |before| point.step - before) as f64;
@@ -82,6 +78,20 @@ impl Series {
             (point.average, point.best) = (average, best);
             before = Some(point.step);
         }
+    }
+
+    /// The first value stands for as many steps as the second, since it is not known when the trial began.
+    fn first_gap(&self) -> u64 {
+        match self.points.as_slice() {
+            [first, second, ..] => second.step - first.step,
+            _ => 1,
+        }
+    }
+
+    /// The step before the first value: where the trial began, or began anew.
+    pub fn begun(&self) -> Option<f64> {
+        let first = self.points.first()?;
+        Some(first.step as f64 - self.first_gap() as f64)
     }
 
     /// Finite losses, by step.

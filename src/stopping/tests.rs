@@ -73,6 +73,22 @@ fn what_each_rule_says() {
         ("AsyncHalving", json!({}), 0, curve(&[0.1]), None),
         ("AsyncHalving", json!({"eta": 3, "brackets": 2}), 5, curve(&[0.0, 0.0]), None),
         ("AsyncHalving", json!({"eta": 3, "brackets": 2}), 6, curve(&[0.0, 0.0]), Some("step 1: 0 is below 0.4, what the best 1/3 of 7 trials have")),
+        ("CurveModel", json!({}), 0, curve(&[0.1, 0.2, 0.3, 0.3]), None),
+        ("CurveModel", json!({}), 9, curve(&[0.1, 0.2, 0.3]), None),
+        ("CurveModel", json!({}), 9, curve(&[0.1, 0.3, 0.35, 0.36, 0.36]), Some("step 5: 0.36; the chance to beat 0.9 by step 10 is below 1%")),
+        ("CurveModel", json!({}), 9, curve(&[0.1, 0.3, 0.5, 0.7]), None),
+        ("CurveModel", json!({"minChance": 0.5}), 9, curve(&[0.1, 0.4, 0.3, 0.6, 0.5]), Some("step 5: 0.5; the chance to beat 0.9 by step 10 is 10%")),
+        ("CurveModel", json!({}), 9, curve(&[0.91, 0.3, 0.3, 0.3]), None),
+        ("CurveModel", json!({"warmUpSteps": 6}), 9, curve(&[0.1, 0.3, 0.35, 0.36, 0.36]), None),
+        ("CurveModel", json!({"maxSteps": 5}), 9, curve(&[0.1, 0.3, 0.35, 0.36, 0.36]), None),
+        ("Auto", json!({}), 9, curve(&[0.3]), None),
+        ("Auto", json!({}), 9, curve(&[0.3, 0.3]), Some("step 2: 0.3 is below the median 0.45 of 10 trials, and does not catch up")),
+        ("Auto", json!({}), 9, curve(&[0.25, 0.35]), None),
+        ("Auto", json!({}), 9, curve(&[0.5, 0.5]), None),
+        ("Auto", json!({}), 6, curve(&[0.1, 0.1]), None),
+        ("Auto", json!({}), 9, curve(&[0.1, 0.3, 0.35, 0.36, 0.36]), Some("step 5: 0.36; the chance to beat 0.9 by step 10 is below 1%")),
+        ("Auto", json!({}), 0, curve(&[0.1, nan]), None),
+        ("Auto", json!({}), 0, curve(&[0.1, nan, nan]), Some("step 3: no finite value since step 2")),
     ];
     for (rule, settings, others, own, reason) in table {
         let found = judged(&rules(rule, settings.clone()), &ladder(others), &own);
@@ -83,7 +99,7 @@ fn what_each_rule_says() {
 #[test]
 fn settings_are_checked() {
     let table = [
-        ("median", json!({}), "name: \"median\" is no rule; there are Median, Percentile, "),
+        ("median", json!({}), "name: \"median\" is no rule; there are Auto, Median, Percentile, "),
         (
             "Median",
             json!({"steps": 3}),
@@ -135,7 +151,7 @@ fn only_the_latest_ended_trials_are_kept() {
     }
     let (_, table) = curves.at(1).unwrap();
     assert_eq!((table.counted.len(), table.counted.best()), (KEPT, Some(50.0)));
-    assert_eq!((curves.best(), curves.complete()), (Some(0.0), total as usize));
+    assert_eq!((curves.best_but(total), curves.best_but(0)), (Some(0.0), Some(0.5)), "results of all count");
 }
 
 /// A change of the trials: key, curve, course; no curve: the trial is gone.
@@ -182,6 +198,8 @@ fn eager() -> Vec<Rules> {
         rules("Patience", json!({"steps": 2})),
         rules("Plateau", json!({"steps": 2, "tolerance": 0.3})),
         rules("AsyncHalving", json!({"brackets": 2})),
+        rules("CurveModel", json!({"minChance": 0.5})),
+        rules("Auto", json!({"maxSteps": 20})),
     ]
 }
 
@@ -208,11 +226,12 @@ proptest! {
             }
             prop_assert_eq!(table, &expected, "step {}", step);
         }
-        let results = left.values().filter(|(_, course)| *course != Course::Running).filter_map(|(curve, _)| {
+        let results = left.iter().filter(|(key, (_, course))| **key != 3 && (!latest || *course != Course::Running));
+        let results = results.filter_map(|(_, (curve, _))| {
             Series::new(curve, direction).points().last().map(|sample| kept.counted(sample))
         });
-        prop_assert_eq!(kept.best(), results.min_by(f64::total_cmp));
-        prop_assert_eq!((kept.longest(), kept.complete()), (fresh.longest(), fresh.complete()));
+        prop_assert_eq!(kept.best_but(3), results.min_by(f64::total_cmp));
+        prop_assert_eq!(kept.typical(), fresh.typical());
         for rules in eager() {
             for key in 0..8 {
                 prop_assert_eq!(rules.judge(&kept, key), rules.judge(&fresh, key));
