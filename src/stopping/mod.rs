@@ -12,14 +12,18 @@ mod patience;
 mod percentile;
 mod plateau;
 mod ranks;
+mod replay;
 mod series;
 mod settings;
 mod threshold;
+mod translate;
 
 pub use curves::{Course, Curves, KEPT, Table};
 pub use ranks::Ranks;
+pub use replay::Replay;
 pub use series::{Sample, Series};
 pub use settings::RuleError;
+pub use translate::{System, Translation, translate};
 
 use serde_json::Value;
 use settings::Settings;

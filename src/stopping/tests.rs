@@ -87,6 +87,7 @@ fn what_each_rule_says() {
         ("Auto", json!({}), 9, curve(&[0.5, 0.5]), None),
         ("Auto", json!({}), 6, curve(&[0.1, 0.1]), None),
         ("Auto", json!({}), 9, curve(&[0.1, 0.3, 0.35, 0.36, 0.36]), Some("step 5: 0.36; the chance to beat 0.9 by step 10 is below 1%")),
+        ("Auto", json!({"warmUpSteps": 3}), 9, curve(&[0.3, 0.3]), None),
         ("Auto", json!({}), 0, curve(&[0.1, nan]), None),
         ("Auto", json!({}), 0, curve(&[0.1, nan, nan]), Some("step 3: no finite value since step 2")),
     ];

@@ -42,6 +42,11 @@ impl CurveModel {
         }
     }
 
+    /// The last step at which this trial is to be judged.
+    pub fn judged_step(&self, question: &Question<'_>) -> Option<u64> {
+        self.judged.step(question)
+    }
+
     /// The step at which this trial ends, when it has come far enough towards it to be judged.
     pub fn end(&self, question: &Question<'_>) -> Option<u64> {
         let end = self.max_steps.or_else(|| question.curves.typical())?;
