@@ -192,7 +192,7 @@ pub struct StoppingRule {
 fn rule_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "enum": ["Median", "Percentile", "Threshold", "Patience", "Plateau", "AsyncHalving"],
+        "enum": ["Auto", "Median", "Percentile", "Threshold", "Patience", "Plateau", "AsyncHalving", "CurveModel"],
     })
 }
 
