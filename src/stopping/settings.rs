@@ -45,12 +45,8 @@ impl<'a> Settings<'a> {
     }
 
     pub fn whole(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
-        self.optional_whole(name, range).unwrap_or(default)
-    }
-
-    pub fn optional_whole(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let want = format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(name, &want, |value| value.as_u64().filter(|value| range.contains(value)))
+        self.read(name, &want, |value| value.as_u64().filter(|value| range.contains(value))).unwrap_or(default)
     }
 
     pub fn real(&mut self, name: &'static str, default: f64, range: RangeInclusive<f64>) -> f64 {

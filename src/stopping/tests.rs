@@ -144,6 +144,30 @@ fn the_first_rule_that_wants_to_stops_the_trial() {
 }
 
 #[test]
+fn trials_that_start_together_are_judged_by_place_until_one_is_complete() {
+    let auto = rules("Auto", json!({}));
+    let mut curves = Curves::new(Direction::Maximize, Statistic::Best);
+    for (other, key) in ladder(9).iter().zip(0..) {
+        curves.insert(key, other, Course::Running);
+    }
+    let table = [
+        (curve(&[0.3; 3]), None),
+        (curve(&[0.3; 4]), Some("step 4: 0.3 is below the median 0.45 of 10 trials, and does not catch up")),
+        (curve(&[0.3; 7]), Some("step 4: 0.3 is below the median 0.45 of 10 trials, and does not catch up")),
+        (curve(&[0.1, 0.1, 0.2, 0.3]), None),
+        (curve(&[0.5; 4]), None),
+    ];
+    for (own, reason) in table {
+        curves.insert(9, &own, Course::Running);
+        assert_eq!(auto.judge(&curves, 9).map(|decision| decision.reason).as_deref(), reason, "{own:?}");
+    }
+    curves.insert(0, &curve(&[0.4; 10]), Course::Complete);
+    curves.insert(9, &curve(&[0.3; 4]), Course::Running);
+    let reason = "step 4: 0.3; the chance to beat 0.9 by step 10 is below 1%";
+    assert_eq!(auto.judge(&curves, 9).map(|decision| decision.reason).as_deref(), Some(reason));
+}
+
+#[test]
 fn only_the_latest_ended_trials_are_kept() {
     let mut curves = Curves::new(Direction::Minimize, Statistic::Best);
     let total = KEPT as u64 + 50;

@@ -139,7 +139,6 @@ fn the_page_names_every_rule_and_its_settings() {
         let settings = settings.split(", ").map(|setting| {
             let setting = setting.trim_matches('`');
             let needed = setting.strip_suffix("` (needed)").map(|name| (name, json!(0.5)));
-            let needed = needed.or(setting.strip_suffix("` (optional)").map(|name| (name, json!(9))));
             let (name, value) = needed.unwrap_or_else(|| {
                 let (name, default) = setting.split_once(": ").unwrap();
                 (name, serde_json::from_str(default).unwrap())

@@ -26,8 +26,8 @@ const EARLIEST: f64 = 32.0;
 
 /// See the module.
 pub(super) struct CurveModel {
-    /// How many steps a trial takes; `None`: as many as the complete ones.
-    max_steps: Option<u64>,
+    /// The step at which trials end; 0: where the complete ones did.
+    max_steps: u64,
     /// A trial with less chance to become the best is stopped.
     min_chance: f64,
     judged: Judged,
@@ -36,7 +36,7 @@ pub(super) struct CurveModel {
 impl CurveModel {
     pub fn new(settings: &mut Settings<'_>) -> Self {
         CurveModel {
-            max_steps: settings.optional_whole("maxSteps", 1..=LAST_STEP),
+            max_steps: settings.whole("maxSteps", 0, 0..=LAST_STEP),
             min_chance: settings.real("minChance", 0.15, 0.0..=1.0),
             judged: Judged::new(settings),
         }
@@ -49,7 +49,7 @@ impl CurveModel {
 
     /// The step at which this trial ends, when it has come far enough towards it to be judged.
     pub fn end(&self, question: &Question<'_>) -> Option<u64> {
-        let end = self.max_steps.or_else(|| question.curves.typical())?;
+        let end = if self.max_steps == 0 { question.curves.typical()? } else { self.max_steps };
         let (begun, last) = (question.series.begun()?, question.series.last_step()?);
         (last < end && last as f64 - begun >= (end as f64 - begun) / EARLIEST).then_some(end)
     }

@@ -89,7 +89,8 @@ impl PolicyGradient {
         let Ok(mut last) = self.last.lock() else { return Network::new(&choices, self.hidden, request.seed) };
         let known = last.take().filter(|last| {
             let learned = trials().take(last.learned);
-            last.passed == passed && last.learned <= history.len() - passed
+            last.passed == passed
+                && last.learned <= history.len() - passed
                 && last.fingerprint == learned.fold(mix(request.seed), |print, trial| fold(print, space, trial))
         });
         let mut learner = known.unwrap_or_else(|| Learner::new(&choices, self.hidden, request.seed, passed));
@@ -201,7 +202,8 @@ impl Learner {
             *mean = DECAYS.0 * *mean + (1.0 - DECAYS.0) * slope;
             *square = DECAYS.1 * *square + (1.0 - DECAYS.1) * slope * slope;
         }
-        let step = |(mean, square): &(f64, f64)| -rate * mean / corrections.0 / ((square / corrections.1).sqrt() + 1e-8);
+        let step =
+            |(mean, square): &(f64, f64)| -rate * mean / corrections.0 / ((square / corrections.1).sqrt() + 1e-8);
         self.network.change(self.means.iter().map(step));
     }
 }
@@ -244,7 +246,8 @@ mod tests {
     fn loss(space: &SearchSpace, assignment: &Assignment) -> f64 {
         let places = space.encode(assignment);
         let levels: Vec<f64> = places.iter().take(8).map(|place| (place * 5.0).floor()).collect();
-        let steps: f64 = levels.windows(2).map(|pair| (pair[1] - pair[0] - 1.0).rem_euclid(5.0)).map(|x| x.min(1.0)).sum();
+        let steps: f64 =
+            levels.windows(2).map(|pair| (pair[1] - pair[0] - 1.0).rem_euclid(5.0)).map(|x| x.min(1.0)).sum();
         steps + (assignment["width"].as_f64().unwrap() - 3.0).abs() / 3.0 + (places[9] - 0.65).abs()
     }
 
@@ -296,7 +299,8 @@ mod tests {
         let mut assignment = space.decode(&[0.5; 10]);
         assignment.insert("op3".into(), Value::Text("c4".into()));
         assignment.insert("width".into(), Value::Int(2));
-        let choices: Vec<usize> = learner().sequence(&space, &assignment).into_iter().map(|(_, choice)| choice).collect();
+        let choices: Vec<usize> =
+            learner().sequence(&space, &assignment).into_iter().map(|(_, choice)| choice).collect();
         assert_eq!(choices, [2, 2, 2, 4, 2, 2, 2, 2, 1, 5]);
     }
 

@@ -132,9 +132,8 @@ impl Network {
             output: gate(2, sigmoid),
             candidate: gate(3, f64::tanh),
         };
-        let cell: Vec<f64> = (0..hidden)
-            .map(|at| gates.forget[at] * before.cell[at] + gates.input[at] * gates.candidate[at])
-            .collect();
+        let cell: Vec<f64> =
+            (0..hidden).map(|at| gates.forget[at] * before.cell[at] + gates.input[at] * gates.candidate[at]).collect();
         let output = cell.iter().zip(&gates.output).map(|(cell, gate)| gate * cell.tanh()).collect();
         Step { before: before.clone(), gates, after: Memory { output, cell, last: before.last } }
     }
