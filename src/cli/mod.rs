@@ -15,6 +15,7 @@ mod operator;
 mod print;
 mod progress;
 mod run;
+mod serve;
 mod signals;
 mod summary;
 mod tuner;

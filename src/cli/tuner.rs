@@ -3,7 +3,9 @@
 use super::TunerCommand;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::print;
-use crate::tuner::{ALGORITHMS, Algorithm, Session, Setting};
+use super::serve::Dialogue;
+use crate::stopping::RULES;
+use crate::tuner::{ALGORITHMS, Algorithm, Setting};
 use std::io::BufRead;
 
 /// Runs one of its subcommands.
@@ -16,19 +18,23 @@ pub fn run(command: &TunerCommand) -> Outcome {
 
 /// Answers line by line until standard input ends.
 fn serve() -> Outcome {
-    let mut session = Session::default();
+    let mut dialogue = Dialogue::default();
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| Failure::other(format!("standard input cannot be read: {error}")))?;
-        if let Some(answer) = session.line(&line) {
+        if let Some(answer) = dialogue.line(&line) {
             print::text(&(answer + "\n"))?;
         }
     }
     Ok(ExitCode::Done)
 }
 
-/// Each algorithm with its paper and its settings.
+/// Each algorithm with its paper and its settings, then the stopping rules.
 fn list() -> String {
-    ALGORITHMS.iter().map(describe).collect::<Vec<_>>().join("\n")
+    let algorithms = ALGORITHMS.iter().map(describe).collect::<Vec<_>>().join("\n");
+    let rules: String = RULES.iter().map(|(name, summary)| format!("    {name:16} {summary}\n")).collect();
+    format!(
+        "{algorithms}\nRules that stop running trials early; their settings are in docs/early-stopping.md:\n{rules}"
+    )
 }
 
 fn describe(algorithm: &Algorithm) -> String {
@@ -54,6 +60,7 @@ mod tests {
             "    Bergstra et al., 2011",
             "    startupTrials    10       a whole number from 0 to 10000\n",
             "    allowRepeats     false    true or false\n",
+            "    Patience         the best value",
         ] {
             assert!(list.contains(line), "{line:?} is not in {list}");
         }
