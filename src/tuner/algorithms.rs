@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, anneal, auto, cma_es, evolution, forest, gp, grid, random, sobol, tpe};
+use super::{Tuner, anneal, auto, cma_es, evolution, forest, gp, gradient, grid, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -87,6 +87,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "a Gaussian process in a trust region that grows and shrinks, for more than 20 dimensions",
         paper: "Eriksson et al., 2019",
         make: gp::Turbo::make,
+    },
+    Algorithm {
+        name: "Gradient",
+        summary: "simultaneous perturbation: pairs of trials on opposite sides of a point that moves downhill; numbers only",
+        paper: "Spall, 1992",
+        make: gradient::Gradient::make,
     },
 ];
 

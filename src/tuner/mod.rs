@@ -10,6 +10,7 @@ mod cma_es;
 mod evolution;
 mod forest;
 mod gp;
+mod gradient;
 mod grid;
 mod history;
 mod neighbour;

@@ -62,11 +62,12 @@ fn searches_find_better_than_random() {
         ("architecture", cells(), architecture),
     ];
     // Seeds, and at most so much of random search's loss, for each problem; none where the problem is not of the algorithm's kind.
-    let table: [(&str, u64, [Option<f64>; 4]); 5] = [
+    let table: [(&str, u64, [Option<f64>; 4]); 6] = [
         ("Evolution", 11, [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
         ("Anneal", 11, [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
         ("CMA-ES", 11, [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
         ("Forest", 3, [Some(0.1), Some(0.5), Some(0.5), Some(0.8)]),
+        ("Gradient", 11, [None, None, Some(0.7), None]),
         ("TuRBO", 3, [Some(0.5), Some(0.7), Some(0.3), Some(0.8)]),
     ];
     let random = problems.each_ref().map(|(_, space, loss)| median("Random", space, 21, *loss));
