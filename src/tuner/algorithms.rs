@@ -1,7 +1,7 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, anneal, auto, cma_es, evolution, forest, gp, gradient, grid, random, sobol, tpe};
+use super::{Tuner, anneal, auto, cma_es, evolution, forest, gp, gradient, grid, policy_gradient, random, sobol, tpe};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -93,6 +93,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "simultaneous perturbation: pairs of trials on opposite sides of a point that moves downhill; numbers only",
         paper: "Spall, 1992",
         make: gradient::Gradient::make,
+    },
+    Algorithm {
+        name: "PolicyGradient",
+        summary: "a recurrent controller learns, by reinforcement, which choice goes well after which",
+        paper: "Williams, 1992; Zoph and Le, 2017",
+        make: policy_gradient::PolicyGradient::make,
     },
 ];
 

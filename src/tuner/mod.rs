@@ -14,6 +14,7 @@ mod gradient;
 mod grid;
 mod history;
 mod neighbour;
+mod policy_gradient;
 mod protocol;
 mod random;
 mod settings;

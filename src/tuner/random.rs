@@ -31,3 +31,12 @@ pub(super) fn uniform(space: &SearchSpace, rng: &mut impl Rng) -> Assignment {
     let point: Vec<f64> = space.parameters().iter().map(|_| rng.random::<f64>()).collect();
     space.decode(&point)
 }
+
+/// The choice at a place of `[0, 1)` that is cut into these shares.
+pub(super) fn pick(shares: &[f64], mut place: f64) -> usize {
+    let found = shares.iter().position(|share| {
+        place -= share;
+        place < 0.0
+    });
+    found.unwrap_or(shares.len().saturating_sub(1))
+}

@@ -2,6 +2,7 @@
 
 use super::covariance::Covariance;
 use super::strategy::Strategy;
+use crate::tuner::random::pick;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution as _, StandardNormal};
 
@@ -180,13 +181,4 @@ fn tied(weights: &[f64], generation: &[Member]) -> Vec<f64> {
 
 fn length(vector: &[f64]) -> f64 {
     vector.iter().map(|entry| entry * entry).sum::<f64>().sqrt()
-}
-
-/// The choice at a place of `[0, 1)` cut into these shares.
-fn pick(probabilities: &[f64], mut place: f64) -> usize {
-    let found = probabilities.iter().position(|probability| {
-        place -= probability;
-        place < 0.0
-    });
-    found.unwrap_or(probabilities.len().saturating_sub(1))
 }

@@ -67,7 +67,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 fn spared(name: &str, seed: u64) -> bool {
     !seed.is_multiple_of(match name {
         "Auto" | "GP" | "TuRBO" => 8,
-        "Forest" => 2,
+        "Forest" | "PolicyGradient" => 2,
         _ => 1,
     })
 }
