@@ -67,7 +67,7 @@ impl Gradient {
         let mut present: Option<Vec<f64>> = None;
         let (mut steps, mut pairs, mut steepness) = (0.0, 0.0, 0.0);
         while let Some(first) = trials.next() {
-            let second = trials.next_if(|second| first.index % 2 == 0 && second.index == first.index + 1);
+            let second = trials.next_if(|second| first.index.is_multiple_of(2) && second.index == first.index + 1);
             let Some(second) = second else { continue };
             let (a, b) = (space.encode(&first.assignment), space.encode(&second.assignment));
             let across: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
@@ -99,7 +99,7 @@ impl Tuner for Gradient {
         let half = self.perturbation / (pair as f64 + 1.0).powf(PERTURBATION_DECAY);
         let (from, mut width) = match partner(request) {
             Some(other) => (request.space.encode(other), -2.0 * half),
-            None if request.index % 2 == 0 => (self.present(request), half),
+            None if request.index.is_multiple_of(2) => (self.present(request), half),
             None => (self.present(request), -half),
         };
         let mut draws = 0_u64;
@@ -125,7 +125,7 @@ impl Tuner for Gradient {
 
 /// The other trial of the pair, for the second one.
 fn partner<'a>(request: &'a Request<'_>) -> Option<&'a Assignment> {
-    let index = request.index.checked_sub(1).filter(|index| index % 2 == 0)?;
+    let index = request.index.checked_sub(1).filter(|index| index.is_multiple_of(2))?;
     let pending = request.pending.iter().find(|pending| pending.index == index).map(|pending| &pending.assignment);
     pending.or_else(|| {
         request.history.before(request.index).next_back().filter(|f| f.index == index).map(|f| &f.assignment)

@@ -7,7 +7,7 @@ fn number(assignment: &Assignment, name: &str) -> Option<f64> {
 }
 
 /// Branin's function; its minimum is 0.397887.
-pub(super) fn branin(a: &Assignment) -> f64 {
+fn branin(a: &Assignment) -> f64 {
     let (x, y) = (number(a, "x").unwrap(), number(a, "y").unwrap());
     let pi = std::f64::consts::PI;
     let valley = y - 5.1 / (4.0 * pi * pi) * x * x + 5.0 / pi * x - 6.0;
@@ -15,7 +15,7 @@ pub(super) fn branin(a: &Assignment) -> f64 {
 }
 
 /// Branches of different kinds, the best one narrow.
-pub(super) fn branches(a: &Assignment) -> f64 {
+fn branches(a: &Assignment) -> f64 {
     let width = (number(a, "width").unwrap().log2() - 6.0) / 4.0;
     let branch = match (number(a, "momentum"), number(a, "decay")) {
         (Some(momentum), _) => 0.05 + (momentum - 0.9).abs(),
@@ -25,14 +25,14 @@ pub(super) fn branches(a: &Assignment) -> f64 {
     branch + width * width + (number(a, "lr").unwrap().log10() + 2.5).powi(2) / 4.0
 }
 
-pub(super) fn sphere(a: &Assignment) -> f64 {
+fn sphere(a: &Assignment) -> f64 {
     a.values().filter_map(crate::space::Value::as_f64).map(|x| (x - 0.6) * (x - 0.6)).sum()
 }
 
-type Loss = fn(&Assignment) -> f64;
+pub(super) type Loss = fn(&Assignment) -> f64;
 
 /// Problems with a label, a space and a loss: smooth, conditional, of many parameters.
-fn problems() -> [(&'static str, SearchSpace, Loss); 3] {
+pub(super) fn problems() -> [(&'static str, SearchSpace, Loss); 3] {
     let space = |parameters| SearchSpace::new(parameters, &[]).unwrap();
     let plane = space(vec![double("x", -5.0, 10.0, Scale::Linear), double("y", 0.0, 15.0, Scale::Linear)]);
     let conditional = space(vec![
@@ -47,7 +47,7 @@ fn problems() -> [(&'static str, SearchSpace, Loss); 3] {
 }
 
 /// The median over seeds of the best loss.
-fn median(name: &str, space: &SearchSpace, loss: Loss, trials: u64, seeds: u64) -> f64 {
+pub(super) fn median(name: &str, space: &SearchSpace, loss: Loss, trials: u64, seeds: u64) -> f64 {
     let best = |seed| {
         let (history, _) = run(name, space, seed, trials, loss);
         history.ranked().next().unwrap().outcome.loss()

@@ -1,10 +1,8 @@
 //! That each further algorithm is worth its name, on problems of its kind. Seeds are fixed, margins wide.
 
-use super::quality::{branches, branin, sphere};
+use super::quality::{Loss, median, problems};
 use super::*;
 use crate::space::Value;
-
-type Loss = fn(&Assignment) -> f64;
 
 /// What an architecture is worth: each choice by itself, and each with the next.
 fn architecture(a: &Assignment) -> f64 {
@@ -20,48 +18,15 @@ fn space(parameters: Vec<Parameter>) -> SearchSpace {
     SearchSpace::new(parameters, &[]).unwrap()
 }
 
-fn plane() -> SearchSpace {
-    space(vec![double("x", -5.0, 10.0, Scale::Linear), double("y", 0.0, 15.0, Scale::Linear)])
-}
-
-fn branched() -> SearchSpace {
-    space(vec![
-        choice("optimizer", &["sgd", "adam", "none"]),
-        double("lr", 1e-5, 1.0, Scale::Log),
-        parameter("width", Domain::Int { min: 4, max: 512, scale: Scale::Log, step: None }),
-        when(double("momentum", 0.0, 1.0, Scale::Linear), "optimizer", "sgd"),
-        when(double("decay", 1e-8, 1.0, Scale::Log), "optimizer", "adam"),
-    ])
-}
-
-fn ten() -> SearchSpace {
-    space((0..10).map(|at| double(&format!("p{at}"), -1.0, 1.0, Scale::Linear)).collect())
-}
-
 fn cells() -> SearchSpace {
     space((0..8).map(|at| choice(&format!("c{at}"), &["a", "b", "c", "d", "e"])).collect())
 }
 
-/// Median over seeds of the best loss of 60 trials.
-fn median(name: &str, space: &SearchSpace, seeds: u64, loss: Loss) -> f64 {
-    let best = |seed| {
-        let (history, _) = run(name, space, seed, 60, loss);
-        history.ranked().next().unwrap().outcome.loss()
-    };
-    let mut best: Vec<f64> = (0..seeds).map(best).collect();
-    best.sort_by(f64::total_cmp);
-    best[best.len() / 2]
-}
-
 #[test]
 fn searches_find_better_than_random() {
-    let problems: [(&str, SearchSpace, Loss); 4] = [
-        ("branin", plane(), branin),
-        ("branches", branched(), branches),
-        ("sphere", ten(), sphere),
-        ("architecture", cells(), architecture),
-    ];
-    // Seeds, and at most so much of random search's loss, for each problem; none where the problem is not of the algorithm's kind.
+    let [plane, branches, ten] = problems();
+    let problems: [(&str, SearchSpace, Loss); 4] = [plane, branches, ten, ("architecture", cells(), architecture)];
+    // Seeds, and at most so much of random search's loss, for each problem; none where it is not of the algorithm's kind.
     let table: [(&str, u64, [Option<f64>; 4]); 6] = [
         ("Evolution", 11, [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
         ("Anneal", 11, [Some(0.7), Some(0.7), Some(0.7), Some(0.8)]),
@@ -70,11 +35,11 @@ fn searches_find_better_than_random() {
         ("Gradient", 11, [None, None, Some(0.7), None]),
         ("TuRBO", 3, [Some(0.5), Some(0.7), Some(0.3), Some(0.8)]),
     ];
-    let random = problems.each_ref().map(|(_, space, loss)| median("Random", space, 21, *loss));
+    let random = problems.each_ref().map(|(_, space, loss)| median("Random", space, *loss, 60, 21));
     for (name, seeds, shares) in table {
         for (((label, space, loss), random), share) in problems.iter().zip(random).zip(shares) {
             let Some(share) = share else { continue };
-            let found = median(name, space, seeds, *loss);
+            let found = median(name, space, *loss, 60, seeds);
             println!("{name} {label}: {found:.4}, random {random:.4}");
             assert!(found < share * random, "{name} {label}: {found}, random {random}");
         }
