@@ -121,11 +121,33 @@ fn early_stopping_saves_what_promises_nothing() {
     assert!(status["best"]["value"].as_f64().unwrap() > 0.9, "{status}");
 }
 
+#[test]
+fn metrics_come_from_where_the_program_says_them() {
+    let example = Path::new(ROOT).join("examples/metrics");
+    for name in ["filter", "csv", "jsonl", "prometheus"] {
+        let text = std::fs::read_to_string(example.join(format!("{name}.yaml"))).unwrap();
+        let list = list(&example, &text);
+        let items = list["items"].as_array().unwrap();
+        assert_eq!(items[0]["status"]["trials"]["succeeded"], 4, "{name}: {}", items[0]["status"]);
+        for trial in &items[1..] {
+            let steps: Vec<u64> = trial["status"]["metrics"][0]["curve"]["points"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|point| point["step"].as_u64().unwrap())
+                .collect();
+            // A scrape may miss some, but not the last.
+            assert_eq!(steps.last(), Some(&20), "{name}: {trial}");
+            assert!(name == "prometheus" || steps == (1..=20).collect::<Vec<_>>(), "{name}: {trial}");
+        }
+    }
+}
+
 /// Whoever adds an example adds its test here.
 #[test]
 fn every_example_has_a_test() {
     let folders = std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
     let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["digits", "early-stopping", "parabola"]);
+    assert_eq!(names, ["digits", "early-stopping", "metrics", "parabola"]);
 }
