@@ -172,7 +172,7 @@ impl Default for Algorithm {
 }
 
 fn default_algorithm() -> String {
-    "TPE".into()
+    "Auto".into()
 }
 
 fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {

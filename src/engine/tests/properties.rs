@@ -70,8 +70,8 @@ fn spec(algorithm: &str) -> Value {
         "Grid" => json!([{"name": "x", "double": {"min": 0.0, "max": 1.0, "step": 0.25}}]),
         _ => json!([{"name": "x", "double": {"min": 0.0, "max": 1.0}}]),
     };
-    // So few that TPE leaves its random start behind.
-    let settings = if algorithm == "TPE" { json!({"startupTrials": 2}) } else { json!({}) };
+    // So few that models leave their random start behind.
+    let settings = if matches!(algorithm, "TPE" | "Auto") { json!({"startupTrials": 2}) } else { json!({}) };
     json!({"parameters": parameters, "algorithm": {"name": algorithm, "settings": settings}, "limits": {"maxFailedTrials": 6}})
 }
 
@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn interruptions_change_nothing_of_what_people_do(
         play in plays(),
-        algorithm in prop::sample::select(vec!["Random", "Sobol", "Grid", "TPE"]),
+        algorithm in prop::sample::select(vec!["Random", "Sobol", "Grid", "TPE", "Auto", "Evolution"]),
         deeds in deeds(),
         cuts in prop::collection::vec(0_usize..5, 1..40),
     ) {
