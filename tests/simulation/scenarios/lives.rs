@@ -14,7 +14,11 @@ fn undisturbed_experiments() -> Vec<Scenario> {
     vec![
         alone("random, two at a time", two_at_a_time(4), standard),
         alone("tpe, one at a time", merged(one_at_a_time(3), algorithm("TPE", json!({}))), standard),
-        alone("auto, one at a time", merged(one_at_a_time(5), algorithm("Auto", json!({"startupTrials": 2}))), standard),
+        alone(
+            "auto, one at a time",
+            merged(one_at_a_time(5), algorithm("Auto", json!({"startupTrials": 2}))),
+            standard,
+        ),
         alone(
             "cma-es, one at a time",
             merged(one_at_a_time(5), algorithm("CMA-ES", json!({"population": 4, "allowRepeats": true}))),
