@@ -3,57 +3,52 @@
 use super::feed::Feed;
 use super::say::say;
 use crate::metrics::Observation;
-use crate::report::Source;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
 /// See the module.
 pub(super) struct Collector {
-    end: Sender<()>,
+    end: Sender<bool>,
     thread: JoinHandle<()>,
 }
 
 impl Collector {
-    /// Reads from now on; `None` where there is nothing to read but the program's output. `tell` takes what comes out, and
-    /// the names of what nobody asked for.
-    pub fn start(
-        source: &Source,
-        metrics: &[String],
-        tell: impl Fn(Vec<Observation>, Option<Vec<String>>) + Send + 'static,
-    ) -> Option<Self> {
-        let mut feed = match Feed::new(source, metrics) {
-            Ok(feed) => feed?,
-            Err(why) => {
-                say(format_args!("metrics cannot be read: {why}"));
-                return None;
-            }
-        };
+    /// Reads from now on. `tell` takes what comes out, and the names of what nobody asked for.
+    pub fn start(mut feed: Feed, tell: impl Fn(Vec<Observation>, Option<Vec<String>>) + Send + 'static) -> Self {
         let (end, ended) = channel();
         let thread = std::thread::spawn(move || {
-            loop {
-                let last = !matches!(ended.recv_timeout(feed.interval()), Err(RecvTimeoutError::Timeout));
-                let mut observations = feed.poll();
-                if last {
-                    observations.extend(feed.finish());
-                }
-                let seen = feed.take_seen();
-                if !observations.is_empty() || seen.is_some() {
-                    tell(observations, seen);
-                }
-                if last {
-                    break;
+            let mut by_itself = None;
+            while by_itself.is_none() {
+                by_itself = match ended.recv_timeout(feed.interval()) {
+                    Ok(by_itself) => Some(by_itself),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => Some(false),
+                };
+                // Much is told part by part.
+                let mut more = true;
+                while more {
+                    let mut observations = Vec::new();
+                    more = feed.poll(&mut observations);
+                    let last = !more && by_itself.is_some();
+                    if last {
+                        observations.extend(feed.finish(by_itself == Some(true)));
+                    }
+                    let seen = feed.take_seen();
+                    if !observations.is_empty() || seen.is_some() {
+                        tell(observations, seen);
+                    }
                 }
             }
             if let Some(trouble) = feed.trouble() {
                 say(trouble);
             }
         });
-        Some(Collector { end, thread })
+        Collector { end, thread }
     }
 
-    /// The program has ended: reads what is left.
-    pub fn finish(self) {
-        drop(self.end);
+    /// The program has ended, by itself or not: reads what is left.
+    pub fn finish(self, by_itself: bool) {
+        let _ = self.end.send(by_itself);
         let _ = self.thread.join();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::collect::Collector;
 use super::descendants::{adopt_orphans, end_all};
+use super::feed::Feed;
 use super::output::{Lost, Reader, pass_on};
 use super::parameters::ParametersFile;
 use super::reporter::Reporter;
@@ -29,6 +30,11 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     adopt_orphans();
     let parameters =
         settings.parameters.as_deref().filter(|_| !settings.has_parameters_file).and_then(ParametersFile::write);
+    // Before the program starts: what is there by now is not its own.
+    let feed = Feed::new(&settings.source, &settings.metrics).unwrap_or_else(|why| {
+        say(format_args!("metrics cannot be read: {why}"));
+        None
+    });
     let child = match start(program, arguments, prefix, &settings, parameters.as_ref()) {
         Ok(child) => child,
         Err(error) => {
@@ -51,10 +57,10 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
         reporter
     });
     let reader = Arc::new(Mutex::new(Reader::new(&settings.source, &settings.metrics)));
-    let collector = Collector::start(&settings.source, &settings.metrics, teller(reporter.as_ref()));
+    let collector = feed.map(|feed| Collector::start(feed, teller(reporter.as_ref())));
     let status = run(child, &stopper, &reader, reporter.as_ref(), &settings);
     if let Some(collector) = collector {
-        collector.finish();
+        collector.finish(status.as_ref().is_ok_and(|status| status.code().is_some()));
     }
     // Whoever started the agent on a laptop is the operator as well: gone, it stores nothing.
     let patience = if stopper.is_orphaned() { Duration::ZERO } else { settings.flush };

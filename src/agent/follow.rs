@@ -1,13 +1,19 @@
-//! Reads what is appended to a file, from its beginning: also when it appears late, is moved away for another, or is cut.
+//! Reads what is appended to a file: also when it appears late, is moved away for another, or is cut. What was there before
+//! is not the program's.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// So much is read at a time, in bytes: what comes of it is small, and is told before more is read.
+const AT_A_TIME: usize = 1 << 20;
+
 /// See the module.
 pub(super) struct Follower {
     path: PathBuf,
+    /// The file that was there at the beginning, and its length then.
+    old: Option<((u64, u64), u64)>,
     open: Option<Open>,
     /// A file was read before.
     begun: bool,
@@ -29,23 +35,32 @@ pub(super) enum Piece<'a> {
 }
 
 impl Follower {
+    /// Of a program that has not started yet.
     pub fn new(path: PathBuf) -> Self {
-        Follower { path, open: None, begun: false }
+        let old = std::fs::metadata(&path).ok().map(|there| (identity(&there), there.len()));
+        Follower { path, old, open: None, begun: false }
+    }
+
+    /// Of a file that the program has made.
+    pub fn from_its_beginning(path: PathBuf) -> Self {
+        Follower { path, old: None, open: None, begun: false }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives all that has come since the last time. No file is no error: it may come.
+    /// Gives what has come since the last time, up to a bound: true when there is more. No file is no error: it may come.
     ///
     /// # Errors
     /// The file cannot be opened or read.
-    pub fn poll(&mut self, mut take: impl FnMut(Piece<'_>)) -> std::io::Result<()> {
+    pub fn poll(&mut self, mut take: impl FnMut(Piece<'_>)) -> std::io::Result<bool> {
         let there = self.there()?;
         if let Some(open) = &mut self.open {
             // Whatever it is called by now.
-            open.read_on(&mut take)?;
+            if open.read_on(&mut take)? {
+                return Ok(true);
+            }
             let moved = there.as_ref().is_some_and(|there| identity(there) != open.identity);
             if moved {
                 self.open = None;
@@ -57,18 +72,23 @@ impl Follower {
             }
         }
         if self.open.is_some() || there.is_none() {
-            return Ok(());
+            return Ok(false);
         }
-        let file = match File::open(&self.path) {
+        let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let identity = identity(&file.metadata()?);
+        let metadata = file.metadata()?;
+        let identity = identity(&metadata);
+        // Shorter than it was: the program has begun it anew.
+        let old = self.old.take().filter(|(old, length)| *old == identity && *length <= metadata.len());
+        let read = old.map_or(0, |(_, length)| length);
+        file.seek(SeekFrom::Start(read))?;
         if std::mem::replace(&mut self.begun, true) {
             take(Piece::Anew);
         }
-        self.open.insert(Open { file, identity, read: 0 }).read_on(&mut take)
+        self.open.insert(Open { file, identity, read }).read_on(&mut take)
     }
 
     fn there(&self) -> std::io::Result<Option<Metadata>> {
@@ -82,19 +102,23 @@ impl Follower {
 }
 
 impl Open {
-    fn read_on(&mut self, take: &mut impl FnMut(Piece<'_>)) -> std::io::Result<()> {
+    /// True when there is more.
+    fn read_on(&mut self, take: &mut impl FnMut(Piece<'_>)) -> std::io::Result<bool> {
         let mut buffer = [0; 16 << 10];
-        loop {
+        let mut left = AT_A_TIME;
+        while left > 0 {
             match self.file.read(&mut buffer) {
-                Ok(0) => return Ok(()),
+                Ok(0) => return Ok(false),
                 Ok(count) => {
                     self.read += count as u64;
+                    left = left.saturating_sub(count);
                     take(Piece::Bytes(&buffer[..count]));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(true)
     }
 }
 
@@ -148,6 +172,42 @@ mod tests {
         assert_eq!(polled(&mut follower), "");
         write(&path, "g").unwrap();
         assert_eq!(polled(&mut follower), "|g");
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        write(&path, "old").unwrap();
+        let mut follower = Follower::new(path.clone());
+        assert_eq!(polled(&mut follower), "");
+        append(&path, "new");
+        assert_eq!(polled(&mut follower), "new");
+        let mut follower = Follower::new(path.clone());
+        write(&path, "anew").unwrap();
+        assert_eq!(polled(&mut follower), "anew", "it is shorter than it was");
+        let mut follower = Follower::from_its_beginning(path);
+        assert_eq!(polled(&mut follower), "anew");
+    }
+
+    #[test]
+    fn much_is_read_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut follower = Follower::new(path.clone());
+        write(&path, vec![b'x'; 3 * AT_A_TIME + 1]).unwrap();
+        let (mut parts, mut bytes) = (0, 0);
+        loop {
+            parts += 1;
+            let more = follower.poll(|piece| match piece {
+                Piece::Bytes(part) => bytes += part.len(),
+                Piece::Anew => panic!("one file"),
+            });
+            if !more.unwrap() {
+                break;
+            }
+        }
+        assert_eq!((parts, bytes), (4, 3 * AT_A_TIME + 1));
     }
 
     #[test]

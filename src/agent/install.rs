@@ -30,5 +30,7 @@ fn copy(target: &Path) -> std::io::Result<()> {
 /// The file that `AUTOML_PARAMETERS_FILE` names to the program.
 fn parameters(target: &Path) -> std::io::Result<()> {
     let Some(parameters) = std::env::var_os(env::PARAMETERS) else { return Ok(()) };
-    std::fs::write(target.with_file_name("parameters.json"), parameters.as_encoded_bytes())
+    let (file, unfinished) = (target.with_file_name("parameters.json"), target.with_file_name("parameters.unfinished"));
+    std::fs::write(&unfinished, parameters.as_encoded_bytes())?;
+    std::fs::rename(unfinished, file)
 }

@@ -14,11 +14,11 @@ pub struct Metrics {
     pub source: MetricsSource,
 }
 
-/// Where metrics come from: exactly one of these. See `docs/metrics.md`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+/// Where metrics come from: one of these; none stands for `stdout`. See `docs/metrics.md`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = (
-    "[has(self.stdout), has(self.file), has(self.tensorboard), has(self.prometheus)].exists_one(one, one)",
-    "write exactly one of stdout, file, tensorboard and prometheus"
+    "[has(self.stdout), has(self.file), has(self.tensorboard), has(self.prometheus)].filter(one, one).size() <= 1",
+    "write one of stdout, file, tensorboard and prometheus, not several"
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsSource {
@@ -35,12 +35,6 @@ pub struct MetricsSource {
     /// labels where there are several, such as `loss{split="validation"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusSource>,
-}
-
-impl Default for MetricsSource {
-    fn default() -> Self {
-        MetricsSource { stdout: Some(StdoutSource::default()), file: None, tensorboard: None, prometheus: None }
-    }
 }
 
 /// What the program prints.

@@ -2,7 +2,8 @@
 
 use super::act::Learnt;
 use super::index::Change;
-use crate::api::Experiment;
+use crate::api::conditions::has_ended;
+use crate::api::{Experiment, Usage};
 use crate::engine::{
     Action, Blocked, Compiled, Facts, Finished, JobView, Ledger, Plan, Pods, Probe, Problem, Refusal, Settings,
     Snapshot,
@@ -25,6 +26,8 @@ pub struct Desk {
     compiled: Option<(Option<i64>, Result<Compiled, Problem>)>,
     /// Jobs that our watch does not show, since they lack our labels: when to read them again.
     unwatched: BTreeMap<String, Timestamp>,
+    /// What is stored of its trials' usage has been taken in.
+    recalled: bool,
     /// When a refusal that may pass is to be forgotten, so that the API server is asked again.
     probe_again: Option<Timestamp>,
 }
@@ -118,8 +121,13 @@ impl Desk {
                     compiled
                 }
             };
-            if let Ok(compiled) = &compiled {
-                self.ledger.judge(compiled);
+            if !std::mem::replace(&mut self.recalled, true) {
+                self.ledger.recall(experiment.status.as_ref().map_or_else(Usage::default, |status| status.usage));
+            }
+            match &compiled {
+                _ if has_ended(experiment.conditions()) => self.ledger.adjourn(),
+                Ok(compiled) => self.ledger.judge(&experiment.spec, compiled),
+                Err(_) => {}
             }
             let (ledger, facts) = (&self.ledger, &self.facts);
             let plan = plan(&Snapshot { experiment, compiled: &compiled, ledger, facts, settings }, now);

@@ -4,6 +4,7 @@ use super::ending::Ending;
 use super::ledger::order;
 use crate::api::{Objective, Trial};
 use crate::metrics::Curve;
+use crate::report::Progress;
 use crate::stopping::{Course, Curves, Decision, KEPT, Rules};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,9 +14,11 @@ use std::sync::Arc;
 /// another one has.
 #[derive(Default)]
 pub(super) struct Jury {
-    /// Known once the objective is.
+    /// Once it is known that there are rules, and what they look at.
     court: Option<Court>,
-    /// Trials that came before it, by their order: the last ones.
+    /// There are no rules: nothing is kept for them.
+    dismissed: bool,
+    /// Trials that came before that was known, by their order: those that run, and the last ones of those that have ended.
     early: BTreeMap<u64, (Arc<Trial>, Option<Ending>)>,
     /// Names and orders of running trials that have reported since they were judged.
     due: BTreeSet<(String, u64)>,
@@ -28,8 +31,9 @@ struct Court {
 }
 
 impl Jury {
-    /// Learns what the trials are judged by; it does not change.
-    pub fn meet(&mut self, objective: &Objective) {
+    /// There are rules. Where there were none before, they know the trials that run, and those that end from now on.
+    pub fn meet<'a>(&mut self, objective: &Objective, running: impl Iterator<Item = &'a Arc<Trial>>) {
+        self.dismissed = false;
         if self.court.is_some() {
             return;
         }
@@ -38,17 +42,29 @@ impl Jury {
         for (trial, ending) in std::mem::take(&mut self.early).into_values() {
             self.see(&trial, ending);
         }
+        running.for_each(|trial| self.see(trial, None));
+    }
+
+    /// There are no rules, or nothing more to judge.
+    pub fn dismiss(&mut self) {
+        *self = Jury { dismissed: true, ..Jury::default() };
     }
 
     /// A trial as it is now, and how it has ended, if it has.
     pub fn see(&mut self, trial: &Arc<Trial>, ending: Option<Ending>) {
+        if self.dismissed {
+            return;
+        }
         let (name, order) = (trial.name_any(), order(trial));
         self.decisions.remove(&name);
         self.due.remove(&(name.clone(), order));
         let Some(court) = &mut self.court else {
             self.early.insert(order, (Arc::clone(trial), ending));
-            if self.early.len() > KEPT {
-                self.early.pop_first();
+            let ended = |(_, ending): &(Arc<Trial>, Option<Ending>)| ending.is_some();
+            if self.early.len() > KEPT
+                && let Some(oldest) = self.early.iter().find(|(_, trial)| ended(trial)).map(|(order, _)| *order)
+            {
+                self.early.remove(&oldest);
             }
             return;
         };
@@ -60,7 +76,7 @@ impl Jury {
         };
         let Some(curve) = curve(trial, &court.metric) else { return court.curves.remove(order) };
         court.curves.insert(order, curve, course);
-        if course == Course::Running {
+        if course == Course::Running && has_spoken(trial, &court.metric) {
             self.due.insert((name, order));
         }
     }
@@ -78,7 +94,7 @@ impl Jury {
     /// Judges those that have reported.
     pub fn judge(&mut self, rules: &Rules) {
         let due = std::mem::take(&mut self.due);
-        let Some(court) = self.court.as_ref().filter(|_| !rules.is_empty()) else { return };
+        let Some(court) = &self.court else { return };
         for (name, order) in due {
             if let Some(decision) = rules.judge(&court.curves, order) {
                 self.decisions.insert(name, decision);
@@ -89,7 +105,9 @@ impl Jury {
     /// The rules have changed: all trials that run are judged anew.
     pub fn reopen<'a>(&mut self, running: impl Iterator<Item = &'a Arc<Trial>>) {
         self.decisions.clear();
-        self.due = running.map(|trial| (trial.name_any(), order(trial))).collect();
+        let Some(court) = &self.court else { return };
+        let spoken = running.filter(|trial| has_spoken(trial, &court.metric));
+        self.due = spoken.map(|trial| (trial.name_any(), order(trial))).collect();
     }
 
     /// What was decided about this trial: to stop it, and why.
@@ -101,6 +119,13 @@ impl Jury {
     pub fn whole(&self) -> Option<u64> {
         self.court.as_ref()?.curves.typical()
     }
+}
+
+/// The present attempt has said a value: one that begins anew is not judged by what another has said.
+fn has_spoken(trial: &Trial, metric: &str) -> bool {
+    let Some(status) = &trial.status else { return false };
+    let heard = status.reports.as_ref().and_then(Progress::attempt).is_none_or(|attempt| attempt == status.attempt);
+    heard && status.metrics.iter().any(|summary| summary.name == metric && !summary.restarted)
 }
 
 /// What the trial has reported of this metric.

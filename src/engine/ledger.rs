@@ -33,6 +33,8 @@ pub struct Ledger {
     /// What the tuner learns from; needs a spec that can be run.
     history: Option<History>,
     jury: Jury,
+    /// What trials used that are gone.
+    gone: Usage,
 }
 
 /// What depends on the Experiment's spec.
@@ -81,11 +83,13 @@ impl Ledger {
     /// Takes what depends on the spec: call it for each new generation, before a plan. `compiled`: the spec made ready,
     /// when it can be run.
     pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
-        self.jury.reopen(self.active.values());
         if let Some(objective) = spec.objectives.first() {
             let known = self.learnt.is_some();
             self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain });
-            self.jury.meet(objective);
+            if compiled.is_some_and(|compiled| compiled.rules.is_empty()) {
+                self.jury.dismiss();
+            }
+            self.jury.reopen(self.active.values());
             if !known {
                 self.find_best();
             }
@@ -106,9 +110,27 @@ impl Ledger {
         }
     }
 
+    /// Takes what is stored of all trials' usage, once: those that are gone have used it all the same.
+    pub fn recall(&mut self, stored: Usage) {
+        self.gone = self.gone.max(stored.minus(self.counts.usage));
+    }
+
+    /// What all trials that have ended, or are gone, have used.
+    pub(super) fn usage(&self) -> Usage {
+        self.counts.usage.plus(self.gone)
+    }
+
+    /// The experiment has ended: nothing is kept for its rules.
+    pub fn adjourn(&mut self) {
+        self.jury.dismiss();
+    }
+
     /// Judges the trials that have reported; call it before a plan.
-    pub fn judge(&mut self, compiled: &Compiled) {
-        self.jury.judge(&compiled.rules);
+    pub fn judge(&mut self, spec: &ExperimentSpec, compiled: &Compiled) {
+        if let Some(objective) = spec.objectives.first().filter(|_| !compiled.rules.is_empty()) {
+            self.jury.meet(objective, self.active.values());
+            self.jury.judge(&compiled.rules);
+        }
     }
 
     /// Takes a Trial as it is now; an older version than the known one is ignored.
@@ -122,6 +144,10 @@ impl Ledger {
         };
         if matches!((known, version), (Some(known), Some(version)) if version < known) {
             return;
+        }
+        if let Some(known) = self.order_of(&name).filter(|known| *known != order(&trial)) {
+            // Another of the same name.
+            self.jury.forget(&name, known);
         }
         self.forget(&name);
         if let Some(index) = index_of(&trial) {
@@ -162,11 +188,18 @@ impl Ledger {
 
     /// The Trial is gone.
     pub fn remove_trial(&mut self, name: &str) {
-        let active = self.active.get(name).map(|trial| order(trial));
-        if let Some(order) = active.or_else(|| self.ended.get(name).map(|ended| ended.order)) {
+        if let Some(order) = self.order_of(name) {
             self.jury.forget(name, order);
         }
+        let used = self.ended.get(name).map(|ended| ended.usage);
+        let used = used.or_else(|| Some(self.active.get(name)?.status.as_ref()?.usage));
+        self.gone = self.gone.plus(used.unwrap_or_default());
         self.forget(name);
+    }
+
+    fn order_of(&self, name: &str) -> Option<u64> {
+        let active = self.active.get(name).map(|trial| order(trial));
+        active.or_else(|| self.ended.get(name).map(|ended| ended.order))
     }
 
     /// Takes a Job as it is now; an older version than the known one is ignored.

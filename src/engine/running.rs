@@ -143,7 +143,11 @@ impl TrialStep<'_> {
             return None;
         }
         let why = format!("{}: {}", decision.rule, decision.reason);
-        let verdict = stopped(&self.status, reasons::EARLY_STOPPED, &why, self.objective());
+        let stopped = stopped(&self.status, reasons::EARLY_STOPPED, &why, self.objective());
+        let verdict = match stopped.objective {
+            Some(_) => stopped,
+            None => Verdict::failed(reasons::METRIC_NOT_FINITE, stopped.message, None),
+        };
         Some(self.conclude_saving(verdict, Some(job), self.saved()))
     }
 

@@ -54,7 +54,7 @@ impl Planner<'_> {
             excused: before.excused.max(ended.excused),
             early_stopped: before.early_stopped.max(ended.early_stopped),
         };
-        self.status.usage = self.status.usage.max(ended.usage);
+        self.status.usage = self.status.usage.max(ledger.usage());
         self.status.best = better(self.snapshot, self.status.best.take());
     }
 

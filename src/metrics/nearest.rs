@@ -5,10 +5,14 @@ const MAX_LENGTH: usize = 128;
 /// A word that another begins with is likely short for it: `acc` for `accuracy`. One letter is not.
 const SHORT_FOR: f64 = 0.9;
 
-/// The seen names, those most like the wanted one first; of those that are equally alike, the first by the alphabet.
+/// The seen names, those most like the wanted one first; of those that are equally alike, those of more of its letters, then
+/// the first by the alphabet.
 pub fn nearest<'s>(wanted: &str, seen: impl IntoIterator<Item = &'s str>) -> Vec<&'s str> {
-    let mut ranked: Vec<(f64, &str)> = seen.into_iter().map(|name| (likeness(wanted, name), name)).collect();
-    ranked.sort_by(|(left, one), (right, other)| right.total_cmp(left).then(one.cmp(other)));
+    let rank = |name: &str| [likeness(wanted, name), letters(&lower(wanted), &lower(name))];
+    let mut ranked: Vec<([f64; 2], &str)> = seen.into_iter().map(|name| (rank(name), name)).collect();
+    ranked.sort_by(|(left, one), (right, other)| {
+        right[0].total_cmp(&left[0]).then(right[1].total_cmp(&left[1])).then(one.cmp(other))
+    });
     ranked.dedup_by_key(|(_, name)| *name);
     ranked.into_iter().map(|(_, name)| name).collect()
 }

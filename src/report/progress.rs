@@ -1,6 +1,6 @@
 //! The operator's side of the numbering: what is stored.
 
-use super::{Batch, Record};
+use super::{Batch, Record, Session};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The attempt that was heard last; `None` when none was.
+    pub fn attempt(&self) -> Option<u32> {
+        self.session.parse::<Session>().ok().map(|session| session.attempt())
+    }
+
     /// The records of the batch that are not yet stored. None of an older session than the stored one.
     pub fn news<'a>(&self, batch: &'a Batch) -> impl Iterator<Item = &'a Record> {
         let after = match batch.session.as_str().cmp(&self.session) {

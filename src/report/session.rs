@@ -19,6 +19,11 @@ impl Session {
         Session { attempt, number: time, process }
     }
 
+    /// How many attempts of the trial came before its own.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
     /// The first session after the latest one that the operator has heard of in the same attempt; for an agent that starts
     /// on a node whose clock is behind. `None` when the latest is another attempt's, or unreadable.
     pub fn follow(&self, latest: &str) -> Option<Session> {

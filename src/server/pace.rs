@@ -8,13 +8,14 @@ pub struct Pace {
     /// Its first reports wait so long. Each further one waits as long as the trial has been reporting, so that an hour of
     /// reports costs nine writes, and a day fourteen.
     pub first: Duration,
-    /// Those of a trial that is judged while it runs (`spec.earlyStopping`) wait so long, or [`SHARE`] of the time that it
-    /// has been reporting: a decision comes late by little of what it may save.
+    /// Those of a trial that is judged while it runs (`spec.earlyStopping`) wait so long, or the hundredth part of the time
+    /// that it has been reporting, up to five seconds.
     pub judged: Duration,
 }
 
-/// Of a judged trial's time.
+/// Of a judged trial's time, and at most.
 const SHARE: u32 = 100;
+const LONGEST: Duration = Duration::from_secs(5);
 /// So that many judged trials share what an API server takes: for each of them so much longer.
 const CROWD: Duration = Duration::from_millis(10);
 
@@ -31,7 +32,7 @@ impl Pace {
             return seldom;
         }
         let crowd = CROWD.saturating_mul(u32::try_from(trials).unwrap_or(u32::MAX));
-        self.judged.max(reporting / SHARE).max(crowd).min(seldom)
+        self.judged.max((reporting / SHARE).min(LONGEST)).max(crowd).min(seldom)
     }
 }
 
@@ -48,7 +49,7 @@ mod tests {
             (false, 40, 1000, 40_000),
             (true, 0, 1, 1_000),
             (true, 99, 1, 1_000),
-            (true, 3600, 1, 36_000),
+            (true, 3600, 1, 5_000),
             (true, 0, 500, 5_000),
             (true, 0, 100_000, 10_000),
         ];

@@ -4,7 +4,12 @@ use super::super::follow::{Follower, Piece};
 use crate::metrics::{Format, Observation, Source};
 use crate::report::FileFormat;
 use jiff::Timestamp;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
+
+/// Longest header of a CSV file, in bytes.
+const MAX_HEADER: u64 = 64 << 10;
 
 /// See the module.
 pub(in super::super) struct Growing {
@@ -23,29 +28,35 @@ impl Growing {
             FileFormat::JsonLines => Format::JsonLines,
             FileFormat::Csv => Format::Csv,
         };
-        let parser = Source::new(format, metrics, filters).map_err(|error| error.to_string())?;
+        let mut parser = Source::new(format, metrics, filters).map_err(|error| error.to_string())?;
+        if format == Format::Csv {
+            // The program may go on under a header that is there.
+            parser.feed(&header(path), Timestamp::now());
+        }
         let (metrics, filters) = (metrics.to_vec(), filters.to_vec());
         let anew = Box::new(move || Source::new(format, &metrics, &filters).ok());
         Ok(Growing { follower: Follower::new(PathBuf::from(path)), anew, parser, begun: false, error: None })
     }
 
-    pub fn poll(&mut self) -> Vec<Observation> {
+    pub fn poll(&mut self, observations: &mut Vec<Observation>) -> bool {
         let (parser, anew, begun, now) = (&mut self.parser, &self.anew, &mut self.begun, Timestamp::now());
         let mut found = Vec::new();
         let read = self.follower.poll(|piece| {
             *begun = true;
             match piece {
                 Piece::Bytes(bytes) => found.extend(parser.feed(bytes, now)),
+                // What had no end by then was not finished.
                 Piece::Anew => {
-                    found.extend(parser.finish(now));
                     if let Some(new) = anew() {
                         *parser = new;
                     }
                 }
             }
         });
-        self.error = read.err();
-        found.into_iter().map(|found| found.observation).collect()
+        observations.extend(found.into_iter().map(|found| found.observation));
+        let (more, error) = read.map_or_else(|error| (false, Some(error)), |more| (more, None));
+        self.error = error;
+        more
     }
 
     pub fn finish(&mut self) -> Vec<Observation> {
@@ -68,12 +79,24 @@ impl Growing {
     }
 }
 
+/// The first line of a file; nothing where there is none.
+fn header(path: &str) -> Vec<u8> {
+    let mut line = Vec::new();
+    let read = File::open(path).and_then(|file| BufReader::new(file.take(MAX_HEADER)).read_until(b'\n', &mut line));
+    if read.is_err() || !line.ends_with(b"\n") {
+        line.clear();
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn said(growing: &mut Growing) -> Vec<(Option<u64>, f64)> {
-        growing.poll().into_iter().map(|observation| (observation.step, observation.value)).collect()
+        let mut found = Vec::new();
+        while growing.poll(&mut found) {}
+        found.into_iter().map(|observation| (observation.step, observation.value)).collect()
     }
 
     #[test]
@@ -92,11 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_attempts_rows_are_not_read_but_their_header_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        std::fs::write(&path, "epoch,loss\n1,0.5\n2,0.4\n").unwrap();
+        let mut growing = Growing::new(path.to_str().unwrap(), FileFormat::Csv, &["loss".into()], &[]).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, b"3,0.3\n").unwrap();
+        assert_eq!(said(&mut growing), [(Some(3), 0.3)]);
+    }
+
+    #[test]
     fn the_last_line_needs_no_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
-        std::fs::write(&path, "{\"step\": 1, \"loss\": 2}\n{\"step\": 2, \"loss\": 1}").unwrap();
         let mut growing = Growing::new(path.to_str().unwrap(), FileFormat::JsonLines, &["loss".into()], &[]).unwrap();
+        std::fs::write(&path, "{\"step\": 1, \"loss\": 2}\n{\"step\": 2, \"loss\": 1}").unwrap();
         assert_eq!(said(&mut growing), [(Some(1), 2.0)]);
         let last: Vec<_> =
             growing.finish().into_iter().map(|observation| (observation.step, observation.value)).collect();

@@ -19,7 +19,7 @@ pub(super) enum Feed {
 }
 
 impl Feed {
-    /// `None` for the program's output.
+    /// Of a program that has not started yet; `None` for its output.
     ///
     /// # Errors
     /// Why it cannot be read as the source says: a sentence.
@@ -40,24 +40,29 @@ impl Feed {
     /// From one look to the next.
     pub fn interval(&self) -> Duration {
         match self {
-            Feed::File(_) | Feed::Events(_) => LOOK,
+            Feed::File(_) => LOOK,
+            Feed::Events(folder) => folder.interval().max(LOOK),
             Feed::Scrape(endpoint) => endpoint.interval(),
         }
     }
 
-    /// What has come since the last look.
-    pub fn poll(&mut self) -> Vec<Observation> {
+    /// Adds what has come since the last look, up to a bound: true when there is more.
+    pub fn poll(&mut self, found: &mut Vec<Observation>) -> bool {
         match self {
-            Feed::File(file) => file.poll(),
-            Feed::Events(folder) => folder.poll(),
-            Feed::Scrape(endpoint) => endpoint.poll(),
+            Feed::File(file) => file.poll(found),
+            Feed::Events(folder) => folder.poll(found),
+            Feed::Scrape(endpoint) => {
+                found.extend(endpoint.poll());
+                false
+            }
         }
     }
 
-    /// What is there without an end, now that no more comes.
-    pub fn finish(&mut self) -> Vec<Observation> {
+    /// What is there without an end, now that no more comes. `by_itself`: the program was not killed, so that it is whole.
+    pub fn finish(&mut self, by_itself: bool) -> Vec<Observation> {
         match self {
-            Feed::File(file) => file.finish(),
+            Feed::File(file) if by_itself => file.finish(),
+            Feed::File(_) => Vec::new(),
             Feed::Events(_) | Feed::Scrape(_) => Vec::new(),
         }
     }

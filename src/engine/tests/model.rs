@@ -121,8 +121,9 @@ impl Model {
         ledger.prepare(&self.experiment.spec, compiled.as_ref().ok());
         self.trials.values().for_each(|trial| ledger.upsert_trial(Arc::new(trial.clone())));
         self.jobs.values().for_each(|job| ledger.upsert_job(job.clone()));
+        ledger.recall(self.experiment.status.clone().unwrap_or_default().usage);
         if let Ok(compiled) = &compiled {
-            ledger.judge(compiled);
+            ledger.judge(&self.experiment.spec, compiled);
         }
         let snapshot = Snapshot {
             experiment: &self.experiment,
