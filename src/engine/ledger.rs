@@ -154,8 +154,9 @@ impl Ledger {
             self.next_index = self.next_index.max(index.saturating_add(1));
         }
         let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
-        self.jury.see(&trial, ending(&trial));
-        match ending(&trial) {
+        let ending = ending(&trial);
+        self.jury.see(&trial, ending);
+        match ending {
             None => {
                 self.active.insert(name.clone(), trial);
             }

@@ -5,7 +5,7 @@ use super::template::{Names, misplaced, render};
 use crate::api::MetricsSource;
 use crate::api::conditions::reasons;
 use crate::metrics::{self, Format};
-use crate::report::{FileFormat, Source};
+use crate::report::Source;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -41,14 +41,7 @@ pub(super) fn source(
     }
     let (format, filters) = match &source {
         Source::Stdout { filters } => (Format::Text, filters.as_slice()),
-        Source::File { format, filters, .. } => (
-            match format {
-                FileFormat::Text => Format::Text,
-                FileFormat::JsonLines => Format::JsonLines,
-                FileFormat::Csv => Format::Csv,
-            },
-            filters.as_slice(),
-        ),
+        Source::File { format, filters, .. } => ((*format).into(), filters.as_slice()),
         Source::Tensorboard { .. } => (Format::TensorBoard, [].as_slice()),
         Source::Prometheus { .. } => (Format::Prometheus, [].as_slice()),
     };

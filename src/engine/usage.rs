@@ -97,8 +97,7 @@ fn most(spec: &ExperimentSpec) -> Option<f64> {
 
 /// Whether `limits.maxGpuHours` is used up.
 pub(super) fn used_up(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: Timestamp) -> bool {
-    // Not counted where nobody asks.
-    most(&snapshot.experiment.spec).is_some() && reaches(spent(snapshot, status, now), &snapshot.experiment.spec)
+    most(&snapshot.experiment.spec).is_some_and(|most| spent(snapshot, status, now) as f64 >= most)
 }
 
 /// The GPU seconds of all trials until now.

@@ -1,5 +1,6 @@
 //! Where the agent reads a trial's metrics.
 
+use crate::metrics::Format;
 use serde::{Deserialize, Serialize};
 
 /// As the operator tells the agent, in JSON.
@@ -51,4 +52,14 @@ pub enum FileFormat {
     JsonLines,
     /// Rows under a header.
     Csv,
+}
+
+impl From<FileFormat> for Format {
+    fn from(format: FileFormat) -> Self {
+        match format {
+            FileFormat::Text => Format::Text,
+            FileFormat::JsonLines => Format::JsonLines,
+            FileFormat::Csv => Format::Csv,
+        }
+    }
 }

@@ -23,11 +23,7 @@ pub(in super::super) struct Growing {
 
 impl Growing {
     pub fn new(path: &str, format: FileFormat, metrics: &[String], filters: &[String]) -> Result<Self, String> {
-        let format = match format {
-            FileFormat::Text => Format::Text,
-            FileFormat::JsonLines => Format::JsonLines,
-            FileFormat::Csv => Format::Csv,
-        };
+        let format = Format::from(format);
         let mut parser = Source::new(format, metrics, filters).map_err(|error| error.to_string())?;
         if format == Format::Csv {
             // The program may go on under a header that is there.

@@ -101,9 +101,6 @@ impl Search {
         {
             return Err(format!("settings.budget is {budget}; write the number of trials"));
         }
-        if settings.contains_key("early_stopping") {
-            return Err("settings.early_stopping: there are no stopping rules".into());
-        }
         let tuner = build(named.map_or(asked.as_str(), |algorithm| algorithm.name), &settings, &space.space)
             .map_err(|errors| joined(&errors))?;
         let mut initial = VecDeque::new();
