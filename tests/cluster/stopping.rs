@@ -40,6 +40,7 @@ async fn a_stop_reaches_the_program_at_once_and_leaves_it_time_to_save() {
     let said = json!(status.conditions).to_string();
     assert!(said.contains("stopped: Threshold: step 4: 0.1 is below the bound 0.5"), "{said}");
     assert_eq!(status.objective, Some(0.9), "its best value");
-    assert!(status.usage.seconds >= 3, "{:?}", status.usage);
+    // Counted from when it was seen to run: a Job's status tells of that a second or two late.
+    assert!(status.usage.seconds >= 1, "{:?}", status.usage);
     space.end().await;
 }
