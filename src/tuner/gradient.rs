@@ -164,7 +164,7 @@ mod tests {
                 let request = Request { space, history: &history, pending: &pending, seed: 3, index };
                 pending.push(Pending::new(index, GRADIENT.suggest(&request).unwrap().assignment));
             }
-            for Pending { index, assignment } in pending {
+            for Pending { index, assignment, .. } in pending {
                 let losses = vec![loss(&space.encode(&assignment))];
                 history.insert(Finished::new(index, assignment, Outcome::Complete { losses }));
             }

@@ -1,5 +1,6 @@
 //! Trials that have ended, as tuners see them.
 
+use super::Stage;
 use crate::space::{Assignment, Key, Parameter, SearchSpace};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,12 +14,20 @@ pub struct Finished {
     pub assignment: Assignment,
     /// What came out.
     pub outcome: Outcome,
+    /// What it spent, where the experiment has a fidelity.
+    pub stage: Option<Stage>,
 }
 
 impl Finished {
-    /// The trial of this index.
+    /// The trial of this index, without a fidelity.
     pub fn new(index: u64, assignment: Assignment, outcome: Outcome) -> Self {
-        Finished { index, assignment, outcome }
+        Finished { index, assignment, outcome, stage: None }
+    }
+
+    /// The same at this stage.
+    #[must_use]
+    pub fn at(self, stage: Option<Stage>) -> Self {
+        Finished { stage, ..self }
     }
 }
 

@@ -19,6 +19,7 @@ mod protocol;
 mod random;
 mod settings;
 mod sobol;
+mod stage;
 mod streams;
 mod tpe;
 mod unrepeated;
@@ -27,6 +28,7 @@ pub use algorithms::{ALGORITHMS, Algorithm, build};
 pub use history::{Finished, History, Outcome};
 pub use protocol::Session;
 pub use settings::{Setting, SettingError};
+pub use stage::{Fidelity, Stage};
 
 use crate::space::{Assignment, SearchSpace, Unsatisfiable};
 use rand::SeedableRng;
@@ -53,12 +55,20 @@ pub struct Pending {
     pub index: u64,
     /// Its parameters.
     pub assignment: Assignment,
+    /// Where the experiment has a fidelity.
+    pub stage: Option<Stage>,
 }
 
 impl Pending {
-    /// The trial of this index.
+    /// The trial of this index, without a fidelity.
     pub fn new(index: u64, assignment: Assignment) -> Self {
-        Pending { index, assignment }
+        Pending { index, assignment, stage: None }
+    }
+
+    /// The same at this stage.
+    #[must_use]
+    pub fn at(self, stage: Option<Stage>) -> Self {
+        Pending { stage, ..self }
     }
 }
 
@@ -67,12 +77,20 @@ impl Pending {
 pub struct Suggestion {
     /// Its parameters: valid in the space, all constraints hold.
     pub assignment: Assignment,
+    /// What it spends, where the tuner hands out a fidelity.
+    pub stage: Option<Stage>,
 }
 
 impl Suggestion {
     /// A trial of these parameters.
     pub fn new(assignment: Assignment) -> Self {
-        Suggestion { assignment }
+        Suggestion { assignment, stage: None }
+    }
+
+    /// The same at this stage.
+    #[must_use]
+    pub fn at(self, stage: Stage) -> Self {
+        Suggestion { stage: Some(stage), ..self }
     }
 }
 

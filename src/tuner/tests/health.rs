@@ -26,7 +26,7 @@ fn answer(name: &str, space: &SearchSpace, history: &History, pending: &[Pending
     let request = Request { space, history, pending, seed: 3, index: 1000 };
     let answer = tuner(name, space).suggest(&request);
     assert_eq!(answer, tuner(name, space).suggest(&request), "{name}");
-    if let Ok(Suggestion { assignment }) = &answer {
+    if let Ok(Suggestion { assignment, .. }) = &answer {
         assert_eq!(space.check(assignment), Ok(assignment.clone()), "{name}");
     }
     answer
@@ -98,7 +98,7 @@ fn many_trials_are_pending() {
     let pending: Vec<Pending> =
         (100..356).map(|index| Pending::new(index, place(&space, (index % 256) as u8))).collect();
     for name in able(&space) {
-        let Ok(Suggestion { assignment }) = answer(name, &space, &history, &pending) else { panic!("{name}") };
+        let Ok(Suggestion { assignment, .. }) = answer(name, &space, &history, &pending) else { panic!("{name}") };
         let fresh = pending.iter().all(|pending| space.key(&pending.assignment) != space.key(&assignment));
         assert!(fresh || name == "Grid", "{name} repeats what is running");
     }

@@ -111,7 +111,7 @@ fn run(
     let mut history = History::new(space);
     for index in 0..trials {
         match tuner.suggest(&Request { space, history: &history, pending: &[], seed, index }) {
-            Ok(Suggestion { assignment }) => {
+            Ok(Suggestion { assignment, .. }) => {
                 let outcome = Outcome::Complete { losses: vec![loss(&assignment)] };
                 history.insert(Finished::new(index, assignment, outcome));
             }

@@ -16,7 +16,7 @@ fn events(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Event>> {
 fn end(history: &mut History, pending: &mut Vec<Pending>, event: &Event) {
     let (parallel, which, kind, value) = *event;
     while pending.len() > parallel {
-        let Pending { index, assignment } = pending.swap_remove(which % pending.len());
+        let Pending { index, assignment, .. } = pending.swap_remove(which % pending.len());
         history.insert(Finished::new(index, assignment, outcome(kind, value)));
     }
 }
@@ -47,7 +47,7 @@ proptest! {
                 let most = if label == "many" { 10 } else { usize::MAX };
                 for (index, event) in (0..).zip(events.iter().take(most)) {
                     let request = Request { space: &space, history: &history, pending: &pending, seed, index };
-                    let Ok(Suggestion { assignment }) = ask(name, &*tuner, &request)? else { break };
+                    let Ok(Suggestion { assignment, .. }) = ask(name, &*tuner, &request)? else { break };
                     prop_assert_eq!(space.check(&assignment), Ok(assignment.clone()), "{} {}", name, label);
                     pending.push(Pending::new(index, assignment));
                     end(&mut history, &mut pending, event);
@@ -69,7 +69,7 @@ proptest! {
                 let request = Request { space: &space, history: &history, pending: &pending, seed, index };
                 let answer = tuner.suggest(&request);
                 prop_assert_eq!(&answer, &tuner.suggest(&request));
-                let Ok(Suggestion { assignment }) = answer else { break };
+                let Ok(Suggestion { assignment, .. }) = answer else { break };
                 prop_assert_eq!(space.check(&assignment), Ok(assignment.clone()), "{}", name);
                 prop_assert!(drawn.holds(&assignment), "{} {:?}", name, assignment);
                 pending.push(Pending::new(index, assignment));
@@ -109,7 +109,7 @@ proptest! {
             let last = loop {
                 let request = Request { space: &space, history: &history, pending: &pending, seed, index };
                 match ask(name, &*tuner, &request)? {
-                    Ok(Suggestion { assignment }) => {
+                    Ok(Suggestion { assignment, .. }) => {
                         prop_assert!(drawn.holds(&assignment), "{} {:?}", name, assignment);
                         prop_assert!(tried.insert(space.key(&assignment)), "{} repeats {:?}", name, assignment);
                         pending.push(Pending::new(index, assignment));
@@ -152,7 +152,7 @@ fn histories_without_a_finite_loss() {
             for index in 0..40 {
                 let request = Request { space: &space, history: &history, pending: &[], seed: 5, index };
                 match tuner.suggest(&request) {
-                    Ok(Suggestion { assignment }) => {
+                    Ok(Suggestion { assignment, .. }) => {
                         assert_eq!(space.check(&assignment), Ok(assignment.clone()), "{name} {label}");
                         let outcome = outcomes[index as usize % outcomes.len()].clone();
                         history.insert(Finished::new(index, assignment, outcome));
