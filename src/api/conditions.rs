@@ -81,6 +81,8 @@ reasons! {
     INVALID_OBJECT = "InvalidObject";
     /// Trials are running or about to.
     RUNNING = "Running";
+    /// No trial starts before the results of an experiment in `warmStartFrom` are read; the message says what is missing.
+    WARM_START_WAITS = "WarmStartWaits";
     /// Waiting: no pod of a trial is running yet; the message says what is missing.
     PENDING = "Pending";
     /// `spec.suspend` is true: no new trial starts.

@@ -65,6 +65,12 @@ use std::collections::BTreeMap;
     "initialTrials cannot be changed: they come first, and the first trials have been made; create a Trial for each \
      further point instead"
 ))]
+#[x_kube(validation = (
+    "has(self.warmStartFrom) == has(oldSelf.warmStartFrom) && \
+     (!has(self.warmStartFrom) || self.warmStartFrom == oldSelf.warmStartFrom)",
+    "warmStartFrom cannot be changed: it is read before the first trial; create a Trial with a result for each further \
+     point instead"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct ExperimentSpec {
     /// What is optimised.
@@ -102,10 +108,17 @@ pub struct ExperimentSpec {
     /// What happens when a trial fails.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
-    /// Points to try first, in this order.
+    /// Points to try first, in this order, and results that are known beforehand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub initial_trials: Vec<InitialTrial>,
+    /// Experiments of this namespace whose results the tuner starts with. They need not have the same search space: what
+    /// this one does not have is left out, what theirs does not have is taken from the middle. No trial starts before they
+    /// are read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["experiment".into()]))]
+    pub warm_start_from: Vec<WarmStart>,
     /// While true no new trial starts; running ones go on to their end.
     #[serde(default)]
     pub suspend: bool,
@@ -279,6 +292,28 @@ pub struct InitialTrial {
     /// A value for each active parameter; those left out are drawn so that parameterConstraints hold.
     #[schemars(schema_with = "super::trial::assignments_schema")]
     pub assignments: Assignment,
+    /// What comes out of it, by metric, when that is known beforehand. It is not run: it becomes a Trial with this result,
+    /// which no limit counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::trial::result_schema")]
+    pub result: BTreeMap<String, f64>,
+}
+
+/// An experiment to learn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WarmStart {
+    /// Its name, in the same namespace. Its objective must be the same metric.
+    #[schemars(length(min = 1, max = 40))]
+    pub experiment: String,
+    /// How many of its results are taken: half of them its best, the others spread over the rest.
+    #[serde(default = "default_warm_trials")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_trials: u32,
+}
+
+fn default_warm_trials() -> u32 {
+    100
 }
 
 impl Experiment {
@@ -350,6 +385,9 @@ pub struct TrialCounts {
     pub excused: u32,
     /// Stopped before their end; their last results count.
     pub early_stopped: u32,
+    /// Not run, since their results were known beforehand. No other count and no limit holds these.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub known: u32,
 }
 
 impl TrialCounts {

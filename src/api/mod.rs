@@ -17,7 +17,7 @@ pub use crds::crds;
 pub use duration::Duration;
 pub use experiment::{
     Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
-    StoppingRule, TrialCounts,
+    StoppingRule, TrialCounts, WarmStart,
 };
 pub use metrics::{FileSource, Metrics, MetricsSource, PrometheusSource, StdoutSource, TensorboardSource};
 pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};

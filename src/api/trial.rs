@@ -10,9 +10,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What is tried. Immutable.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "automl.dev",
     version = "v1alpha1",
@@ -60,6 +61,10 @@ use serde_json::Value;
     "has(self.index) == has(self.manifest)",
     "index and manifest belong to the operator's own Trials; leave out both in a Trial made by hand"
 ))]
+#[x_kube(validation = (
+    "!has(self.result) || !has(self.index)",
+    "a Trial with a result is not run, so it has no index; leave out one of them"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct TrialSpec {
     /// Name of the Experiment, in the same namespace.
@@ -78,6 +83,20 @@ pub struct TrialSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rendered_schema")]
     pub manifest: Option<Value>,
+    /// What comes out, by metric, when that is known beforehand: such a Trial has no Job, and the tuner learns from it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "result_schema")]
+    pub result: BTreeMap<String, f64>,
+}
+
+/// Names of metrics to numbers.
+pub(super) fn result_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 16,
+        "additionalProperties": {"type": "number"},
+    })
 }
 
 /// Names of parameters to numbers or strings. A schema has no type for "number or text": what is neither is refused by

@@ -97,7 +97,10 @@ impl Progress {
             self.best = Some(best.value);
             self.say(&format!("best so far: {metric} {} by {}", short(best.value), best.trial));
         }
-        if let Some(waiting) = find(&status.conditions, types::COMPLETE).filter(|c| c.reason == reasons::PENDING) {
+        const WAITS: [&str; 4] =
+            [reasons::PENDING, reasons::WARM_START_WAITS, reasons::NAME_TAKEN, reasons::API_REFUSED];
+        let complete = find(&status.conditions, types::COMPLETE);
+        if let Some(waiting) = complete.filter(|condition| WAITS.contains(&condition.reason.as_str())) {
             self.once("", &waiting.message, |message| format!("waiting: {message}"));
         }
     }
@@ -105,7 +108,8 @@ impl Progress {
     /// A trial as it stands.
     pub fn trial(&mut self, trial: &Trial) {
         let name = trial.name_any();
-        let Some(status) = &trial.status else { return };
+        // What was known is told at the end, by its number.
+        let Some(status) = trial.status.as_ref().filter(|_| trial.spec.result.is_empty()) else { return };
         let Some(condition) = find(&status.conditions, types::COMPLETE) else { return };
         let runs = condition.reason == reasons::RUNNING;
         let parameters = || trial.spec.assignments.iter().map(|(name, value)| format!("{name}={}", shown(value)));

@@ -31,6 +31,9 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_
         "Trials: {} made, {} succeeded, {} stopped early, {} failed",
         counts.created, counts.succeeded, counts.early_stopped, counts.failed
     );
+    if counts.known > 0 {
+        let _ = writeln!(text, "  {} results were known beforehand", counts.known);
+    }
     if let Some(saved) = saved(&status.usage) {
         let _ = writeln!(text, "  {saved}");
     }

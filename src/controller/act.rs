@@ -1,6 +1,7 @@
 //! The only place that carries out actions: one API call (or two) each.
 
 use super::failure::{Class, Failure};
+use super::findings;
 use super::job::SlimJob;
 use super::last_words;
 use super::mutation::Mutation;
@@ -8,7 +9,7 @@ use super::patch;
 use super::pods;
 use super::wire::{Pen, timed};
 use crate::api::{Experiment, ExperimentStatus, Trial, Usage, labels};
-use crate::engine::{Action, Fate, TrialPatch};
+use crate::engine::{Action, Fate, Finding, TrialPatch};
 use crate::report::Batch;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -73,6 +74,13 @@ pub enum Learnt {
         running: Vec<String>,
         /// What their agents could not say while they ran.
         last_words: Vec<Batch>,
+    },
+    /// What another Experiment has found out.
+    Results {
+        /// Its name.
+        experiment: String,
+        /// What it is.
+        finding: Finding,
     },
     /// The Experiment is so.
     Experiment(Box<Experiment>),
@@ -139,6 +147,10 @@ impl Hand {
                 _ => self.read_job(subject.namespace, name).await.map(Done::Done),
             },
             Action::InspectPods { job } => self.inspect(subject.namespace, job).await,
+            Action::ReadResults { experiment } => {
+                let finding = findings::of(&self.client, subject.namespace, experiment).await?;
+                Ok(Done::Done(Learnt::Results { experiment: experiment.clone(), finding }))
+            }
             Action::DeleteJob { name, uid } => self.delete_job(subject.namespace, name, uid).await,
             Action::WriteExperimentStatus { resource_version, status, .. } => match subject.experiment {
                 Some(experiment) => self.write_experiment(experiment, resource_version, status).await,

@@ -83,6 +83,9 @@ impl Desk {
             Learnt::Pods { job, why, fate, running, last_words: _ } => {
                 self.facts.pods.insert(job, Pods { why, fate, running, at: now });
             }
+            Learnt::Results { experiment, finding } => {
+                self.facts.findings.insert(experiment, (now, finding));
+            }
             Learnt::Experiment(_) => self.facts.status_written = Some(now),
             Learnt::Trial(_) | Learnt::TrialGone(_) | Learnt::ExperimentGone => {}
         }

@@ -6,6 +6,7 @@ mod clock;
 mod desk;
 mod events;
 mod failure;
+mod findings;
 mod index;
 mod job;
 mod last_words;

@@ -71,6 +71,11 @@ pub enum Action {
         /// Name of the Job.
         job: String,
     },
+    /// Read the results of another Experiment. They come back in [`super::Facts::findings`].
+    ReadResults {
+        /// Its name.
+        experiment: String,
+    },
     /// DELETE with UID precondition, background propagation. NotFound is success.
     DeleteJob {
         /// Name of the Job.
@@ -103,6 +108,7 @@ impl Action {
             Action::WriteTrialStatus { name, .. } => format!("write the status of Trial {name}"),
             Action::ConfirmJob { name } => format!("read Job {name}"),
             Action::InspectPods { job } => format!("read the pods of Job {job}"),
+            Action::ReadResults { experiment } => format!("read the results of Experiment {experiment}"),
             Action::DeleteJob { name, .. } => format!("delete Job {name}"),
             Action::WriteExperimentStatus { .. } => "write the status of the Experiment".into(),
         }

@@ -2,10 +2,11 @@
 
 use super::given;
 use super::inject::{AGENTS_OWN, variable};
+use super::known::{self, Given};
 use super::source::source;
 use super::template::misplaced;
 use crate::api::conditions::reasons;
-use crate::api::{Duration, Experiment, StoppingRule};
+use crate::api::{Duration, Experiment, ExperimentSpec, StoppingRule};
 use crate::report::Source;
 use crate::space::{Assignment, SearchSpace};
 use crate::stopping::Rules;
@@ -29,6 +30,8 @@ pub struct Compiled {
     pub(super) source: Source,
     /// Points to try first, each whole.
     pub(super) initial: Vec<Assignment>,
+    /// Results that are known beforehand.
+    pub(super) known: Vec<Given>,
     pub(super) manifest: Value,
 }
 
@@ -97,11 +100,35 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     let parameters: BTreeSet<&str> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     let source = source(&spec.metrics.source, &metrics, &parameters)?;
     let rules = rules(&spec.early_stopping)?;
-    let initial = spec.initial_trials.iter().map(|trial| trial.assignments.clone()).collect::<Vec<_>>();
-    let initial = given::complete(&space, &initial, spec.algorithm.seed.unsigned_abs())
+    let (initial, known) = initial_trials(spec, &space, &objective.metric)
         .map_err(|problems| Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems))?;
     check_template(experiment)?;
-    Ok(Compiled { metrics, source, initial, manifest: spec.trial_template.manifest.clone(), rules, space, tuner })
+    let manifest = spec.trial_template.manifest.clone();
+    Ok(Compiled { metrics, source, initial, known, manifest, rules, space, tuner })
+}
+
+/// The points to try first, and those whose results are known.
+fn initial_trials(
+    spec: &ExperimentSpec,
+    space: &SearchSpace,
+    metric: &str,
+) -> Result<(Vec<Assignment>, Vec<Given>), Vec<String>> {
+    let (mut open, mut known, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, trial) in spec.initial_trials.iter().enumerate() {
+        let point = (at, &trial.assignments);
+        if trial.result.is_empty() {
+            open.push(point);
+            continue;
+        }
+        match known::given(space, point, &trial.result, metric) {
+            Ok(given) => known.push(given),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok((given::complete(space, &open, spec.algorithm.seed.unsigned_abs())?, known))
 }
 
 fn rules(chosen: &[StoppingRule]) -> Result<Rules, Problem> {

@@ -14,6 +14,11 @@ pub enum Ending {
     EarlyStopped,
 }
 
+/// The trial ran to its end, and has a value of the objective.
+pub fn has_succeeded(trial: &Trial) -> bool {
+    ending(trial) == Some(Ending::Succeeded)
+}
+
 /// How the trial ended; `None` while it has not.
 pub(super) fn ending(trial: &Trial) -> Option<Ending> {
     let conditions = &trial.status.as_ref()?.conditions;

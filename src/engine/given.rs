@@ -7,20 +7,23 @@ use rand_chacha::ChaCha8Rng;
 /// How often the open parameters of a point are drawn to satisfy the constraints.
 const TRIES: usize = 1000;
 
-/// Every point with a value for each active parameter, in the order given.
+/// Every point, each with its place in `spec.initialTrials`, with a value for each active parameter, in the order given.
 ///
 /// # Errors
 /// A sentence for each thing that does not fit; at the first point that cannot be made whole the search ends.
-pub(super) fn complete(space: &SearchSpace, given: &[Assignment], seed: u64) -> Result<Vec<Assignment>, Vec<String>> {
+pub(super) fn complete(
+    space: &SearchSpace,
+    given: &[(usize, &Assignment)],
+    seed: u64,
+) -> Result<Vec<Assignment>, Vec<String>> {
     let wrong: Vec<String> = given
         .iter()
-        .enumerate()
-        .flat_map(|(at, point)| space.check_partial(point).err().unwrap_or_default().into_iter().map(sentence(at)))
+        .flat_map(|(at, point)| space.check_partial(point).err().unwrap_or_default().into_iter().map(sentence(*at)))
         .collect();
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    given.iter().enumerate().map(|(at, point)| whole(space, point, at, seed)).collect()
+    given.iter().map(|(at, point)| whole(space, point, *at, seed)).collect()
 }
 
 fn whole(space: &SearchSpace, given: &Assignment, at: usize, seed: u64) -> Result<Assignment, Vec<String>> {
@@ -62,7 +65,8 @@ mod tests {
         .unwrap();
         let parameters = parameters.iter().map(|parameter| parameter.to_space().unwrap()).collect();
         let space = SearchSpace::new(parameters, &["x + y < 1".to_owned()]).unwrap();
-        complete(&space, &serde_json::from_value::<Vec<Assignment>>(given).unwrap(), 1)
+        let given = serde_json::from_value::<Vec<Assignment>>(given).unwrap();
+        complete(&space, &given.iter().enumerate().collect::<Vec<_>>(), 1)
     }
 
     #[test]

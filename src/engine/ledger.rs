@@ -59,6 +59,8 @@ pub struct Ended {
     pub assignment: Assignment,
     /// What it has used.
     pub usage: Usage,
+    /// It was not run: its result was known.
+    known: bool,
     uid: String,
     attempt: u32,
     version: Option<u64>,
@@ -75,6 +77,8 @@ pub struct EndedCounts {
     pub excused: u32,
     /// Stopped before their end.
     pub early_stopped: u32,
+    /// Not run: their results were known. Not among the others.
+    pub known: u32,
     /// What all of them have used.
     pub usage: Usage,
 }
@@ -169,6 +173,7 @@ impl Ledger {
                     objective: trial.status.as_ref().and_then(|status| status.objective),
                     assignment: trial.spec.assignments.clone(),
                     usage: trial.status.as_ref().map_or_else(Usage::default, |status| status.usage),
+                    known: !trial.spec.result.is_empty(),
                     uid: trial.uid().unwrap_or_default(),
                     attempt,
                     version,
@@ -285,7 +290,7 @@ impl Ledger {
     }
 
     fn end(&mut self, name: &str, ended: Ended) {
-        *self.count(ended.ending) += 1;
+        *self.count(&ended) += 1;
         self.counts.excused += u32::from(ended.excused);
         self.counts.usage = self.counts.usage.plus(ended.usage);
         if let (Some(learnt), Some(history)) = (self.learnt, &mut self.history)
@@ -302,7 +307,7 @@ impl Ledger {
     fn forget(&mut self, name: &str) {
         self.active.remove(name);
         if let Some(ended) = self.ended.remove(name) {
-            *self.count(ended.ending) -= 1;
+            *self.count(&ended) -= 1;
             self.counts.excused -= u32::from(ended.excused);
             self.counts.usage = self.counts.usage.minus(ended.usage);
             if let Some(history) = &mut self.history
@@ -316,8 +321,9 @@ impl Ledger {
         }
     }
 
-    fn count(&mut self, ending: Ending) -> &mut u32 {
-        match ending {
+    fn count(&mut self, ended: &Ended) -> &mut u32 {
+        match ended.ending {
+            _ if ended.known => &mut self.counts.known,
             Ending::Succeeded => &mut self.counts.succeeded,
             Ending::Failed => &mut self.counts.failed,
             Ending::EarlyStopped => &mut self.counts.early_stopped,
@@ -391,14 +397,17 @@ fn finished(ended: &Ended, direction: Direction) -> Finished {
     Finished::new(ended.order, ended.assignment.clone(), outcome)
 }
 
-/// Position in the history: the index, or for a Trial made by hand a number of its UID above all indices.
+/// Position in the history: the index, or for another Trial a number of its UID or name above all indices.
 pub(super) fn order(trial: &Trial) -> u64 {
     match index_of(trial) {
         Some(index) => u64::from(index),
         // FNV-1a, 64 bit.
         None => {
             let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            trial.uid().unwrap_or_default().bytes().fold(0xcbf2_9ce4_8422_2325, hash) | 1 << 63
+            // What was known has the same place in each run, so that the tuner draws the same.
+            let known = !trial.spec.result.is_empty();
+            let identity = if known { trial.name_any() } else { trial.uid().unwrap_or_default() };
+            identity.bytes().fold(0xcbf2_9ce4_8422_2325, hash) | 1 << 63
         }
     }
 }

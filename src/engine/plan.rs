@@ -4,18 +4,17 @@ use super::action::{Action, Plan};
 use super::clock;
 use super::compile::{Accepted, Compiled, Problem};
 use super::experiment::{End, at_once, default_max_failed, drained, recorded, still_holds};
-use super::membership::{experiment_reference, name_of};
+use super::membership::name_of;
 use super::snapshot::Snapshot;
 use super::standing::takes_slot;
 use super::status::{later, stored};
 use super::suggest::{Stop, assignments, note};
 use super::trial::{self, Context, LONGEST_LOOK, RECHECK};
 use crate::api::conditions::{find, reasons, types};
-use crate::api::{ExperimentStatus, Trial, TrialSpec, labels};
+use crate::api::{ExperimentStatus, Trial, TrialSpec};
 use crate::space::Assignment;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use serde_json::json;
 
 /// What to do now, and when to look again. Total: bad input becomes a condition.
 pub fn plan(snapshot: &Snapshot<'_>, now: Timestamp) -> Plan {
@@ -84,7 +83,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Asks for an action; one that keeps failing is tried now and then only. False: not now.
-    fn push(&mut self, action: Action) -> bool {
+    pub(super) fn push(&mut self, action: Action) -> bool {
         let blocked = &self.snapshot.facts.blocked;
         if let Some((what, blocked)) = (!blocked.is_empty()).then(|| blocked.get_key_value(&action.what())).flatten() {
             self.blocked.get_or_insert_with(|| (blocked.reason, format!("cannot {what}: {}", blocked.message)));
@@ -203,6 +202,9 @@ impl<'a> Planner<'a> {
         }
         if let (Accepted::Yes(compiled), false) = (&self.accepted, spec.suspend) {
             let compiled = *compiled;
+            if !self.start_with_known(&compiled.known, &compiled.space) {
+                return;
+            }
             let free = (spec.limits.parallel_trials as usize).saturating_sub(self.busy);
             let left = spec.limits.max_trials.saturating_sub(self.created) as usize;
             let (made, stop) = self.propose(free.min(left).min(AT_A_TIME)).unwrap_or_default();
@@ -223,26 +225,15 @@ impl<'a> Planner<'a> {
     }
 
     fn trial(&self, compiled: &Compiled, index: u32, assignments: Assignment) -> Trial {
-        let experiment = self.snapshot.experiment;
         let name = self.name_of(index);
-        let manifest = self.rendered(compiled, &name, index, &assignments);
-        let spec =
-            TrialSpec { experiment: experiment.name_any(), index: Some(index), assignments, manifest: Some(manifest) };
-        let mut trial = Trial::new(&name, spec);
-        let metadata = trial.meta_mut();
-        metadata.namespace = experiment.namespace();
-        metadata.labels = Some(
-            [
-                (labels::EXPERIMENT, experiment.name_any()),
-                (labels::EXPERIMENT_UID, experiment.uid().unwrap_or_default()),
-                (labels::INDEX, index.to_string()),
-                (labels::MANAGED_BY, labels::MANAGER.to_owned()),
-            ]
-            .map(|(key, value)| (key.to_owned(), value))
-            .into(),
-        );
-        metadata.owner_references = serde_json::from_value(json!([experiment_reference(experiment)])).ok();
-        trial
+        let spec = TrialSpec {
+            experiment: self.snapshot.experiment.name_any(),
+            index: Some(index),
+            manifest: Some(self.rendered(compiled, &name, index, &assignments)),
+            assignments,
+            ..TrialSpec::default()
+        };
+        self.owned(Trial::new(&name, spec))
     }
 
     fn rendered(&self, compiled: &Compiled, name: &str, index: u32, assignment: &Assignment) -> serde_json::Value {
@@ -251,6 +242,11 @@ impl<'a> Planner<'a> {
 
     fn name_of(&self, index: u32) -> String {
         name_of(&self.snapshot.experiment.name_any(), index)
+    }
+
+    /// Trials of the operator's own so far.
+    pub(super) fn created(&self) -> u32 {
+        self.created
     }
 
     fn seed(&self) -> u64 {

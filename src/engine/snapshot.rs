@@ -4,6 +4,7 @@ use super::action::create_trial;
 use super::job::attempt_of;
 use super::{Compiled, Ledger, Problem, Settings};
 use crate::api::Experiment;
+use crate::space::Assignment;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,8 @@ pub struct Facts {
     pub refused: BTreeMap<String, Refusal>,
     /// [`super::Action::what`] of actions that keep failing -> why.
     pub blocked: BTreeMap<String, Blocked>,
+    /// Name of an Experiment -> when it was looked at, and what it has found out, by [`super::Action::ReadResults`].
+    pub findings: BTreeMap<String, (Timestamp, Finding)>,
     /// When the Experiment's status was last written, for coalescing.
     pub status_written: Option<Timestamp>,
 }
@@ -51,6 +54,31 @@ impl Facts {
         self.refused.retain(|job, _| other(job));
         self.blocked.remove(&create_trial(trial));
     }
+}
+
+/// What another experiment has found out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// There is no such Experiment.
+    None,
+    /// Its trials that have succeeded.
+    Results {
+        /// Its objective's metric.
+        metric: String,
+        /// In any order.
+        results: Vec<Known>,
+    },
+}
+
+/// A result of another experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// What tells it apart from its experiment's others, and may be a part of a name.
+    pub name: String,
+    /// Its parameters.
+    pub assignment: Assignment,
+    /// Value of the objective.
+    pub objective: f64,
 }
 
 /// What the pods of a Job that does not run say.

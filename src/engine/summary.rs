@@ -53,6 +53,7 @@ impl Planner<'_> {
             failed: before.failed.max(ended.failed),
             excused: before.excused.max(ended.excused),
             early_stopped: before.early_stopped.max(ended.early_stopped),
+            known: before.known.max(ended.known),
         };
         self.status.usage = self.status.usage.max(ledger.usage());
         self.status.best = better(self.snapshot, self.status.best.take());

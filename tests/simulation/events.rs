@@ -150,9 +150,8 @@ async fn a_name_that_is_taken_and_an_experiment_that_is_missing_are_told() {
     jobs.create(&PostParams::default(), &serde_json::from_value(stranger).unwrap()).await.unwrap();
     let spec = TrialSpec {
         experiment: "another".into(),
-        index: None,
         assignments: [("x".to_owned(), Value::Double(0.5))].into(),
-        manifest: None,
+        ..TrialSpec::default()
     };
     world.trials().create(&PostParams::default(), &Trial::new("mine", spec)).await.unwrap();
     let mut events = of(&world, &trials(2, json!({}))).await;

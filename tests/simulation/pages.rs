@@ -22,7 +22,7 @@ async fn a_list_whose_token_expires_in_the_middle_is_begun_anew() {
     let world = World::new(plain());
     for number in 0..MANY {
         let assignments = [("x".to_owned(), Value::Double(0.5))].into();
-        let spec = TrialSpec { experiment: "another".into(), index: None, assignments, manifest: None };
+        let spec = TrialSpec { experiment: "another".into(), assignments, ..TrialSpec::default() };
         world.trials().create(&PostParams::default(), &Trial::new(&format!("t{number:03}"), spec)).await.unwrap();
     }
     let expired = Arc::new(AtomicUsize::new(0));

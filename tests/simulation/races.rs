@@ -93,9 +93,8 @@ async fn a_trial_made_anew_is_not_taken_for_the_one_that_ended() {
     world.trials().delete(&name.1, &DeleteParams::default()).await.unwrap();
     let spec = TrialSpec {
         experiment: "e".into(),
-        index: None,
         assignments: [("x".to_owned(), Value::Double(0.5))].into(),
-        manifest: None,
+        ..TrialSpec::default()
     };
     let new = world.trials().create(&PostParams::default(), &Trial::new(&name.1, spec)).await.unwrap();
     let reports = life.operator.reports();

@@ -3,7 +3,8 @@
 use crate::api::{Condition, Exit, Experiment, Trial, TrialStatus};
 use crate::engine::membership::index_of;
 use crate::engine::{
-    Action, Blocked, Facts, Fate, JobCondition, JobView, Ledger, Plan, Pods, Probe, Settings, Snapshot, compile, plan,
+    Action, Blocked, Facts, Fate, Finding, JobCondition, JobView, Ledger, Plan, Pods, Probe, Settings, Snapshot,
+    compile, plan,
 };
 use crate::metrics::{MetricSummary, Observation};
 use jiff::{SignedDuration, Timestamp};
@@ -58,6 +59,8 @@ pub struct Model {
     pub most_running: usize,
     pub facts: Facts,
     pub settings: Settings,
+    /// Other experiments.
+    pub others: BTreeMap<String, Finding>,
     version: u64,
 }
 
@@ -101,6 +104,7 @@ impl Model {
             most_running: 0,
             facts: Facts::default(),
             settings: Settings::default(),
+            others: BTreeMap::new(),
             version: 1,
         }
     }
@@ -231,6 +235,10 @@ impl Model {
                 let (why, running) = (self.pods_say.clone(), self.still_running.clone());
                 let pods = Pods { why, fate: self.fate, running, at: self.now };
                 self.facts.pods.insert(job, pods);
+            }
+            Action::ReadResults { experiment } => {
+                let finding = self.others.get(&experiment).cloned().unwrap_or(Finding::None);
+                self.facts.findings.insert(experiment, (self.now, finding));
             }
             Action::DeleteJob { name, uid } => {
                 let trial = self.trials.get(&self.jobs[&name].trial).unwrap();

@@ -47,6 +47,7 @@ pub struct Truth {
     pub succeeded: u32,
     pub failed: u32,
     pub early_stopped: u32,
+    pub known: u32,
     /// Trials that have not ended and take a slot.
     pub slots: u32,
     pub best: Option<(String, f64)>,
@@ -147,6 +148,7 @@ impl Witness {
             }
             let succeeded = find(&status.conditions, types::COMPLETE).is_some_and(|c| c.reason == reasons::SUCCEEDED);
             match (is_true(&status.conditions, types::FAILED), succeeded) {
+                _ if !trial.spec.result.is_empty() => truth.known += 1,
                 (true, _) => truth.failed += 1,
                 (false, true) => truth.succeeded += 1,
                 (false, false) => truth.early_stopped += 1,

@@ -17,7 +17,19 @@ impl Witness {
         }
     }
 
+    pub(super) fn s1_one_trial_for_a_known_result(&mut self, trial: &Trial) {
+        let Some(uid) = controller(&trial.metadata).filter(|_| trial.spec.index.is_none()) else {
+            return self.violated("S1", format!("Trial {} was made without owner, or with an index", trial.name_any()));
+        };
+        if !self.known_results.insert((uid.to_owned(), trial.name_any())) {
+            self.violated("S1", format!("a second Trial {}", trial.name_any()));
+        }
+    }
+
     pub(super) fn s1_one_job_for_an_attempt(&mut self, job: &Value) {
+        if self.trial(owner(job)).is_some_and(|trial| !trial.spec.result.is_empty()) {
+            self.violated("S1", format!("Job {} was made although its result is known", job["metadata"]["name"]));
+        }
         if !self.attempts.insert((owner(job).to_owned(), attempt(job).to_owned())) {
             let name = &job["metadata"]["name"];
             self.violated("S1", format!("a second Job for attempt {} of one Trial: {name}", attempt(job)));

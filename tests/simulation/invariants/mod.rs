@@ -62,6 +62,8 @@ pub struct Witness {
     lives: BTreeMap<Uid, TrialLife>,
     /// (UID of the Experiment, index).
     indices: BTreeSet<(Uid, u32)>,
+    /// Trials that were made of known results.
+    known_results: BTreeSet<(Uid, String)>,
     /// (UID of the Trial, attempt).
     attempts: BTreeSet<(Uid, String)>,
     requests: Requests,
@@ -84,6 +86,7 @@ impl Default for Witness {
             jobs: BTreeMap::new(),
             lives: BTreeMap::new(),
             indices: BTreeSet::new(),
+            known_results: BTreeSet::new(),
             attempts: BTreeSet::new(),
             requests: Requests::default(),
             lease: None,
@@ -170,9 +173,13 @@ impl Witness {
         match (&before, &after) {
             (None, Some(trial)) => {
                 if by_operator {
-                    self.s1_one_trial_for_an_index(trial);
-                    self.s2_no_more_trials_than_slots(trial, since);
-                    self.s3_no_more_trials_than_asked_for(trial, since);
+                    if trial.spec.result.is_empty() {
+                        self.s1_one_trial_for_an_index(trial);
+                        self.s2_no_more_trials_than_slots(trial, since);
+                        self.s3_no_more_trials_than_asked_for(trial, since);
+                    } else {
+                        self.s1_one_trial_for_a_known_result(trial);
+                    }
                     self.s6_no_trial_for_an_experiment_that_is_gone(trial, since);
                     self.s8_the_tuner_has_learnt_what_has_ended(&write.user_agent, trial, since);
                 }

@@ -94,6 +94,7 @@ impl Witness {
             succeeded: new.trials.succeeded,
             failed: new.trials.failed,
             early_stopped: new.trials.early_stopped,
+            known: new.trials.known,
             slots: 0,
             best: new.best.as_ref().map(|best| (best.trial.clone(), best.value)),
         };
@@ -108,6 +109,7 @@ impl Witness {
             succeeded: truth.succeeded.max(old.trials.succeeded),
             failed: truth.failed.max(old.trials.failed),
             early_stopped: truth.early_stopped.max(old.trials.early_stopped),
+            known: truth.known.max(old.trials.known),
             slots: 0,
             best: better(truth.best.clone(), old.best.as_ref().map(|best| (best.trial.clone(), best.value))),
             ..*truth
@@ -146,6 +148,7 @@ impl Witness {
             && between(|truth| truth.succeeded, ever)
             && between(|truth| truth.failed, ever)
             && between(|truth| truth.early_stopped, ever)
+            && between(|truth| truth.known, ever)
             && truths.iter().any(|truth| truth.best == told.best)
     }
 }

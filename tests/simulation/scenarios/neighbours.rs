@@ -80,7 +80,7 @@ pub fn all() -> Vec<Scenario> {
 
 fn by_hand(name: &str, x: f64) -> Trial {
     let assignments = [("x".to_owned(), Value::Double(x))].into();
-    Trial::new(name, TrialSpec { experiment: "e".into(), index: None, assignments, manifest: None })
+    Trial::new(name, TrialSpec { experiment: "e".into(), assignments, ..TrialSpec::default() })
 }
 
 async fn make(world: &World, trial: Trial) {

@@ -22,7 +22,7 @@ pub fn all() -> Vec<Scenario> {
 /// A Trial as a person would write it.
 fn mine(name: &str, x: f64) -> Trial {
     let assignments = [("x".to_owned(), Value::Double(x))].into();
-    Trial::new(name, TrialSpec { experiment: "e".into(), index: None, assignments, manifest: None })
+    Trial::new(name, TrialSpec { experiment: "e".into(), assignments, ..TrialSpec::default() })
 }
 
 fn count_ended(world: &World) -> usize {

@@ -43,6 +43,23 @@ pub fn all() -> Vec<Scenario> {
                 .boxed()
             },
         ),
+        scenario("the results of another experiment are waited for", standard, |world| {
+            async move {
+                let given = json!([{"assignments": {"x": 0.25}, "result": {"score": 0.5}}]);
+                let mut change = one_at_a_time(2);
+                json_patch::merge(
+                    &mut change,
+                    &json!({"warmStartFrom": [{"experiment": "e"}], "initialTrials": given}),
+                );
+                world.create(&experiment("f", change)).await;
+                world.until("told", |world| world.condition("f", types::COMPLETE).1 == "WarmStartWaits").await;
+                sleep(Duration::from_secs(5)).await;
+                // Of one trial there is a result, or none.
+                world.create(&experiment("e", one_at_a_time(1))).await;
+                world.until("ended", |world| world.ended("f") && world.ended("e")).await;
+            }
+            .boxed()
+        }),
         scenario("a Job waits for a queue", standard, |world| {
             async move {
                 let manifest = json!({"trialTemplate": {"manifest": {"spec": {"suspend": true}}}});

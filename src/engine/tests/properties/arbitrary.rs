@@ -4,11 +4,12 @@ use crate::api::conditions::reasons;
 use crate::api::{Condition, Experiment, ExperimentStatus, Trial, TrialStatus};
 use crate::engine::tests::good;
 use crate::engine::tests::model::{Model, experiment};
-use crate::engine::{Blocked, Facts, Fate, JobCondition, JobView, Pods, Probe, Refusal};
+use crate::engine::{Blocked, Facts, Fate, Finding, JobCondition, JobView, Known, Pods, Probe, Refusal};
 use crate::metrics::{MetricSummary, Observation};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const NAMES: [&str; 8] = ["e-00000", "e-00001", "e-00001-1", "e-00002", "mine", "mine-1", "e-4294967295", ""];
 
@@ -182,7 +183,15 @@ fn arbitrary_experiment() -> impl Strategy<Value = Experiment> {
         if parameters.as_array().is_some_and(|parameters| !parameters.is_empty()) {
             spec["parameters"] = parameters;
         }
-        spec["initialTrials"] = initial.into_iter().map(|assignments| json!({"assignments": assignments})).collect();
+        // Some are known, some of those by a value that is none.
+        let result = |at: usize| [json!({}), json!({"accuracy": 0.5}), json!({"loss": 1})][at % 3].clone();
+        let given = initial.into_iter().enumerate();
+        spec["initialTrials"] = given
+            .map(|(at, assignments)| json!({"assignments": assignments, "result": result(at + max as usize)}))
+            .collect();
+        if suspend == usual {
+            spec["warmStartFrom"] = json!([{"experiment": "old", "maxTrials": 2}]);
+        }
         let mut experiment: Experiment = serde_json::from_value(value).unwrap();
         // Most of the time there is one that somebody has worked on.
         experiment.metadata.generation = if usual { Some(1) } else { generation };
@@ -347,6 +356,19 @@ fn job() -> impl Strategy<Value = JobView> {
     )
 }
 
+fn findings() -> impl Strategy<Value = BTreeMap<String, (Timestamp, Finding)>> {
+    let known =
+        (name(), assignments(), prop_oneof![any::<f64>(), -1.0..1.0]).prop_map(|(name, assignments, objective)| {
+            Known { name, assignment: serde_json::from_value(assignments).unwrap_or_default(), objective }
+        });
+    let results = (prop::sample::select(vec!["accuracy", "loss"]), prop::collection::vec(known, 0..4));
+    let finding = prop_oneof![
+        Just(Finding::None),
+        results.prop_map(|(metric, results)| Finding::Results { metric: metric.into(), results })
+    ];
+    prop::collection::btree_map(prop::sample::select(vec!["old".to_owned()]), (time(), finding), 0..2)
+}
+
 fn facts() -> impl Strategy<Value = Facts> {
     let probe = prop::option::of((Just(1), prop::option::of(Just("no".to_owned())), any::<bool>()));
     let jobs = || prop::collection::btree_map(name(), time(), 0..3);
@@ -356,8 +378,9 @@ fn facts() -> impl Strategy<Value = Facts> {
         any::<bool>().prop_map(|machine_stopped| Fate::Disrupted { machine_stopped })
     ];
     let (flag, written) = (any::<bool>(), prop::option::of(time()));
-    (probe, jobs(), jobs(), jobs(), jobs(), jobs(), flag, fate, written).prop_map(
-        |(probe, gone, pods, unready, refused, blocked, flag, fate, status_written)| Facts {
+    (probe, jobs(), jobs(), jobs(), jobs(), jobs(), flag, fate, (written, findings())).prop_map(
+        |(probe, gone, pods, unready, refused, blocked, flag, fate, (status_written, findings))| Facts {
+            findings,
             probe: probe.map(|(generation, refusal, may_pass)| Probe { generation, refusal, may_pass }),
             jobs_gone: gone.into_keys().collect(),
             pods: pods
