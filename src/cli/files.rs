@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// Largest file that is read, in bytes: more than an API server would take.
 const MAX_BYTES: u64 = 8 << 20;
+/// Largest list of an experiment and its trials that is read, in bytes.
+const MAX_RESULT_BYTES: u64 = 2 << 30;
 
 /// What a file holds.
 pub struct Given {
@@ -21,19 +23,37 @@ pub struct Given {
 /// # Errors
 /// The file cannot be read, is no YAML (with line and column), or holds something that is no Kubernetes object.
 pub fn read(path: &Path) -> Result<Vec<Value>, Failure> {
+    let (text, shown) = text(path, MAX_BYTES)?;
+    documents(&text, &shown)
+}
+
+/// Reads what was printed of an experiment and its trials: JSON of any length that people have, or YAML.
+///
+/// # Errors
+/// As [`read`].
+pub fn results(path: &Path) -> Result<Vec<Value>, Failure> {
+    let (text, shown) = text(path, MAX_RESULT_BYTES)?;
+    match serde_json::from_str::<Value>(&text) {
+        Ok(one) => objects(vec![one], &shown),
+        Err(_) => documents(&text, &shown),
+    }
+}
+
+/// A file, or standard input for `-`, and what it is called.
+fn text(path: &Path, most: u64) -> Result<(String, String), Failure> {
     let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)
+        std::io::stdin().take(most + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        std::fs::File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
     };
     read.map_err(|error| Failure::usage(format!("{shown} cannot be read: {error}")))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(format!("{shown} is larger than {} MiB", MAX_BYTES >> 20)));
+    if bytes.len() as u64 > most {
+        return Err(Failure::usage(format!("{shown} is larger than {} MiB", most >> 20)));
     }
     let text = String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8 text")))?;
-    documents(&text, &shown)
+    Ok((text, shown))
 }
 
 fn documents(text: &str, shown: &str) -> Result<Vec<Value>, Failure> {
@@ -44,6 +64,11 @@ fn documents(text: &str, shown: &str) -> Result<Vec<Value>, Failure> {
         )),
         _ => Failure::usage(format!("{shown} is no valid YAML: {error}")),
     })?;
+    objects(parsed, shown)
+}
+
+/// Lists are taken apart.
+fn objects(parsed: Vec<Value>, shown: &str) -> Result<Vec<Value>, Failure> {
     let mut objects = Vec::new();
     for document in parsed {
         match whole(document) {

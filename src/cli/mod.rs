@@ -4,6 +4,7 @@ mod alive;
 mod crd;
 mod echo;
 mod exit;
+mod explain;
 mod files;
 mod follow;
 mod laptop;
@@ -49,6 +50,8 @@ enum Command {
         #[command(subcommand)]
         command: MetricsCommand,
     },
+    /// Say which parameters matter, and how, from an Experiment and its Trials as `kubectl get` or `run -o json` prints them
+    Explain(ExplainArguments),
     /// Ask the tuners without an experiment
     #[command(subcommand)]
     Tuner(TunerCommand),
@@ -128,6 +131,16 @@ struct ValidateArguments {
     /// File to read; `-` for standard input
     #[arg(short, long, value_name = "FILE")]
     filename: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// File to read; `-` for standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -217,6 +230,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match parsed.command {
         Command::Agent { arguments } => return ExitCode::Program(crate::agent::main(arguments, &["agent"])),
         Command::Metrics { command: MetricsCommand::Parse(arguments) } => metrics::parse(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Crd => crd::print(),
         Command::Tuner(command) => tuner::run(&command),
         Command::Validate(arguments) => exit::in_runtime(validate::validate(arguments)),

@@ -179,12 +179,12 @@ impl Progress {
 }
 
 /// Six significant digits.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     rounded.to_string()
 }
 
-fn shown(value: &Value) -> String {
+pub fn shown(value: &Value) -> String {
     match value {
         Value::Double(number) => short(*number),
         value => value.to_string(),

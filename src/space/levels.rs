@@ -75,7 +75,7 @@ impl Domain {
     }
 
     /// The value's place in `[0, 1]`: the middle of its share. `None` when the value is of another kind.
-    pub(super) fn encode(&self, value: &Value) -> Option<f64> {
+    pub(crate) fn encode(&self, value: &Value) -> Option<f64> {
         let place = match self {
             Domain::Categorical { .. } | Domain::Discrete { .. } => {
                 (self.level(value)? as f64 + 0.5) / self.levels()? as f64

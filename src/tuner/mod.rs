@@ -25,6 +25,7 @@ mod tpe;
 mod unrepeated;
 
 pub use algorithms::{ALGORITHMS, Algorithm, build};
+pub use forest::{Importance, Prediction, Surrogate};
 pub use history::{Finished, History, Outcome};
 pub use protocol::Session;
 pub use settings::{Setting, SettingError};

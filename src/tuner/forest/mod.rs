@@ -6,14 +6,17 @@
 //! trials. Losses are replaced by normal scores of their ranks, so that outliers and scales do not matter; a trial without
 //! a loss has the worst. A parameter that is not active has a value of its own, below all others.
 
+mod explain;
 mod tree;
+
+pub use explain::{Importance, Prediction, Surrogate};
 
 use super::neighbour::mutated;
 use super::random::uniform;
 use super::settings::{SettingError, Settings};
 use super::unrepeated::{Tried, unrepeated};
 use super::{Finished, NoSuggestion, Pending, Request, Suggestion, Tuner, generator};
-use crate::space::{Assignment, Domain, SearchSpace};
+use crate::space::{Assignment, SearchSpace};
 use rand::{Rng, RngExt};
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 use std::collections::HashSet;
@@ -125,14 +128,7 @@ impl Model {
         if history.ranked().len() == 0 {
             return None;
         }
-        let features: Vec<Feature> = space
-            .parameters()
-            .iter()
-            .map(|parameter| match parameter.domain {
-                Domain::Categorical { .. } => Feature::Category,
-                _ => Feature::Number,
-            })
-            .collect();
+        let features: Vec<Feature> = space.parameters().iter().map(Feature::of).collect();
         let most = (MAX_VALUES / features.len().max(1)).clamp(64, MAX_TRIALS);
         let best: Vec<&Finished> = history.ranked().take(most / 2).collect();
         let indices: HashSet<u64> = best.iter().map(|finished| finished.index).collect();

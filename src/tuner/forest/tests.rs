@@ -1,6 +1,6 @@
 use super::tree::{Feature, Sample, Tree, moments};
 use super::*;
-use crate::space::Value;
+use crate::space::{Domain, Value};
 use crate::tuner::{History, Outcome};
 use proptest::prelude::*;
 use rand::SeedableRng;

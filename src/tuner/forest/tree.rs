@@ -2,6 +2,7 @@
 //! <https://doi.org/10.1007/s10994-006-6226-1>), with predictive variance (Hutter et al., 2014,
 //! <https://arxiv.org/abs/1211.0906>).
 
+use crate::space::{Domain, Parameter};
 use rand::{Rng, RngExt};
 
 /// Of the features that vary in a node, the share that is tried for its split.
@@ -18,6 +19,42 @@ pub(super) enum Feature {
     Number,
     /// Names of categories, without order.
     Category,
+}
+
+impl Feature {
+    /// That of a parameter.
+    pub fn of(parameter: &Parameter) -> Self {
+        match parameter.domain {
+            Domain::Categorical { .. } => Feature::Category,
+            _ => Feature::Number,
+        }
+    }
+}
+
+/// The numbers of one feature that lead to a leaf.
+#[derive(Clone, Debug)]
+pub(super) struct Region {
+    /// The lowest.
+    pub low: f64,
+    /// The first above all.
+    pub high: f64,
+    /// Lists, each ascending, and whether the number is in it.
+    lists: Vec<(Vec<f64>, bool)>,
+}
+
+impl Region {
+    pub fn holds(&self, number: f64) -> bool {
+        let is_in = |list: &[f64]| list.binary_search_by(|one| one.total_cmp(&number)).is_ok();
+        self.low <= number && number < self.high && self.lists.iter().all(|(list, wanted)| is_in(list) == *wanted)
+    }
+}
+
+/// A leaf, and what leads to it.
+pub(super) struct Leaf {
+    /// One a feature.
+    pub regions: Vec<Region>,
+    /// Mean of its samples.
+    pub mean: f64,
 }
 
 /// A point and its target.
@@ -74,6 +111,33 @@ impl Tree {
                 }
             }
         }
+    }
+
+    /// All leaves. Together they hold every point once.
+    pub fn regions(&self, features: usize) -> Vec<Leaf> {
+        let everywhere = Region { low: f64::NEG_INFINITY, high: f64::INFINITY, lists: Vec::new() };
+        let (mut leaves, mut open) = (Vec::new(), vec![(0, vec![everywhere; features])]);
+        while let Some((at, regions)) = open.pop() {
+            match &self.nodes[at] {
+                Node::Leaf { mean, .. } => leaves.push(Leaf { regions, mean: *mean }),
+                Node::Split { feature, rule, left, right } => {
+                    let (mut inside, mut outside) = (regions.clone(), regions);
+                    let (within, without) = (&mut inside[*feature], &mut outside[*feature]);
+                    match rule {
+                        Rule::Below(threshold) => {
+                            within.high = within.high.min(*threshold);
+                            without.low = without.low.max(*threshold);
+                        }
+                        Rule::OneOf(names) => {
+                            within.lists.push((names.clone(), true));
+                            without.lists.push((names.clone(), false));
+                        }
+                    }
+                    open.extend([(*left, inside), (*right, outside)]);
+                }
+            }
+        }
+        leaves
     }
 
     /// Makes the node of these samples, and all below it.
