@@ -87,6 +87,7 @@ cluster-down: ## End what `make cluster` started
 generate: ## Rewrite generated files (crds/, docs/, those of the chart)
 	UPDATE=1 cargo test --locked --test generated
 	scripts/chart.py
+	scripts/dashboards.py
 
 .PHONY: clean
 clean: ## Remove what was built; tools in the cache and experiments in .automl stay

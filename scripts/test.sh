@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what the tests need, and runs them all: `cargo test`, those of the Helm chart (`make chart`), then the scenarios on a
-# node (scripts/test-cluster.sh).
+# Sets up what the tests need, and runs them all: `cargo test`, those of the Helm chart (`make chart`), of dashboards and alerts
+# (tests/observability/run.sh), then the scenarios on a node (scripts/test-cluster.sh).
 #
 #   scripts/test.sh [ARGUMENT...]     `cargo test` alone, with these arguments
 #
@@ -56,6 +56,13 @@ if [ $# = 0 ]; then
   else
     without "the tests of the Helm chart" "they need Go"
   fi
+  code=0
+  tests/observability/run.sh || code=$?
+  case $code in
+    0) ;;
+    3) without "the tests of dashboards and alerts" "they need Debian's prometheus" ;;
+    *) failed=$code ;;
+  esac
   code=0
   # The profile of the other tests, so that nothing is compiled twice; `make test-cluster` takes what is shipped.
   PROFILE=dev scripts/test-cluster.sh || code=$?

@@ -23,6 +23,11 @@ fn crds() {
 }
 
 #[test]
+fn metrics_of_the_operator() {
+    check("docs/metrics-reference.md", &automl_operator::controller::metrics_reference());
+}
+
+#[test]
 fn conditions() {
     let mut page = String::from(
         "# Conditions\n\nBoth kinds have the condition `Complete`: True once ended well; while it is False its reason and message say what\n\

@@ -10,7 +10,8 @@ use crate::local::files::{no_room, private_folder};
 use crate::local::runner::state::StateError;
 use crate::local::runner::{self, Gpus, Runner, RunnerError};
 use crate::metrics::Observation;
-use crate::server::{Intake, Pace, router};
+use crate::server::{Intake, Pace, metrics_router, router};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Machine {
     pub base_dir: PathBuf,
     /// GPUs to offer; `None`: those found.
     pub gpus: Option<u32>,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// A running laptop.
@@ -62,6 +65,12 @@ impl Laptop {
         let alive = Alive::new(&state_dir);
         let away = alive.away(Clock::system().now());
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::other)?;
+        let metrics = match machine.metrics {
+            Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
+                Failure::usage(format!("{address} cannot be listened on: {error}; choose another with --metrics"))
+            })?),
+            None => None,
+        };
         let report_url = format!("http://{}", listener.local_addr().map_err(Failure::other)?);
         let base_dir = std::path::absolute(&machine.base_dir).map_err(|error| cannot_use(&machine.base_dir, &error))?;
         let mut settings = runner::Settings::new(&state_dir, base_dir);
@@ -88,6 +97,14 @@ impl Laptop {
         tasks.spawn(alive.beat());
         tasks.spawn(Arc::clone(&intake).run());
         tasks.spawn(super::logs::keep_clear(server.clone(), state_dir));
+        if let Some(listener) = metrics {
+            let routes = metrics_router(Arc::clone(&intake));
+            tasks.spawn(async move {
+                if let Err(error) = axum::serve(listener, routes).await {
+                    tracing::error!(%error, "the metrics endpoint has ended");
+                }
+            });
+        }
         let routes = router(Arc::clone(&intake), None);
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, routes).await {
@@ -162,7 +179,7 @@ mod tests {
     async fn a_part_that_ends_by_itself_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let base_dir = folder.path().to_owned();
-        let machine = Machine { state_dir: folder.path().join("state"), base_dir, gpus: Some(0) };
+        let machine = Machine { state_dir: folder.path().join("state"), base_dir, gpus: Some(0), metrics: None };
         let laptop = Laptop::start(&machine).await.unwrap();
         let quiet = tokio::time::timeout(Duration::from_millis(200), laptop.lost()).await;
         assert!(quiet.is_err(), "nothing has ended: {quiet:?}");

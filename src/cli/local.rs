@@ -24,6 +24,7 @@ pub async fn local(arguments: LocalArguments) -> Outcome {
         state_dir: arguments.machine.state_dir.clone(),
         base_dir: arguments.base_dir.clone(),
         gpus: arguments.machine.gpus,
+        metrics: arguments.machine.metrics,
     };
     let mut signals = Signals::listen()?;
     let laptop = Laptop::start(&machine).await?;

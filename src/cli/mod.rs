@@ -85,6 +85,9 @@ struct MachineArguments {
     /// GPUs to offer to trials [default: those found]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..=1024))]
     gpus: Option<u32>,
+    /// Also serve metrics for Prometheus, at /metrics of this address
+    #[arg(long, value_name = "IP:PORT")]
+    metrics: Option<std::net::SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,7 @@ pub async fn run(arguments: RunArguments) -> Outcome {
         state_dir: arguments.machine.state_dir.clone(),
         base_dir: base_dir(&arguments.filename),
         gpus: arguments.machine.gpus,
+        metrics: arguments.machine.metrics,
     };
     let mut progress = if arguments.quiet { Progress::quiet() } else { Progress::on_stderr() };
     // Before anything runs that would have to be stopped.

@@ -3,6 +3,7 @@
 use crate::metrics::Direction;
 use crate::stopping::Replay;
 use crate::tuner::Session;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ impl Dialogue {
     pub fn line(&mut self, line: &str) -> Option<String> {
         let Ok(Value::Object(message)) = serde_json::from_str(line) else { return self.session.line(line) };
         match (message.get("op").and_then(Value::as_str), &mut self.replay) {
-            (Some("init"), _) => self.init(message),
+            (Some("init"), _) => self.init(line, &message),
             (Some("report"), Some(replay)) => Some(report(replay, &message).to_string()),
             (Some("tell"), Some(replay)) => {
                 if let Some(id) = message.get("id").and_then(Value::as_u64) {
@@ -34,29 +35,33 @@ impl Dialogue {
         }
     }
 
-    /// With `settings.early_stopping` the other settings are those of the rule.
-    fn init(&mut self, mut message: Map<String, Value>) -> Option<String> {
+    /// With `settings.early_stopping` the other settings are those of the rule. All else goes on as it was written: the order
+    /// of parameters counts.
+    fn init(&mut self, line: &str, message: &Map<String, Value>) -> Option<String> {
         self.replay = None;
-        let settings = message.get_mut("settings").and_then(Value::as_object_mut);
-        if let Some(settings) = settings
-            && let Some(rule) = settings.remove("early_stopping")
-        {
-            let mut own: BTreeMap<String, Value> = std::mem::take(settings).into_iter().collect();
-            own.retain(|name, _| !OF_NOBODY.contains(&name.as_str()));
-            let direction = match message.get("direction").and_then(Value::as_str) {
-                Some(word) if word.eq_ignore_ascii_case("maximize") => Direction::Maximize,
-                _ => Direction::Minimize,
-            };
-            let name = rule.as_str().map_or_else(|| rule.to_string(), str::to_owned);
-            match Replay::new(&name, &own, direction) {
-                Ok(replay) => self.replay = Some(replay),
-                Err(errors) => {
-                    let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                    return Some(json!({"error": format!("early_stopping: {}", sentences.join("; "))}).to_string());
-                }
+        let settings = message.get("settings").and_then(Value::as_object);
+        let Some((rule, settings)) = settings.and_then(|settings| Some((settings.get("early_stopping")?, settings)))
+        else {
+            return self.session.line(line);
+        };
+        let own = settings.iter().filter(|(name, _)| *name != "early_stopping" && !OF_NOBODY.contains(&name.as_str()));
+        let own: BTreeMap<String, Value> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let direction = match message.get("direction").and_then(Value::as_str) {
+            Some(word) if word.eq_ignore_ascii_case("maximize") => Direction::Maximize,
+            _ => Direction::Minimize,
+        };
+        let name = rule.as_str().map_or_else(|| rule.to_string(), str::to_owned);
+        match Replay::new(&name, &own, direction) {
+            Ok(replay) => self.replay = Some(replay),
+            Err(errors) => {
+                let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                return Some(json!({"error": format!("early_stopping: {}", sentences.join("; "))}).to_string());
             }
         }
-        self.session.line(&Value::Object(message).to_string())
+        let mut parts: BTreeMap<String, &RawValue> = serde_json::from_str(line).unwrap_or_default();
+        parts.remove("settings");
+        let line = serde_json::to_string(&parts).unwrap_or_default();
+        self.session.line(&line)
     }
 }
 
@@ -78,6 +83,21 @@ fn report(replay: &mut Replay, message: &Map<String, Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_stay_in_their_order() {
+        let space =
+            r#"{"z":{"type":"categorical","choices":["a"]},"y":{"type":"double","min":0,"max":1,"when":{"z":"a"}}}"#;
+        for settings in ["{}", r#"{"early_stopping":"Median"}"#] {
+            let mut dialogue = Dialogue::default();
+            let init = format!(
+                r#"{{"op":"init","space":{space},"direction":"minimize","algorithm":"random","settings":{settings},"seed":1}}"#
+            );
+            assert_eq!(dialogue.line(&init), None);
+            let answer = dialogue.line(r#"{"op":"ask"}"#).unwrap();
+            assert!(answer.contains(r#""z":"a""#) && answer.contains(r#""y":"#), "{answer}");
+        }
+    }
 
     #[test]
     fn a_rule_beside_a_tuner() {

@@ -37,5 +37,6 @@ pub use queue::Queue;
 pub use reports::{Reports, Standing};
 pub use shared::Unstored;
 pub use telemetry::Telemetry;
+pub use telemetry::catalogue::reference as metrics_reference;
 pub use tokens::{Caller, Denied};
 pub use watch::Name;

@@ -135,8 +135,7 @@ impl Operator {
         let known = Arc::downgrade(&reconciler);
         spawn(&mut workers, "workers", work(reconciler, config.concurrency.max(1), stopped));
         watch_all(&mut background, &client, config.namespace.as_deref(), &shared, &complaints);
-        let observer = observe(shared.clone(), gate.clone(), telemetry.clone());
-        spawn(&mut background, "observer", observer);
+        spawn(&mut background, "wake-up", wake_up(shared.clone(), gate.clone()));
         let mut leader = watch::channel(None).1;
         if let Some(lease) = &config.lease {
             let elector = Elector::new(client, lease, &config.identity, config.clock, elected);
@@ -237,22 +236,12 @@ async fn told(stop: &mut watch::Receiver<bool>) -> bool {
     stop.wait_for(|stop| *stop).await.is_ok()
 }
 
-/// Wakes everything whenever this process may write (again), and keeps the gauges.
-async fn observe(shared: Arc<Shared>, gate: Gate, telemetry: Telemetry) {
+/// Wakes everything whenever this process may write (again).
+async fn wake_up(shared: Arc<Shared>, gate: Gate) {
     let mut openings = 0;
     loop {
-        tokio::select! {
-            biased;
-            count = gate.opened(openings) => {
-                openings = count;
-                shared.with(Index::touch_all);
-            }
-            () = tokio::time::sleep(Duration::from_secs(15)) => {}
-        }
-        telemetry.leading.set(gate.is_open().into());
-        let (active, experiments) = shared.with(|index| (index.active_trials(), index.experiments()));
-        telemetry.active_trials.set(i64::try_from(active).unwrap_or(i64::MAX));
-        telemetry.experiments.set(i64::try_from(experiments).unwrap_or(i64::MAX));
+        openings = gate.opened(openings).await;
+        shared.with(Index::touch_all);
     }
 }
 

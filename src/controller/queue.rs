@@ -64,6 +64,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
+    /// How many keys want attention now, and wait for it.
+    pub fn len(&self) -> usize {
+        self.lock().ready.len()
+    }
+
     /// The next key, once there is one. It must be given back with [`Queue::done`].
     pub async fn next(&self) -> K {
         loop {

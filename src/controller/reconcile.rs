@@ -14,12 +14,13 @@ use super::watch::Name;
 use super::wire::Pen;
 use crate::api::Experiment;
 use crate::api::conditions::has_ended;
-use crate::engine::{Action, Finished, Settings, orphan};
+use crate::engine::{Action, Finished, Plan, Settings, orphan};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A pass takes at most this many turns; a plan that still wants more has a loop in it.
 const TURNS: usize = 64;
@@ -101,7 +102,9 @@ impl Reconciler {
             }
             let now = self.clock.now();
             let due = lock(&desk).due(now);
+            let started = std::time::Instant::now();
             let plan = lock(&desk).plan(&experiment, &self.settings, now).map_err(|said| bug(&experiment, said))?;
+            self.time_suggestions(&plan, &experiment, started.elapsed());
             let plan = self.mutation.plan(plan, &experiment, &lock(&desk));
             if due.is_empty() && plan.actions.is_empty() {
                 return Ok(Rest { wake_at: plan.wake_at, restless: !has_ended(experiment.conditions()) });
@@ -121,6 +124,20 @@ impl Reconciler {
         tracing::warn!(%uid, "a pass did not come to rest; it goes on later");
         let later = self.clock.now().checked_add(jiff::SignedDuration::from_secs(1)).ok();
         Ok(Rest { wake_at: later, restless: true })
+    }
+
+    /// The tuner takes most of the time of a plan that proposes trials.
+    fn time_suggestions(&self, plan: &Plan, experiment: &Experiment, took: Duration) {
+        let proposed = plan.actions.iter().filter(|action| match action {
+            Action::CreateTrial { trial } => trial.spec.index.is_some(),
+            _ => false,
+        });
+        let count = u32::try_from(proposed.count()).unwrap_or(u32::MAX);
+        if count > 0 {
+            let duration = &self.pen.telemetry.suggestion_duration;
+            let duration = duration.with_label_values(&[&experiment.spec.algorithm.name]);
+            (0..count).for_each(|_| duration.observe((took / count).as_secs_f64()));
+        }
     }
 
     /// Takes in what was learnt by asking at that moment, so that the next plan sees it before any watch tells.

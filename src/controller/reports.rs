@@ -74,6 +74,17 @@ impl Reports {
         self.shared.with(|index| index.synced())
     }
 
+    /// All metrics in Prometheus' text format, and its content type.
+    ///
+    /// # Errors
+    /// When they cannot be written as text.
+    pub fn exposition(&self) -> Result<(String, String), prometheus::Error> {
+        let (experiments, trials) = self.shared.with(|index| (index.all_experiments(), index.all_active_trials()));
+        self.telemetry.leading.set(self.gate.is_open().into());
+        self.telemetry.queue_depth.set(i64::try_from(self.shared.queue.len()).unwrap_or(i64::MAX));
+        self.telemetry.render(experiments, trials)
+    }
+
     /// The operator's own metrics.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry

@@ -155,6 +155,10 @@ impl Reconciler {
             self.store(&name(turn.experiment).0, last_words).await?;
         }
         let regarding = regarding(&learnt);
+        if progress == Progress::Done {
+            let trial = if let Learnt::Trial(trial) = &learnt { Some(&**trial) } else { None };
+            self.pen.telemetry.count(action, turn.experiment, trial);
+        }
         self.take_in(turn.uid, turn.desk, turn.experiment, (learnt, answer.asked));
         if progress == Progress::Done {
             self.tell_events(regarding, action);

@@ -43,8 +43,12 @@ impl Pen {
         answer: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failure> {
         let call = format!("{verb} {kind} {name}");
+        let started = std::time::Instant::now();
         let result = if self.gate.is_open() {
-            timed(call, answer).await
+            let result = timed(call, answer).await;
+            let duration = self.telemetry.write_duration.with_label_values(&[verb, kind]);
+            duration.observe(started.elapsed().as_secs_f64());
+            result
         } else {
             let message = "this process does not hold the lease".to_owned();
             Err(Failure { call, class: Class::NotLeader, message, retry_after: None })

@@ -38,8 +38,10 @@ pub async fn work(reconciler: Arc<Reconciler>, concurrency: usize, mut stop: wat
             key = queue.next(), if running.len() < concurrency => {
                 let (reconciler, failures) = (reconciler.clone(), backoff.count(&key));
                 running.spawn(async move {
+                    let started = std::time::Instant::now();
                     let pass = AssertUnwindSafe(reconciler.pass(&key, failures)).catch_unwind();
                     let result = pass.await.map_err(|_| ());
+                    reconciler.pen.telemetry.reconcile_duration.observe(started.elapsed().as_secs_f64());
                     (key, result)
                 });
             }

@@ -9,4 +9,4 @@ mod routes;
 pub use intake::{Intake, Refused};
 pub use pace::Pace;
 pub use passing::Passing;
-pub use routes::router;
+pub use routes::{metrics_router, router};

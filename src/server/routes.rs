@@ -33,6 +33,14 @@ pub fn router(intake: Arc<Intake>, passing: Option<Passing>) -> Router {
         .with_state(Served { intake, passing })
 }
 
+/// Metrics and health alone, for a listener of their own.
+pub fn metrics_router(intake: Arc<Intake>) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/metrics", get(metrics))
+        .with_state(Served { intake, passing: None })
+}
+
 async fn take(
     State(Served { intake, passing }): State<Served>,
     headers: HeaderMap,
@@ -91,7 +99,7 @@ async fn ready(State(Served { intake, .. }): State<Served>) -> (StatusCode, &'st
 }
 
 async fn metrics(State(Served { intake, .. }): State<Served>) -> Response {
-    match intake.reports().telemetry().render() {
+    match intake.reports().exposition() {
         Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
         Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -11,7 +11,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = {crd["metadata"]["name"]: crd for crd in map(yaml.safe_load, (f.read_text() for f in ROOT.glob("crds/*.yaml")))}
 # Kinds that Kubernetes itself has no schema of.
-FOREIGN = {"Experiment", "ServiceMonitor", "PodMonitor"}
+FOREIGN = {"Experiment", "ServiceMonitor", "PodMonitor", "PrometheusRule", "GrafanaDashboard"}
 CLUSTER = {
     "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",

@@ -29,8 +29,6 @@ pub struct Index {
     experiments: HashMap<Name, Arc<Experiment>>,
     homes: HashMap<Uid, Home>,
     trials: HashMap<Name, KnownTrial>,
-    /// How many of them have not ended.
-    active: usize,
     orphans: BTreeSet<Name>,
     jobs: HashMap<Name, KnownJob>,
     gone: Gone,
@@ -102,9 +100,14 @@ impl Index {
         self.experiments.get(name)
     }
 
-    /// How many Experiments there are.
-    pub fn experiments(&self) -> usize {
-        self.experiments.len()
+    /// All Experiments, in any order.
+    pub fn all_experiments(&self) -> Vec<Arc<Experiment>> {
+        self.experiments.values().cloned().collect()
+    }
+
+    /// All Trials that have not ended, in any order.
+    pub fn all_active_trials(&self) -> Vec<Arc<Trial>> {
+        self.trials.values().filter_map(|known| known.active.clone()).collect()
     }
 
     /// The Trial of this name.
@@ -113,11 +116,6 @@ impl Index {
             None => Lookup::Absent,
             Some(known) => known.active.clone().map_or_else(|| Lookup::Ended(known.uid.clone()), Lookup::Active),
         }
-    }
-
-    /// How many Trials have not ended.
-    pub fn active_trials(&self) -> usize {
-        self.active
     }
 
     /// The Trial was made by hand and its Experiment does not exist.
@@ -212,7 +210,6 @@ impl Index {
         let since = since.unwrap_or_else(|| self.next_moment());
         self.leave(&name, known.and_then(|known| known.home), home.as_ref());
         let active = (!has_ended(&trial)).then(|| trial.clone());
-        self.active += usize::from(active.is_some());
         self.settle(&name, home.as_ref(), &trial);
         self.trials.insert(name, KnownTrial { version, uid, since, home, active });
     }
@@ -241,9 +238,7 @@ impl Index {
     }
 
     fn forget_trial(&mut self, name: &Name) -> Option<KnownTrial> {
-        let known = self.trials.remove(name)?;
-        self.active -= usize::from(known.active.is_some());
-        Some(known)
+        self.trials.remove(name)
     }
 
     /// A Job is so.

@@ -301,10 +301,10 @@ fn an_experiment_that_waits_for_a_name_is_woken_when_it_is_free() {
 fn an_ended_trial_is_known_but_not_kept() {
     let mut index = Index::default();
     index.see_trial(owned("t", 1));
-    assert_eq!(index.active_trials(), 1);
+    assert_eq!(index.all_active_trials().len(), 1);
     index.see_trial(ended("t", 2));
     assert!(matches!(index.trial(&at("t")), Lookup::Ended(uid) if &*uid == "uid-t"));
-    assert_eq!(index.active_trials(), 0);
+    assert_eq!(index.all_active_trials().len(), 0);
 }
 
 #[test]

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Writes the Grafana dashboards of the chart (charts/automl-operator/files/dashboards/*.json) from the tables below.
+
+  scripts/dashboards.py            writes them
+  scripts/dashboards.py --check    fails when those that are committed are not these
+"""
+
+import json
+import pathlib
+import sys
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "charts/automl-operator/files/dashboards"
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+# What a person has chosen above.
+CHOSEN = 'namespace=~"$namespace",experiment=~"$experiment"'
+INSTANCE = 'job=~"$job",instance=~"$instance"'
+
+
+def variable(name, label, query, multi=True):
+    return {
+        "name": name, "label": label, "type": "query", "datasource": SOURCE, "refresh": 2, "sort": 1,
+        "definition": query, "query": {"query": query, "refId": name}, "multi": multi, "includeAll": multi,
+        **({"allValue": ".*", "current": {"text": "All", "value": "$__all"}} if multi else {}),
+    }
+
+
+DATASOURCE = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {}}
+NAMESPACE = variable("namespace", "Namespace", "label_values(automl_experiments, namespace)")
+EXPERIMENT = variable("experiment", "Experiment", 'label_values(automl_experiment_info{namespace=~"$namespace"}, experiment)')
+JOB = variable("job", "Job", "label_values(automl_build_info, job)")
+INSTANCES = variable("instance", "Instance", 'label_values(automl_build_info{job=~"$job"}, instance)')
+
+
+def panel(kind, title, description, unit, queries, width=8, height=8, **more):
+    """A panel; `queries`: (expression, legend) each. `table`: all series at once, as rows."""
+    instant = kind in ("stat", "table", "bargauge")
+    targets = [
+        {"datasource": SOURCE, "refId": chr(ord("A") + at), "expr": expression, "legendFormat": legend,
+         "instant": instant, "range": not instant, **({"format": "table"} if kind == "table" else {})}
+        for at, (expression, legend) in enumerate(queries)
+    ]
+    custom = {}
+    options = {}
+    if kind == "timeseries":
+        custom = {"fillOpacity": more.pop("fill", 0), "showPoints": more.pop("points", "auto"), "lineWidth": more.pop("line", 1),
+                  "stacking": {"mode": more.pop("stack", "none")}}
+        options = {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi", "sort": "desc"}}
+    if kind == "stat":
+        options = {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "graphMode": "none"}
+    result = {
+        "type": kind, "title": title, "description": description, "datasource": SOURCE, "targets": targets,
+        "fieldConfig": {"defaults": {"unit": unit, "custom": custom}, "overrides": []}, "options": options,
+        "gridPos": {"w": width, "h": height},
+    }
+    if kind == "table":
+        hidden = {"Time": True, "__name__": True, "job": True, "instance": True}
+        result["transformations"] = [
+            {"id": "merge", "options": {}},
+            {"id": "organize", "options": {"excludeByName": hidden, "renameByName": more.pop("names", {})}},
+        ]
+    return result
+
+
+def row(title):
+    return {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": 24, "h": 1}}
+
+
+def stat(title, description, unit, expression, width=4):
+    return panel("stat", title, description, unit, [(expression, "")], width, 4)
+
+
+EXPERIMENTS = {
+    "uid": "automl-experiments", "title": "AutoML / Experiments", "variables": [DATASOURCE, NAMESPACE, EXPERIMENT],
+    "panels": [
+        row("Overview"),
+        stat("Experiments at work", "Experiments that have not ended.", "short",
+             f"sum(1 - automl_experiment_ended{{{CHOSEN}}}) or vector(0)"),
+        stat("Running trials", "Trials whose program runs.", "short", f'sum(automl_experiment_trials{{{CHOSEN},state="running"}})'),
+        stat("Waiting trials", "Trials that are made and do not run yet.", "short", f'sum(automl_experiment_trials{{{CHOSEN},state="pending"}})'),
+        stat("Ended well", "Trials that have succeeded or were stopped early.", "short",
+             f'sum(automl_experiment_trials{{{CHOSEN},state=~"succeeded|early_stopped"}})'),
+        stat("Failed", "Trials without a value of the objective.", "short", f'sum(automl_experiment_trials{{{CHOSEN},state="failed"}})'),
+        stat("Saved by stopping early", "Share of the trials' time that stopping them early has saved, estimated by those that ran to their end.",
+             "percentunit",
+             f"sum(automl_experiment_seconds_saved{{{CHOSEN}}}) / clamp_min(sum(automl_experiment_seconds_saved{{{CHOSEN}}} + automl_experiment_seconds_used{{{CHOSEN}}}), 1)"),
+        row("Optimisation"),
+        panel("timeseries", "Best objective so far", "The best value of each Experiment's objective.", "short",
+              [(f"automl_experiment_best_objective{{{CHOSEN}}}", "{{experiment}}")], 12, line=2),
+        panel("timeseries", "Running trials' latest value", "The latest stored value of the objective of each running trial.", "short",
+              [(f"topk(50, automl_trial_latest_value{{{CHOSEN}}})", "{{trial}}")], 12, points="always", line=0),
+        panel("timeseries", "Trials by state", "How many trials have ended how, and how many run or wait.", "short",
+              [(f"sum by (state) (automl_experiment_trials{{{CHOSEN}}})", "{{state}}")], 12, fill=40, stack="normal"),
+        panel("timeseries", "Ended trials by reason", "Trials that have ended per minute, by the reason of their end.", "short",
+              [('sum by (reason) (rate(automl_trials_ended_total{namespace=~"$namespace"}[$__rate_interval])) * 60', "{{reason}}")], 12),
+        row("Experiments and trials"),
+        panel("table", "Experiments", "What each Experiment is about, why it is where it is, and its best value.", "short", [
+            (f"automl_experiment_info{{{CHOSEN}}} * on (namespace, experiment) group_left (reason) automl_experiment_status", ""),
+            (f"automl_experiment_best_objective{{{CHOSEN}}}", ""),
+            (f"automl_experiment_max_trials{{{CHOSEN}}}", ""),
+        ], 24, 8, names={"Value #A": "", "Value #B": "best", "Value #C": "max trials"}),
+        panel("table", "Running trials", "Each running trial with its step, its latest value and its age.", "short", [
+            (f"automl_trial_step{{{CHOSEN}}}", ""),
+            (f"automl_trial_latest_value{{{CHOSEN}}}", ""),
+            (f"time() - automl_trial_start_timestamp_seconds{{{CHOSEN}}}", ""),
+        ], 24, 8, names={"Value #A": "step", "Value #B": "value", "Value #C": "seconds"}),
+        row("Budget and time"),
+        panel("bargauge", "Trials made of those allowed", "Share of limits.maxTrials that has ended.", "percentunit",
+              [(f'sum by (experiment) (automl_experiment_trials{{{CHOSEN},state=~"succeeded|failed|early_stopped"}}) / sum by (experiment) (automl_experiment_max_trials{{{CHOSEN}}})', "{{experiment}}")], 8),
+        panel("timeseries", "Parallel trials used", "Running and waiting trials as a share of limits.parallelTrials, of Experiments that have not ended.", "percentunit",
+              [(f'sum by (experiment) (automl_experiment_trials{{{CHOSEN},state=~"running|pending"}}) / sum by (experiment) (automl_experiment_parallel_trials{{{CHOSEN}}})', "{{experiment}}")], 8),
+        panel("timeseries", "Waiting time of trials", "From a Trial's creation until it runs, of trials that have ended.", "s", [
+            ("histogram_quantile(0.5, sum by (le) (rate(automl_trial_queue_duration_seconds_bucket[$__rate_interval])))", "half"),
+            ("histogram_quantile(0.95, sum by (le) (rate(automl_trial_queue_duration_seconds_bucket[$__rate_interval])))", "95 of 100"),
+        ], 8),
+    ],
+}
+
+OF_TRIALS = "automl:trial_gpu_{0}{{" + CHOSEN + "}}"
+
+
+def of_trials(what):
+    return OF_TRIALS.format(what)
+
+
+GPUS = {
+    "uid": "automl-gpus", "title": "AutoML / GPUs and cost",
+    "variables": [DATASOURCE, NAMESPACE, EXPERIMENT, {
+        "name": "price", "label": "US dollars per GPU hour", "type": "textbox", "query": "2.50", "current": {"text": "2.50", "value": "2.50"},
+    }],
+    "panels": [
+        row("Used and saved"),
+        stat("GPU hours used", "GPU time of ended trials of the Experiments shown.", "h", f"sum(automl_experiment_gpu_seconds_used{{{CHOSEN}}}) / 3600", 6),
+        stat("GPU hours saved", "GPU time that stopping trials early has saved, estimated.", "h", f"sum(automl_experiment_gpu_seconds_saved{{{CHOSEN}}}) / 3600", 6),
+        stat("Cost", "GPU hours used at the price chosen above.", "currencyUSD", f"sum(automl_experiment_gpu_seconds_used{{{CHOSEN}}}) / 3600 * $price", 6),
+        stat("Idle GPUs", "GPUs of running trials that were less than 5 % busy for ten minutes, or since they run.", "short",
+             f"sum(avg_over_time({of_trials('utilization:percent')}[10m]) < bool 5)", 6),
+        row("Running trials"),
+        panel("timeseries", "Utilisation", "How busy each trial's GPUs are.", "percent", [(of_trials("utilization:percent"), "{{trial}} {{gpu}}")], 12),
+        panel("timeseries", "Memory used", "GPU memory that each trial uses.", "bytes", [(of_trials("memory:bytes"), "{{trial}} {{gpu}}")], 12),
+        panel("timeseries", "Power", "What each trial's GPUs draw.", "watt", [(of_trials("power:watts"), "{{trial}} {{gpu}}")], 12),
+        panel("timeseries", "Temperature", "Of each trial's GPUs.", "celsius", [(of_trials("temperature:celsius"), "{{trial}} {{gpu}}")], 12),
+        panel("table", "Trials and their GPUs", "Mean utilisation over ten minutes, memory and power now.", "short", [
+            (f"avg_over_time({of_trials('utilization:percent')}[10m])", ""), (of_trials("memory:bytes"), ""), (of_trials("power:watts"), ""),
+        ], 24, 8, names={"Value #A": "utilisation %", "Value #B": "memory", "Value #C": "watts"}),
+        row("Budget"),
+        panel("bargauge", "GPU hours of those allowed", "Share of limits.maxGpuHours that ended trials have used; Experiments without that limit have none.", "percentunit",
+              [(f"automl_experiment_gpu_seconds_used{{{CHOSEN}}} / automl_experiment_max_gpu_seconds{{{CHOSEN}}}", "{{experiment}}")], 12),
+        panel("timeseries", "GPU hours used per hour", "GPU time of trials that have ended, by namespace: how many GPUs were at work.", "short",
+              [('sum by (namespace) (rate(automl_gpu_seconds_used_total{namespace=~"$namespace"}[$__rate_interval]))', "{{namespace}}")], 12),
+    ],
+}
+
+OPERATOR = {
+    "uid": "automl-operator", "title": "AutoML / Operator", "variables": [DATASOURCE, JOB, INSTANCES],
+    "panels": [
+        row("Health"),
+        stat("Leaders", "Replicas that may write: one, at any time.", "short", f"sum(automl_leading{{{INSTANCE}}})"),
+        stat("Replicas", "Replicas that are scraped.", "short", f"count(automl_build_info{{{INSTANCE}}})"),
+        stat("Experiments", "All that exist.", "short", f"max(sum by (instance) (automl_experiments{{{INSTANCE}}}))"),
+        stat("Running trials", "All whose program runs.", "short", f'max(sum by (instance) (automl_trials{{{INSTANCE},state="running"}}))'),
+        stat("Failed passes", "Share of passes over an Experiment that failed.", "percentunit",
+             f'(sum(rate(automl_reconciles_total{{{INSTANCE},outcome!="ok"}}[$__range])) or vector(0)) / clamp_min(sum(rate(automl_reconciles_total{{{INSTANCE}}}[$__range])), 0.0001)'),
+        stat("Left out", "Objects without series of their own, since there are too many.", "short", f"max(sum by (instance) (automl_series_left_out{{{INSTANCE}}}))"),
+        row("Work"),
+        panel("timeseries", "Passes", "Passes over an Experiment per second, by how they ended.", "ops",
+              [(f"sum by (outcome) (rate(automl_reconciles_total{{{INSTANCE}}}[$__rate_interval]))", "{{outcome}}")]),
+        panel("timeseries", "Time of a pass", "API calls included.", "s", [
+            (f"histogram_quantile(0.5, sum by (le) (rate(automl_reconcile_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "half"),
+            (f"histogram_quantile(0.99, sum by (le) (rate(automl_reconcile_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "99 of 100"),
+        ]),
+        panel("timeseries", "Waiting Experiments", "Experiments that want attention and wait for a worker.", "short", [(f"automl_queue_depth{{{INSTANCE}}}", "{{instance}}")]),
+        panel("timeseries", "Suggestions", "Trials proposed per second, by algorithm.", "ops",
+              [(f"sum by (algorithm) (rate(automl_suggestion_duration_seconds_count{{{INSTANCE}}}[$__rate_interval]))", "{{algorithm}}")]),
+        panel("timeseries", "Time of a suggestion", "95 of 100 take less, by algorithm.", "s",
+              [(f"histogram_quantile(0.95, sum by (le, algorithm) (rate(automl_suggestion_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "{{algorithm}}")]),
+        panel("timeseries", "From an Experiment to its first Trial", "From the Experiment's creation; 95 of 100 take less.", "s",
+              [(f"histogram_quantile(0.95, sum by (le) (rate(automl_experiment_start_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "95 of 100")]),
+        row("API server"),
+        panel("timeseries", "Writes", "Writes to the API server per second, by kind of object.", "ops",
+              [(f"sum by (verb, kind) (rate(automl_api_writes_total{{{INSTANCE}}}[$__rate_interval]))", "{{verb}} {{kind}}")], 12),
+        panel("timeseries", "Time of a write", "99 of 100 take less, by kind of object.", "s",
+              [(f"histogram_quantile(0.99, sum by (le, kind) (rate(automl_api_write_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "{{kind}}")], 12),
+        row("Reports"),
+        panel("timeseries", "Batches", "Batches of metrics from trials per second, by answer.", "reqps",
+              [(f"sum by (answer) (rate(automl_report_batches_total{{{INSTANCE}}}[$__rate_interval]))", "{{answer}}")]),
+        panel("timeseries", "Records", "Values per second that trials have reported, and how many of them had come before.", "ops", [
+            (f"sum(rate(automl_report_records_total{{{INSTANCE}}}[$__rate_interval]))", "received"),
+            (f"sum(rate(automl_report_duplicates_total{{{INSTANCE}}}[$__rate_interval]))", "again"),
+        ]),
+        panel("timeseries", "Stores", "Writes of reported metrics into Trials per second, and Events that were dropped.", "ops", [
+            (f"sum(rate(automl_report_stores_total{{{INSTANCE}}}[$__rate_interval]))", "stores"),
+            (f"sum(rate(automl_events_dropped_total{{{INSTANCE}}}[$__rate_interval]))", "dropped Events"),
+        ]),
+    ],
+}
+
+
+def laid_out(panels):
+    """Gives each panel its place: from left to right, a new line where the width is used up."""
+    x = y = line = 0
+    for number, one in enumerate(panels, 1):
+        place = one["gridPos"]
+        if x + place["w"] > 24:
+            x, y, line = 0, y + line, 0
+        one["id"], place["x"], place["y"] = number, x, y
+        x, line = x + place["w"], max(line, place["h"])
+    return panels
+
+
+def dashboard(of):
+    others = {
+        "title": "AutoML", "type": "dashboards", "tags": ["automl"], "asDropdown": False, "includeVars": True, "keepTime": True,
+        "icon": "external link", "targetBlank": False, "url": "", "tooltip": "",
+    }
+    return {
+        "uid": of["uid"], "title": of["title"], "tags": ["automl"], "editable": False, "schemaVersion": 39, "version": 1,
+        "timezone": "browser", "refresh": "30s", "time": {"from": "now-6h", "to": "now"}, "graphTooltip": 1, "links": [others],
+        "templating": {"list": of["variables"]}, "annotations": {"list": []}, "panels": laid_out(of["panels"]),
+    }
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    stale = []
+    for of in (EXPERIMENTS, GPUS, OPERATOR):
+        path = FOLDER / (of["uid"].removeprefix("automl-") + ".json")
+        text = json.dumps(dashboard(of), indent=1) + "\n"
+        if check:
+            stale += [] if path.exists() and path.read_text() == text else [path.name]
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    if stale:
+        sys.exit(f"{', '.join(stale)}: not current; run scripts/dashboards.py and commit what it writes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+//! Every metric of the operator: its name, what kind it is, its labels, and what it says. `docs/metrics-reference.md` is
+//! made from it.
+
+/// A metric, as Prometheus knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// A sentence.
+    pub help: &'static str,
+}
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up only.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by upper bounds.
+    Histogram,
+}
+
+impl Kind {
+    /// As Prometheus writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+macro_rules! metrics {
+    ($($title:literal: $($name:ident = $kind:ident $text:literal [$($label:literal),*] $help:literal;)+)+) => {
+        $($(
+            #[doc = $help]
+            pub(crate) const $name: Metric =
+                Metric { name: $text, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )+)+
+
+        /// All of them under the titles of their sections.
+        pub const SECTIONS: &[(&str, &[Metric])] = &[$(($title, &[$($name),+])),+];
+    };
+}
+
+metrics! {
+    "Experiments and trials, summed up":
+    EXPERIMENTS = Gauge "automl_experiments" ["namespace", "reason"]
+        "Experiments by the reason of their condition Complete.";
+    TRIALS = Gauge "automl_trials" ["namespace", "state"]
+        "Trials of the Experiments that exist: pending, running, succeeded, failed, early_stopped, known.";
+    TRIALS_ENDED = Counter "automl_trials_ended_total" ["namespace", "reason"]
+        "Trials whose end this process has stored, by its reason.";
+    TRIAL_RETRIES = Counter "automl_trial_retries_total" ["namespace"]
+        "Attempts at trials that were interrupted and began anew.";
+    TRIAL_QUEUE = Histogram "automl_trial_queue_duration_seconds" []
+        "Time from a Trial's creation until its last attempt was seen running.";
+    TRIAL_DURATION = Histogram "automl_trial_duration_seconds" []
+        "Time for which the last attempt of an ended Trial ran.";
+    EXPERIMENT_START = Histogram "automl_experiment_start_duration_seconds" []
+        "Time from an Experiment's creation until its first Trial was made.";
+    SUGGESTION = Histogram "automl_suggestion_duration_seconds" ["algorithm"]
+        "Time that a plan took that proposed trials, for each of them.";
+    GPU_SECONDS = Counter "automl_gpu_seconds_used_total" ["namespace"]
+        "GPU seconds of the trials whose end this process has stored.";
+    GPU_SECONDS_SAVED = Counter "automl_gpu_seconds_saved_total" ["namespace"]
+        "GPU seconds that ending these trials early has saved, estimated by those that ran to their end.";
+
+    "Each Experiment (those that have not ended and the latest, at most 200)":
+    EXPERIMENT_INFO = Gauge "automl_experiment_info" ["namespace", "experiment", "algorithm", "metric", "direction"]
+        "1, with what the Experiment is about.";
+    EXPERIMENT_STATUS = Gauge "automl_experiment_status" ["namespace", "experiment", "reason"]
+        "1, with the reason of the Experiment's condition Complete.";
+    EXPERIMENT_ENDED = Gauge "automl_experiment_ended" ["namespace", "experiment"]
+        "1 once the Experiment has ended.";
+    EXPERIMENT_BEST = Gauge "automl_experiment_best_objective" ["namespace", "experiment"]
+        "The best value of the objective so far.";
+    EXPERIMENT_TRIALS = Gauge "automl_experiment_trials" ["namespace", "experiment", "state"]
+        "Its trials: pending, running, succeeded, failed, early_stopped, known.";
+    EXPERIMENT_MAX_TRIALS = Gauge "automl_experiment_max_trials" ["namespace", "experiment"]
+        "limits.maxTrials.";
+    EXPERIMENT_PARALLEL = Gauge "automl_experiment_parallel_trials" ["namespace", "experiment"]
+        "limits.parallelTrials.";
+    EXPERIMENT_SECONDS = Gauge "automl_experiment_seconds_used" ["namespace", "experiment"]
+        "Seconds for which its ended trials ran.";
+    EXPERIMENT_SECONDS_SAVED = Gauge "automl_experiment_seconds_saved" ["namespace", "experiment"]
+        "Seconds that ending trials early has saved, estimated.";
+    EXPERIMENT_GPU_SECONDS = Gauge "automl_experiment_gpu_seconds_used" ["namespace", "experiment"]
+        "GPU seconds of its ended trials.";
+    EXPERIMENT_GPU_SECONDS_SAVED = Gauge "automl_experiment_gpu_seconds_saved" ["namespace", "experiment"]
+        "GPU seconds that ending trials early has saved, estimated.";
+    EXPERIMENT_MAX_GPU_SECONDS = Gauge "automl_experiment_max_gpu_seconds" ["namespace", "experiment"]
+        "limits.maxGpuHours in seconds; absent without that limit.";
+
+    "Each Trial that runs (at most 1000)":
+    TRIAL_INFO = Gauge "automl_trial_info" ["namespace", "experiment", "trial", "job_name"]
+        "1, with the Job of the present attempt; the names of its pods are the Job's and five more characters.";
+    TRIAL_START = Gauge "automl_trial_start_timestamp_seconds" ["namespace", "experiment", "trial"]
+        "When its present attempt was seen running, in seconds since 1970.";
+    TRIAL_LATEST = Gauge "automl_trial_latest_value" ["namespace", "experiment", "trial"]
+        "The latest value of the objective that is stored.";
+    TRIAL_STEP = Gauge "automl_trial_step" ["namespace", "experiment", "trial"]
+        "The step of that value.";
+    LEFT_OUT = Gauge "automl_series_left_out" ["kind"]
+        "Objects that have no series of their own, since there are too many: experiment, trial.";
+
+    "Reports":
+    BATCHES = Counter "automl_report_batches_total" ["answer"]
+        "Batches on the report route: ok, passed, refused, failed.";
+    RECORDS = Counter "automl_report_records_total" []
+        "Records received on the report route.";
+    DUPLICATES = Counter "automl_report_duplicates_total" []
+        "Records that had been received before.";
+    STORES = Counter "automl_report_stores_total" []
+        "Writes of reported metrics into Trials.";
+
+    "The operator":
+    RECONCILES = Counter "automl_reconciles_total" ["outcome"]
+        "Passes over an Experiment: ok, failed, panicked.";
+    RECONCILE_DURATION = Histogram "automl_reconcile_duration_seconds" []
+        "Time that a pass over an Experiment took, API calls included.";
+    QUEUE_DEPTH = Gauge "automl_queue_depth" []
+        "Experiments that want attention and wait for a worker.";
+    WRITES = Counter "automl_api_writes_total" ["verb", "kind", "outcome"]
+        "Writes to the API server, by how they ended: ok, or the class of the failure.";
+    WRITE_DURATION = Histogram "automl_api_write_duration_seconds" ["verb", "kind"]
+        "Time until the API server has answered a write.";
+    EVENTS_DROPPED = Counter "automl_events_dropped_total" []
+        "Kubernetes Events that were not published because too many were waiting.";
+    LEADING = Gauge "automl_leading" []
+        "1 while this process may write.";
+    BUILD_INFO = Gauge "automl_build_info" ["version"]
+        "1, with the version.";
+}
+
+/// `docs/metrics-reference.md`.
+pub fn reference() -> String {
+    let mut text = "# Metrics of the operator\n\n<!-- Generated; `make generate` writes it. -->\n\n\
+        At `/metrics` of the operator, in Prometheus' text format. A histogram has the series `_bucket`, `_sum` and `_count`.\n"
+        .to_owned();
+    for (title, metrics) in SECTIONS {
+        text += &format!("\n## {title}\n\n| name | kind | labels | |\n| --- | --- | --- | --- |\n");
+        for Metric { name, kind, labels, help } in *metrics {
+            let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+            text += &format!("| `{name}` | {} | {labels} | {help} |\n", kind.name());
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let all: Vec<&Metric> = SECTIONS.iter().flat_map(|(_, metrics)| *metrics).collect();
+        for metric in &all {
+            let name = metric.name;
+            assert!(name.starts_with("automl_"), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+            assert!(metric.kind != Kind::Histogram || name.ends_with("_duration_seconds"), "{name} has a unit");
+            assert!(metric.help.ends_with('.'), "{name}");
+            assert_eq!(all.iter().filter(|other| other.name == name).count(), 1, "{name} is there twice");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Numbers about the operator and its objects, for Prometheus.
+
+pub(super) mod catalogue;
+mod objects;
+
+use crate::api::conditions::{find, reasons, types};
+use crate::api::{Experiment, Trial};
+use crate::engine::{Action, TrialPatch};
+use catalogue::Metric;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use prometheus::{
+    Encoder, Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+};
+use std::sync::Arc;
+
+/// Upper bounds for what takes the operator's own time, in seconds.
+const SHORT: &[f64] = &[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+/// Upper bounds for what a person waits for, in seconds.
+const LONG: &[f64] = &[0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1_800.0, 3_600.0, 14_400.0, 43_200.0, 172_800.0];
+
+/// The operator's own metrics.
+#[derive(Clone)]
+pub struct Telemetry {
+    registry: Registry,
+    /// Passes over an Experiment, by outcome.
+    pub reconciles: IntCounterVec,
+    /// How long they took.
+    pub reconcile_duration: Histogram,
+    /// Keys that wait for a worker.
+    pub queue_depth: IntGauge,
+    /// Writes to the API server, by verb, kind and outcome.
+    pub writes: IntCounterVec,
+    /// How long they took, by verb and kind.
+    pub write_duration: HistogramVec,
+    /// Events that were not published because too many were waiting.
+    pub events_dropped: IntCounter,
+    /// Batches received on the report route, by answer.
+    pub batches: IntCounterVec,
+    /// Records received in them.
+    pub records: IntCounter,
+    /// Records that had been received before.
+    pub duplicates: IntCounter,
+    /// Writes of reported metrics into Trials.
+    pub stores: IntCounter,
+    /// 1 while this process may write.
+    pub leading: IntGauge,
+    /// How long the tuner's plans took, by algorithm.
+    pub suggestion_duration: HistogramVec,
+    trials_ended: IntCounterVec,
+    trial_retries: IntCounterVec,
+    trial_queue: Histogram,
+    trial_duration: Histogram,
+    experiment_start: Histogram,
+    gpu_seconds: IntCounterVec,
+    gpu_seconds_saved: IntCounterVec,
+}
+
+impl Telemetry {
+    /// All at zero.
+    ///
+    /// # Errors
+    /// When two metrics share a name, which a test excludes.
+    pub fn new() -> Result<Self, Error> {
+        let registry = Registry::new();
+        let counters = |metric: Metric| {
+            let counters = IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, Error>(counters)
+        };
+        let counter = |metric: Metric| {
+            let counter = IntCounter::new(metric.name, metric.help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, Error>(counter)
+        };
+        let gauge = |metric: Metric| {
+            let gauge = IntGauge::new(metric.name, metric.help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, Error>(gauge)
+        };
+        let histograms = |metric: Metric, buckets: &[f64]| {
+            let options = HistogramOpts::new(metric.name, metric.help).buckets(buckets.to_vec());
+            let histograms = HistogramVec::new(options, metric.labels)?;
+            registry.register(Box::new(histograms.clone()))?;
+            Ok::<_, Error>(histograms)
+        };
+        let histogram = |metric: Metric, buckets: &[f64]| {
+            let histogram =
+                Histogram::with_opts(HistogramOpts::new(metric.name, metric.help).buckets(buckets.to_vec()))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, Error>(histogram)
+        };
+        let info = catalogue::BUILD_INFO;
+        let build =
+            Gauge::with_opts(Opts::new(info.name, info.help).const_label("version", env!("CARGO_PKG_VERSION")))?;
+        build.set(1.0);
+        registry.register(Box::new(build))?;
+        Ok(Telemetry {
+            reconciles: counters(catalogue::RECONCILES)?,
+            reconcile_duration: histogram(catalogue::RECONCILE_DURATION, SHORT)?,
+            queue_depth: gauge(catalogue::QUEUE_DEPTH)?,
+            writes: counters(catalogue::WRITES)?,
+            write_duration: histograms(catalogue::WRITE_DURATION, SHORT)?,
+            events_dropped: counter(catalogue::EVENTS_DROPPED)?,
+            batches: counters(catalogue::BATCHES)?,
+            records: counter(catalogue::RECORDS)?,
+            duplicates: counter(catalogue::DUPLICATES)?,
+            stores: counter(catalogue::STORES)?,
+            leading: gauge(catalogue::LEADING)?,
+            suggestion_duration: histograms(catalogue::SUGGESTION, SHORT)?,
+            trials_ended: counters(catalogue::TRIALS_ENDED)?,
+            trial_retries: counters(catalogue::TRIAL_RETRIES)?,
+            trial_queue: histogram(catalogue::TRIAL_QUEUE, LONG)?,
+            trial_duration: histogram(catalogue::TRIAL_DURATION, LONG)?,
+            experiment_start: histogram(catalogue::EXPERIMENT_START, LONG)?,
+            gpu_seconds: counters(catalogue::GPU_SECONDS)?,
+            gpu_seconds_saved: counters(catalogue::GPU_SECONDS_SAVED)?,
+            registry,
+        })
+    }
+
+    /// Counts what was done for an Experiment; `trial`: the one that was written, as it is now.
+    pub fn count(&self, action: &Action, experiment: &Experiment, trial: Option<&Trial>) {
+        match (action, trial) {
+            (Action::WriteTrialStatus { patch, .. }, Some(trial)) => self.count_status(patch, trial),
+            (Action::CreateTrial { .. }, Some(trial)) if trial.spec.index == Some(0) => {
+                if let (Some(from), Some(to)) = (created(experiment), created(trial)) {
+                    self.experiment_start.observe(seconds(from, to));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn count_status(&self, patch: &TrialPatch, trial: &Trial) {
+        let namespace = trial.namespace().unwrap_or_default();
+        let of = [namespace.as_str()];
+        let Some(complete) = find(&patch.conditions, types::COMPLETE) else { return };
+        if complete.reason == reasons::RETRYING {
+            self.trial_retries.with_label_values(&of).inc();
+        }
+        let Some(end) = patch.completion_time else { return };
+        self.trials_ended.with_label_values(&[of[0], &complete.reason]).inc();
+        self.gpu_seconds.with_label_values(&of).inc_by(patch.usage.gpu_seconds);
+        self.gpu_seconds_saved.with_label_values(&of).inc_by(patch.usage.saved_gpu_seconds);
+        let Some(start) = patch.start_time else { return };
+        self.trial_duration.observe(seconds(start, end));
+        if let Some(made) = created(trial) {
+            self.trial_queue.observe(seconds(made, start));
+        }
+    }
+
+    /// All metrics in Prometheus' text format, and its content type: the operator's own, then those of these Experiments
+    /// and of these Trials, which have not ended.
+    ///
+    /// # Errors
+    /// When they cannot be written as text.
+    pub fn render(
+        &self,
+        experiments: Vec<Arc<Experiment>>,
+        trials: Vec<Arc<Trial>>,
+    ) -> Result<(String, String), Error> {
+        let encoder = TextEncoder::new();
+        let mut text = Vec::new();
+        encoder.encode(&self.registry.gather(), &mut text)?;
+        encoder.encode(&objects::collect(experiments, trials)?, &mut text)?;
+        let text = String::from_utf8(text).map_err(|error| Error::Msg(error.to_string()))?;
+        Ok((text, encoder.format_type().to_owned()))
+    }
+}
+
+fn created(object: &impl ResourceExt) -> Option<Timestamp> {
+    object.meta().creation_timestamp.as_ref().map(|time| time.0)
+}
+
+/// Clocks of different machines may differ.
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn text(telemetry: &Telemetry) -> String {
+        let (text, content_type) = telemetry.render(Vec::new(), Vec::new()).unwrap();
+        assert!(content_type.starts_with("text/plain"));
+        text
+    }
+
+    #[test]
+    fn renders_what_was_counted() {
+        let telemetry = Telemetry::new().unwrap();
+        telemetry.writes.with_label_values(&["create", "Job", "ok"]).inc();
+        let text = text(&telemetry);
+        assert!(text.contains("automl_api_writes_total{kind=\"Job\",outcome=\"ok\",verb=\"create\"} 1"), "{text}");
+        assert!(text.contains("automl_build_info{version="), "{text}");
+    }
+
+    #[test]
+    fn a_trials_end_is_counted_with_what_it_used() {
+        let telemetry = Telemetry::new().unwrap();
+        let trial: Trial = serde_json::from_value(json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
+            "metadata": {"name": "e-00000", "namespace": "team", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"experiment": "e", "index": 0, "assignments": {}, "manifest": {}},
+        }))
+        .unwrap();
+        let conditions = serde_json::from_value(json!([{"type": "Complete", "status": "True", "reason": "Succeeded",
+            "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]))
+        .unwrap();
+        let at = |time: &str| time.parse::<Timestamp>().ok();
+        let mut patch = TrialPatch { conditions, start_time: at("2026-01-01T00:00:20Z"), ..TrialPatch::default() };
+        patch.usage.gpu_seconds = 40;
+        telemetry.count_status(&patch, &trial);
+        patch.completion_time = at("2026-01-01T00:01:00Z");
+        telemetry.count_status(&patch, &trial);
+        let text = text(&telemetry);
+        for line in [
+            "automl_trials_ended_total{namespace=\"team\",reason=\"Succeeded\"} 1",
+            "automl_gpu_seconds_used_total{namespace=\"team\"} 40",
+            "automl_trial_queue_duration_seconds_sum 20",
+            "automl_trial_duration_seconds_sum 40",
+            "automl_trial_duration_seconds_count 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    /// Every metric of the catalogue can be given, and no other is.
+    #[test]
+    fn the_catalogue_is_complete() {
+        let telemetry = Telemetry::new().unwrap();
+        for counters in [&telemetry.trial_retries, &telemetry.gpu_seconds, &telemetry.gpu_seconds_saved] {
+            counters.with_label_values(&["team"]).inc();
+        }
+        telemetry.trials_ended.with_label_values(&["team", "Succeeded"]).inc();
+        telemetry.batches.with_label_values(&["ok"]).inc();
+        telemetry.reconciles.with_label_values(&["ok"]).inc();
+        telemetry.writes.with_label_values(&["create", "Job", "ok"]).inc();
+        telemetry.write_duration.with_label_values(&["create", "Job"]).observe(0.1);
+        telemetry.suggestion_duration.with_label_values(&["TPE"]).observe(0.1);
+        let (experiment, trial) = objects::tests::examples();
+        let (text, _) = telemetry.render(vec![experiment], vec![trial]).unwrap();
+        let given: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let known = || catalogue::SECTIONS.iter().flat_map(|(_, metrics)| *metrics);
+        for metric in known() {
+            assert!(text.contains(&format!("# TYPE {} {}\n", metric.name, metric.kind.name())), "{}", metric.name);
+            for label in metric.labels {
+                let line = text.lines().find(|line| {
+                    line.starts_with(metric.name) && !line.starts_with('#') && line.contains(&format!("{label}=\""))
+                });
+                assert!(line.is_some(), "{} has no label {label}", metric.name);
+            }
+        }
+        assert_eq!(given.len(), known().count(), "{given:?}");
+    }
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Checks the chart's Grafana dashboards against the rules of Grafana's dashboard-linter and of its best practices, and that every
+alert has what a sleepy person needs."""
+
+import json
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FILES = ROOT / "charts/automl-operator/files"
+UNITS = {"short", "percent", "percentunit", "bytes", "watt", "celsius", "s", "h", "ops", "reqps", "currencyUSD"}
+wrong = []
+
+
+def check(condition, where, sentence):
+    if not condition:
+        wrong.append(f"{where}: {sentence}")
+
+
+def expressions(dashboard):
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"]
+
+
+def dashboard(path):
+    board = json.loads(path.read_text())
+    name = path.name
+    check(board["editable"] is False, name, "must not be editable")
+    check(re.fullmatch(r"automl-[a-z]+", board["uid"]), name, "has no stable uid")
+    check("__inputs" not in board and "id" not in board, name, "is an export, not a source")
+    check(36 <= board["schemaVersion"] <= 41, name, "schemaVersion is none that all Grafanas load")
+    check(board["tags"] == ["automl"], name, "lacks its tag, by which the dashboards find each other")
+    check(any(link["includeVars"] and link["keepTime"] for link in board["links"]), name, "does not lead to the others")
+    variables = {one["name"]: one for one in board["templating"]["list"]}
+    sources = [one for one in variables.values() if one["type"] == "datasource"]
+    check(len(sources) == 1 and sources[0]["name"] == "datasource" and sources[0]["query"] == "prometheus", name, "needs one data source variable")
+    for one in variables.values():
+        where = f"{name}, variable {one['name']}"
+        check(one.get("label"), where, "has no label")
+        if one["type"] == "query":
+            check(one["datasource"]["uid"] == "${datasource}", where, "has a data source of its own")
+            check(one["refresh"] == 2, where, "is not asked anew when the time changes")
+            check(not one["multi"] or one.get("allValue") == ".*", where, "has no value for all")
+    used = " ".join(expression for _, expression in expressions(board))
+    for one in variables:
+        check(one == "datasource" or f"${one}" in used or f"${one}" in json.dumps(board["templating"]), f"{name}, variable {one}", "is not used")
+    taken = set()
+    for panel in board["panels"]:
+        where, place = f"{name}, panel {panel['title']!r}", panel["gridPos"]
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        check(not cells & taken and place["x"] + place["w"] <= 24, where, "lies over another or beyond the edge")
+        taken |= cells
+        if panel["type"] == "row":
+            continue
+        check(panel["title"] and panel.get("description", "").endswith("."), where, "lacks a title or a description")
+        check(panel["datasource"]["uid"] == "${datasource}", where, "has a data source of its own")
+        check(panel["fieldConfig"]["defaults"].get("unit") in UNITS, where, "has no known unit")
+        check(panel.get("targets"), where, "asks for nothing")
+        for target in panel.get("targets", []):
+            expression = target["expr"]
+            check(target["datasource"]["uid"] == "${datasource}", where, "a query has a data source of its own")
+            check(not re.search(r"\b(rate|irate|increase)\([^\[]*\[(?!\$__)", expression), where, "a rate has an interval of its own")
+            bare = re.sub(r"\b(?:rate|increase)\([a-z_]+(?:\{[^}]*\})?\[", "", expression)
+            check("_total" not in bare, where, "a counter is shown without rate or increase")
+            check(target["legendFormat"] or panel["type"] in ("stat", "table"), where, "a query has no legend")
+            for known in ("namespace", "experiment", "job", "instance"):
+                check(f'{known}="' not in expression, where, f"{known} is fixed")
+
+
+def rules():
+    text = (FILES / "rules.yaml").read_text()
+    runbooks = (ROOT / "docs/runbooks.md").read_text()
+    tests = (ROOT / "tests/observability/rules_test.yaml").read_text()
+    alerts = re.split(r"\n  - alert: ", text)[1:]
+    check(len(alerts) >= 9, "rules.yaml", "has lost alerts")
+    for alert in alerts:
+        name = alert.split("\n", 1)[0]
+        for needed in ("for: ", "severity: ", "summary: ", "description: "):
+            check(needed in alert, name, f"has no {needed.strip()}")
+        check(f"\n## {name}\n" in runbooks, name, "has no section in docs/runbooks.md")
+        check(len(re.findall(rf"alertname: {name}\b", tests)) >= 2, name, "is not tested for firing and for not firing")
+
+
+def main():
+    boards = sorted((FILES / "dashboards").glob("*.json"))
+    check(len(boards) == 3, "dashboards", "there are not three")
+    for path in boards:
+        dashboard(path)
+    rules()
+    if wrong:
+        sys.exit("\n".join(wrong))
+    print(f"lint.py: {len(boards)} dashboards and the alerts are as they should be")
+
+
+main()
