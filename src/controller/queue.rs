@@ -65,7 +65,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// How many keys want attention now, and wait for it.
-    pub fn len(&self) -> usize {
+    pub fn ready(&self) -> usize {
         self.lock().ready.len()
     }
 

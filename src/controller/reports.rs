@@ -81,7 +81,7 @@ impl Reports {
     pub fn exposition(&self) -> Result<(String, String), prometheus::Error> {
         let (experiments, trials) = self.shared.with(|index| (index.all_experiments(), index.all_active_trials()));
         self.telemetry.leading.set(self.gate.is_open().into());
-        self.telemetry.queue_depth.set(i64::try_from(self.shared.queue.len()).unwrap_or(i64::MAX));
+        self.telemetry.queue_depth.set(i64::try_from(self.shared.queue.ready()).unwrap_or(i64::MAX));
         self.telemetry.render(experiments, trials)
     }
 
