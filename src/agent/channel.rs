@@ -21,15 +21,15 @@ const LOOPBACK: &str = "127.0.0.1,localhost";
 pub(super) struct Channel {
     door: Door,
     words: Words,
-    /// What the program finds in it.
-    folder: Folder,
+    /// With what the program finds in it.
+    folder: Option<Folder>,
     variables: Vec<(&'static str, OsString)>,
 }
 
 /// While the program runs.
 pub(super) struct Hearing {
     door: Open,
-    _folder: Folder,
+    _folder: Option<Folder>,
 }
 
 impl Channel {
@@ -41,23 +41,27 @@ impl Channel {
         let (door, folder, mut variables);
         let words = match (&settings.source, nni) {
             (Source::Push {}, _) => {
-                (door, folder) = (Door::build()?, Folder::create()?);
+                door = Door::build()?;
                 let url = door.url()?;
-                // Its clients post nothing without a token. The URL is one already.
-                let token = folder.write("token", door.secret().as_bytes())?;
-                variables = vec![
-                    (env::PUSH_URL, url.clone().into()),
-                    (PROGRESS_URL, url.into()),
-                    (PROGRESS_TOKEN_FILE, token.into()),
-                ];
+                variables = vec![(env::PUSH_URL, OsString::from(&url))];
+                // Whoever trains under another's eyes goes on telling it.
+                let told = std::env::var_os(PROGRESS_URL).is_some_and(|url| !url.is_empty());
+                // Its clients post nothing without a token. The URL is one already. An image may have no place for files.
+                folder = (!told).then(Folder::create).and_then(Result::ok);
+                let token = folder.as_ref().and_then(|folder| folder.write("token", door.secret().as_bytes()).ok());
+                if let Some(token) = token {
+                    variables.extend([(PROGRESS_URL, url.into()), (PROGRESS_TOKEN_FILE, token.into())]);
+                }
                 Words::Push(Push::new(settings.metrics.iter().cloned()))
             }
             (Source::Nni { experiment, index, nested }, Some(nni)) => {
-                (door, folder) = (Door::build()?, Folder::create()?);
+                door = Door::build()?;
+                let files = Folder::create()?;
                 let parameters = settings.parameters.as_deref().unwrap_or_default();
                 let record = nni::record(*index, parameters, nested);
                 let whose = nni::Whose { experiment, trial: &settings.whose.trial, index: *index };
-                variables = nni::variables(&folder, &door.url()?, &record, &whose)?;
+                variables = nni::variables(&files, &door.url()?, &record, &whose)?;
+                folder = Some(files);
                 Words::Nni(nni, record)
             }
             _ => return Ok(None),
