@@ -26,6 +26,8 @@ mod settings;
 mod stopper;
 mod tail;
 
+pub use feed::event_files;
+
 use std::ffi::OsString;
 
 /// Exit code for bad usage.

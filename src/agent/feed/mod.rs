@@ -6,6 +6,7 @@ mod file;
 mod runs;
 mod scrape;
 
+pub use events::event_files;
 pub(super) use runs::TAG;
 
 use crate::metrics::Observation;
