@@ -124,7 +124,7 @@ fn early_stopping_saves_what_promises_nothing() {
 #[test]
 fn metrics_come_from_where_the_program_says_them() {
     let example = Path::new(ROOT).join("examples/metrics");
-    for name in ["filter", "csv", "jsonl", "prometheus"] {
+    for name in ["filter", "csv", "jsonl", "prometheus", "push", "nni"] {
         let text = std::fs::read_to_string(example.join(format!("{name}.yaml"))).unwrap();
         let list = list(&example, &text);
         let items = list["items"].as_array().unwrap();

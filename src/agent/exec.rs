@@ -1,5 +1,6 @@
 //! Runs the program, from its start to its report.
 
+use super::channel::Channel;
 use super::collect::Collector;
 use super::descendants::{adopt_orphans, end_all};
 use super::feed::Feed;
@@ -9,9 +10,9 @@ use super::reporter::Reporter;
 use super::say::say;
 use super::settings::Settings;
 use super::stopper::Stopper;
-use super::{CANNOT_RUN, child};
+use super::{CANNOT_RUN, child, mlflow};
 use crate::metrics::Observation;
-use crate::report::{Body, env};
+use crate::report::{Body, Source, env};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -31,11 +33,23 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     let parameters =
         settings.parameters.as_deref().filter(|_| !settings.has_parameters_file).and_then(ParametersFile::write);
     // Before the program starts: what is there by now is not its own.
-    let feed = Feed::new(&settings.source, &settings.metrics).unwrap_or_else(|why| {
+    let mark = settings.whose.mark();
+    let feed = Feed::new(&settings.source, &settings.metrics, &mark).unwrap_or_else(|why| {
         say(format_args!("metrics cannot be read: {why}"));
         None
     });
-    let child = match start(program, arguments, prefix, &settings, parameters.as_ref()) {
+    let reader = Arc::new(Mutex::new(Reader::new(&settings.source, &settings.metrics)));
+    let nni = reader.lock().unwrap_or_else(PoisonError::into_inner).nni();
+    let channel = Channel::prepare(&settings, nni).unwrap_or_else(|error| {
+        say(format_args!("metrics cannot be read: the program cannot be told where to say them: {error}"));
+        None
+    });
+    let mut variables = channel.as_ref().map(Channel::variables).unwrap_or_default();
+    if let Source::Mlflow { path, experiment } = &settings.source {
+        variables.extend(mlflow::variables(path, experiment, &settings.whose));
+    }
+    variables.extend(parameters.as_ref().map(|file| (env::PARAMETERS_FILE, file.path().into())));
+    let child = match start(program, arguments, prefix, &settings, variables) {
         Ok(child) => child,
         Err(error) => {
             say(format_args!("{} cannot be started: {error}", program.to_string_lossy()));
@@ -47,18 +61,23 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     if settings.lifeline {
         watch_lifeline(&stopper);
     }
+    let stopping = Arc::new(AtomicBool::new(false));
     let reporter = settings.route().map(|route| {
-        let stopper = Arc::clone(&stopper);
+        let (stopper, stopping) = (Arc::clone(&stopper), Arc::clone(&stopping));
         let reporter = Reporter::start(settings.whose.clone(), route, move |stop| {
+            stopping.store(true, Ordering::Relaxed);
             say(format_args!("stopping: {}", stop.message));
             stopper.stop();
         });
         reporter.begin();
         reporter
     });
-    let reader = Arc::new(Mutex::new(Reader::new(&settings.source, &settings.metrics)));
+    let channel = channel.map(|channel| channel.open(Box::new(teller(reporter.as_ref())), stopping));
     let collector = feed.map(|feed| Collector::start(feed, teller(reporter.as_ref())));
     let status = run(child, &stopper, &reader, reporter.as_ref(), &settings);
+    if let Some(channel) = channel {
+        channel.close();
+    }
     if let Some(collector) = collector {
         collector.finish(status.as_ref().is_ok_and(|status| status.code().is_some()));
     }
@@ -77,7 +96,7 @@ fn start(
     arguments: &[OsString],
     prefix: &[&str],
     settings: &Settings,
-    parameters: Option<&ParametersFile>,
+    variables: Vec<(&'static str, OsString)>,
 ) -> std::io::Result<Child> {
     let mut command = child::command(program, arguments, prefix)?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -85,10 +104,7 @@ fn start(
         command.stdin(Stdio::null());
     }
     command.env_remove(env::LIFELINE);
-    if let Some(file) = parameters {
-        command.env(env::PARAMETERS_FILE, file.path());
-    }
-    command.spawn()
+    command.envs(variables).spawn()
 }
 
 /// Waits for the program, then for whatever it has left behind, and for the output of both.

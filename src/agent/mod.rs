@@ -4,13 +4,18 @@
 //! its output on untouched, and reads a copy of it line by line. What the operator wants comes by environment variables
 //! ([`crate::report::env`]); without them the command is just wrapped.
 
+mod channel;
 mod child;
 mod collect;
 mod descendants;
+mod door;
 mod exec;
 mod feed;
+mod folder;
 mod follow;
 mod install;
+mod mlflow;
+mod nni;
 mod output;
 mod parameters;
 mod relay;
@@ -20,6 +25,8 @@ mod say;
 mod settings;
 mod stopper;
 mod tail;
+
+pub use feed::event_files;
 
 use std::ffi::OsString;
 

@@ -1,7 +1,7 @@
 //! Passes a program's output on, untouched and at once, and reads a copy of it.
 
 use super::tail::Tail;
-use crate::metrics::{LineParser, Observation};
+use crate::metrics::{LineParser, Nni, Observation};
 use crate::report::Source;
 use jiff::Timestamp;
 use std::io::{ErrorKind, Read, Write};
@@ -15,26 +15,56 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// What was read of one program's two streams.
 pub(super) struct Reader {
-    /// `None` where metrics come from elsewhere.
-    parser: Option<LineParser>,
+    lines: Lines,
     tail: Tail,
+}
+
+/// What is read of a line.
+enum Lines {
+    /// Metrics come from elsewhere.
+    Unread,
+    Text(Box<LineParser>),
+    /// It is also read elsewhere.
+    Nni(Arc<Mutex<Nni>>),
 }
 
 impl Reader {
     pub fn new(source: &Source, metrics: &[String]) -> Self {
-        let Source::Stdout { filters } = source else { return Reader { parser: None, tail: Tail::default() } };
-        let parser = LineParser::new(metrics.iter().cloned());
-        // The operator has compiled them before.
-        let filtered = if filters.is_empty() { Ok(parser) } else { parser.with_filters(filters) };
-        Reader { parser: filtered.ok(), tail: Tail::default() }
+        let lines = match source {
+            Source::Stdout { filters } => {
+                let parser = LineParser::new(metrics.iter().cloned());
+                // The operator has compiled them before.
+                let filtered = if filters.is_empty() { Ok(parser) } else { parser.with_filters(filters) };
+                filtered.map_or(Lines::Unread, |parser| Lines::Text(Box::new(parser)))
+            }
+            Source::Nni { .. } => Lines::Nni(Arc::new(Mutex::new(Nni::new(metrics)))),
+            _ => Lines::Unread,
+        };
+        Reader { lines, tail: Tail::default() }
+    }
+
+    /// What reads reports of NNI, where they are read.
+    pub fn nni(&self) -> Option<Arc<Mutex<Nni>>> {
+        match &self.lines {
+            Lines::Nni(nni) => Some(Arc::clone(nni)),
+            Lines::Unread | Lines::Text(_) => None,
+        }
     }
 
     fn parse(&mut self, line: &[u8], now: Timestamp) -> Vec<Observation> {
-        self.parser.as_mut().map(|parser| parser.parse(line, now)).unwrap_or_default()
+        match &mut self.lines {
+            Lines::Unread => Vec::new(),
+            Lines::Text(parser) => parser.parse(line, now),
+            Lines::Nni(nni) => nni.lock().unwrap_or_else(PoisonError::into_inner).line(line, now),
+        }
     }
 
     fn take_seen(&mut self) -> Option<Vec<String>> {
-        self.parser.as_mut().and_then(LineParser::take_seen)
+        match &mut self.lines {
+            Lines::Unread => None,
+            Lines::Text(parser) => parser.take_seen(),
+            Lines::Nni(nni) => nni.lock().unwrap_or_else(PoisonError::into_inner).take_seen(),
+        }
     }
 
     pub fn tail(&self) -> String {

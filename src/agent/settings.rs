@@ -47,6 +47,13 @@ pub(super) struct Whose {
     pub attempt: u32,
 }
 
+impl Whose {
+    /// Tells what this attempt leaves in a shared place from what others do.
+    pub fn mark(&self) -> String {
+        format!("{}-{}", self.trial_uid, self.attempt)
+    }
+}
+
 impl Settings {
     pub fn from_environment() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -17,8 +17,10 @@ pub struct Metrics {
 /// Where metrics come from: one of these; none stands for `stdout`. See `docs/metrics.md`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = (
-    "[has(self.stdout), has(self.file), has(self.tensorboard), has(self.prometheus)].filter(one, one).size() <= 1",
-    "write one of stdout, file, tensorboard and prometheus, not several"
+    "[has(self.stdout), has(self.file), has(self.tensorboard), has(self.prometheus), has(self.mlflow),\
+     has(self.push), has(self.nni)]\
+     .filter(one, one).size() <= 1",
+    "write one of stdout, file, tensorboard, prometheus, mlflow, push and nni, not several"
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsSource {
@@ -35,7 +37,41 @@ pub struct MetricsSource {
     /// labels where there are several, such as `loss{split="validation"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusSource>,
+    /// A folder in which the program keeps its runs with MLflow. Each trial is a run of its name, in the experiment of MLflow
+    /// that has the Experiment's name, unless the program says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlflow: Option<MlflowSource>,
+    /// What the program posts to the URL in the environment variable `AUTOML_PUSH_URL`, as JSON. Hugging Face's Trainer
+    /// does so by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<PushSource>,
+    /// What trial code that was written for NNI reports with `nni.report_intermediate_result` and
+    /// `nni.report_final_result`. It gets its parameters from `nni.get_next_parameter`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nni: Option<NniSource>,
 }
+
+/// A file store of MLflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MlflowSource {
+    /// Its path in the program's container, relative to its working folder. Placeholders of the trial template are filled in.
+    #[serde(default = "mlruns")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+}
+
+fn mlruns() -> String {
+    "mlruns".into()
+}
+
+/// What the program posts. There is nothing to set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PushSource {}
+
+/// What trial code of NNI reports. There is nothing to set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NniSource {}
 
 /// What the program prints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -19,7 +19,10 @@ pub use experiment::{
     Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
     StoppingRule, TrialCounts, WarmStart,
 };
-pub use metrics::{FileSource, Metrics, MetricsSource, PrometheusSource, StdoutSource, TensorboardSource};
+pub use metrics::{
+    FileSource, Metrics, MetricsSource, MlflowSource, NniSource, PrometheusSource, PushSource, StdoutSource,
+    TensorboardSource,
+};
 pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};
 pub use template::{Retain, TrialTemplate};
 pub use trial::{Exit, Trial, TrialSpec, TrialStatus};

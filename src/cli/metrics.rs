@@ -2,11 +2,12 @@
 
 use super::exit::{ExitCode, Failure, Outcome};
 use super::{MetricsParseArguments, MetricsSource, print};
-use crate::metrics::{Format, Found, Source, nearest};
+use crate::agent::event_files;
+use crate::metrics::{EventFile, Format, Found, Source, SourceError, TensorBoard, nearest};
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// So many names are suggested for one that was not found.
@@ -28,37 +29,87 @@ impl From<MetricsSource> for Format {
 /// that was not seen, what it may be called.
 pub fn parse(arguments: &MetricsParseArguments) -> Outcome {
     let MetricsParseArguments { source, metrics, filters, file } = arguments;
-    let mut source = Source::new((*source).into(), metrics, filters).map_err(Failure::usage)?;
+    let Read { names, seen, problems } = match (source, file.is_dir()) {
+        (MetricsSource::Tensorboard, true) if !filters.is_empty() => {
+            return Err(Failure::usage(SourceError::FilterWithoutText));
+        }
+        (MetricsSource::Tensorboard, true) => read_folder(metrics, file)?,
+        (_, true) => {
+            let message = format!("{} is a folder; only --source tensorboard reads one", file.display());
+            return Err(Failure::usage(message));
+        }
+        (source, false) => read_file(Source::new((*source).into(), metrics, filters).map_err(Failure::usage)?, file)?,
+    };
+    problems.iter().for_each(|problem| print::note(problem));
+    remarks(metrics, &names, &seen).iter().for_each(|remark| print::note(remark));
+    let missing = if metrics.is_empty() { names.is_empty() } else { metrics.iter().any(|name| !names.contains(name)) };
+    Ok(if missing { ExitCode::Failed } else { ExitCode::Done })
+}
+
+/// What was read, besides the observations.
+#[derive(Default)]
+struct Read {
+    names: BTreeSet<String>,
+    /// Names that nobody asked for.
+    seen: Vec<String>,
+    problems: Vec<String>,
+}
+
+fn read_file(mut source: Source, file: &Path) -> Result<Read, Failure> {
     let (mut input, shown) = open(file)?;
-    let (mut found_names, mut seen) = (BTreeSet::new(), Vec::new());
+    let mut read = Read::default();
+    pieces(&mut *input, &shown, |bytes, time| {
+        let found = if bytes.is_empty() { source.finish(time) } else { source.feed(bytes, time) };
+        read.names.extend(found.iter().map(|one| one.observation.metric.clone()));
+        read.seen = source.take_seen().unwrap_or(std::mem::take(&mut read.seen));
+        print::text(&found.iter().map(|found| line(found, None)).collect::<String>())
+    })?;
+    read.problems.extend(source.problem().map(|problem| format!("{shown}: {problem}")));
+    Ok(read)
+}
+
+/// Reads the event files of a folder one after the other, by their names, as the agent reads them while they grow.
+fn read_folder(metrics: &[String], root: &Path) -> Result<Read, Failure> {
+    let mut parser = if metrics.is_empty() { TensorBoard::all() } else { TensorBoard::new(metrics.iter().cloned()) };
+    let mut read = Read::default();
+    let files = event_files(root);
+    if files.is_empty() {
+        read.problems.push(format!("{} has no event files of TensorBoard", root.display()));
+    }
+    for (folder, path) in files {
+        let (mut input, shown) = open(&path)?;
+        let mut events = EventFile::new(folder);
+        pieces(&mut *input, &shown, |bytes, time| {
+            let found = parser.feed(&mut events, bytes, time);
+            read.names.extend(found.iter().map(|one| one.observation.metric.clone()));
+            read.seen = parser.take_seen().unwrap_or(std::mem::take(&mut read.seen));
+            print::text(&found.iter().map(|found| line(found, Some(&shown))).collect::<String>())
+        })?;
+        read.problems.extend(events.problem().map(|problem| format!("{shown}: {problem}")));
+    }
+    Ok(read)
+}
+
+/// Gives an input piece by piece, and at its end an empty one.
+fn pieces(
+    input: &mut dyn std::io::Read,
+    shown: &str,
+    mut take: impl FnMut(&[u8], Timestamp) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let count = match input.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             result => result.map_err(|error| Failure::usage(format!("{shown} cannot be read: {error}")))?,
         };
-        let time = Timestamp::now();
-        let found = if count == 0 { source.finish(time) } else { source.feed(&buffer[..count], time) };
-        found_names.extend(found.iter().map(|one| one.observation.metric.clone()));
-        print::text(&found.iter().map(line).collect::<String>())?;
-        seen = source.take_seen().unwrap_or(seen);
+        take(&buffer[..count], Timestamp::now())?;
         if count == 0 {
-            break;
+            return Ok(());
         }
     }
-    if let Some(problem) = source.problem() {
-        print::note(&format!("{shown}: {problem}"));
-    }
-    remarks(metrics, &found_names, &seen).iter().for_each(|remark| print::note(remark));
-    let missing = if metrics.is_empty() {
-        found_names.is_empty()
-    } else {
-        metrics.iter().any(|name| !found_names.contains(name))
-    };
-    Ok(if missing { ExitCode::Failed } else { ExitCode::Done })
 }
 
-fn open(file: &Path) -> Result<(Box<dyn Read>, String), Failure> {
+fn open(file: &Path) -> Result<(Box<dyn std::io::Read>, String), Failure> {
     if file == Path::new("-") {
         return Ok((Box::new(std::io::stdin()), "standard input".to_owned()));
     }
@@ -69,10 +120,12 @@ fn open(file: &Path) -> Result<(Box<dyn Read>, String), Failure> {
     }
 }
 
-fn line(Found { line, observation }: &Found) -> String {
+/// `file`: where it was read, when that is one of several.
+fn line(Found { line, observation }: &Found, file: Option<&str>) -> String {
     let mut shown = json!(observation);
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("line".into(), (*line).into());
+        fields.extend(file.map(|file| ("file".to_owned(), file.into())));
     }
     format!("{shown}\n")
 }
@@ -134,6 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_of_event_files_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = include_bytes!("../../tests/data/metrics/torch.tfevents");
+        for run in ["train", "validation"] {
+            std::fs::create_dir(folder.path().join(run)).unwrap();
+            std::fs::write(folder.path().join(run).join("events.out.tfevents.1.host"), events).unwrap();
+        }
+        let all = read_folder(&[], folder.path()).unwrap();
+        let names: Vec<&str> = all.names.iter().map(String::as_str).collect();
+        assert!(names.contains(&"train/Loss/train") && names.contains(&"validation/Loss/train"), "{names:?}");
+        assert!(all.problems.is_empty(), "{:?}", all.problems);
+        let one = read_folder(&["validation/Loss/train".into()], folder.path()).unwrap();
+        assert_eq!(one.names.iter().collect::<Vec<_>>(), ["validation/Loss/train"]);
+        assert!(one.seen.contains(&"train/Loss/train".to_owned()), "{:?}", one.seen);
+        let nothing = read_folder(&[], &folder.path().join("nothing")).unwrap();
+        assert!(nothing.problems[0].ends_with("nothing has no event files of TensorBoard"), "{:?}", nothing.problems);
+    }
+
+    #[test]
     fn an_observation_is_one_line() {
         let observation = crate::metrics::Observation {
             metric: "loss".into(),
@@ -141,7 +213,7 @@ mod tests {
             value: f64::NAN,
             time: Timestamp::UNIX_EPOCH,
         };
-        let shown = line(&Found { line: 7, observation });
+        let shown = line(&Found { line: 7, observation }, None);
         let fields: serde_json::Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(
             fields,

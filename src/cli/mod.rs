@@ -163,7 +163,7 @@ struct MetricsParseArguments {
     /// Regular expression with two groups, the first around a metric's name, the second around its value; may be repeated
     #[arg(long = "filter", value_name = "REGEX")]
     filters: Vec<String>,
-    /// File to read; `-` for standard input
+    /// File to read; `-` for standard input; with tensorboard also a folder
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
 }
@@ -178,7 +178,7 @@ enum MetricsSource {
     Jsonl,
     /// Rows under a header
     Csv,
-    /// An event file
+    /// An event file, or a folder with such files in it and below
     Tensorboard,
     /// Prometheus' text format, and OpenMetrics
     Prometheus,

@@ -17,7 +17,7 @@ const TOKEN_VOLUME: &str = "automl-report";
 const REPORT_TIME: f64 = 5.0;
 
 /// The variables by which the agent is told what to do.
-pub(super) const AGENTS_OWN: [&str; 11] = [
+pub(super) const AGENTS_OWN: [&str; 12] = [
     env::NAMESPACE,
     env::TRIAL,
     env::TRIAL_UID,
@@ -29,6 +29,7 @@ pub(super) const AGENTS_OWN: [&str; 11] = [
     env::TOKEN_FILE,
     env::SOCKET,
     env::PARAMETERS_FILE,
+    env::PUSH_URL,
 ];
 
 /// The Job of a trial's attempt, from its rendered manifest. What is not an object where one must be is left as it is:

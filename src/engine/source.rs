@@ -30,6 +30,11 @@ pub(super) fn source(
             let (port, path, interval_seconds) = (endpoint.port, endpoint.path.clone(), endpoint.interval_seconds);
             (Source::Prometheus { port, path, interval_seconds }, "prometheus", Some(&endpoint.path))
         }
+        MetricsSource { mlflow: Some(store), .. } => {
+            (Source::Mlflow { path: store.path.clone(), experiment: String::new() }, "mlflow", Some(&store.path))
+        }
+        MetricsSource { push: Some(_), .. } => (Source::Push {}, "push", None),
+        MetricsSource { nni: Some(_), .. } => (nni(parameters), "nni", None),
         MetricsSource { stdout, .. } => {
             let filters = stdout.as_ref().map(|stdout| stdout.filters.clone()).unwrap_or_default();
             (Source::Stdout { filters }, "stdout", None)
@@ -44,6 +49,8 @@ pub(super) fn source(
         Source::File { format, filters, .. } => ((*format).into(), filters.as_slice()),
         Source::Tensorboard { .. } => (Format::TensorBoard, [].as_slice()),
         Source::Prometheus { .. } => (Format::Prometheus, [].as_slice()),
+        // Any name will do.
+        Source::Mlflow { .. } | Source::Push {} | Source::Nni { .. } => return Ok(source),
     };
     match metrics::Source::new(format, metrics, filters) {
         Ok(_) => Ok(source),
@@ -51,10 +58,33 @@ pub(super) fn source(
     }
 }
 
+/// With the parameters that others are nested in: `layer` of `layer__size`.
+fn nni(parameters: &BTreeSet<&str>) -> Source {
+    let holds = |outer: &&&str| parameters.iter().any(|name| name.strip_prefix(**outer).is_some_and(is_inner));
+    let nested = parameters.iter().filter(holds).map(|outer| (*outer).to_owned()).collect();
+    Source::Nni { experiment: String::new(), index: 0, nested }
+}
+
+fn is_inner(rest: &str) -> bool {
+    rest.strip_prefix("__").is_some_and(|inner| !inner.is_empty())
+}
+
 /// The source of one trial.
 pub(super) fn filled_in(source: &Source, names: &Names<'_>) -> Source {
     let mut source = source.clone();
-    if let Source::File { path, .. } | Source::Tensorboard { path } | Source::Prometheus { path, .. } = &mut source {
+    match &mut source {
+        Source::Nni { experiment, index, .. } => {
+            names.experiment.clone_into(experiment);
+            *index = names.index.unwrap_or(0);
+        }
+        Source::Mlflow { experiment, .. } => names.experiment.clone_into(experiment),
+        _ => {}
+    }
+    if let Source::File { path, .. }
+    | Source::Tensorboard { path }
+    | Source::Prometheus { path, .. }
+    | Source::Mlflow { path, .. } = &mut source
+    {
         *path = match render(&Value::from(path.as_str()), names) {
             Value::String(path) => path,
             Value::Null => String::new(),
@@ -62,4 +92,23 @@ pub(super) fn filled_in(source: &Source, names: &Names<'_>) -> Source {
         };
     }
     source
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_that_others_are_nested_in() {
+        let table: [(&[&str], &[&str]); 4] = [
+            (&["lr", "layer", "layer__size", "layers", "layer_2"], &["layer"]),
+            (&["a", "a__x__b", "a__x__b__c"], &["a", "a__x__b"]),
+            (&["a__", "a", "b__c"], &[]),
+            (&[], &[]),
+        ];
+        for (parameters, expected) in table {
+            let Source::Nni { nested, .. } = nni(&parameters.iter().copied().collect()) else { panic!() };
+            assert_eq!(nested, expected, "{parameters:?}");
+        }
+    }
 }

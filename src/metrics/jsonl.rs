@@ -28,11 +28,7 @@ impl JsonLines {
         let text = text.trim_start_matches('\u{feff}').trim();
         let whole = text.starts_with('{').then(|| object::first(text)).flatten();
         let Some((fields, _)) = whole.filter(|(_, length)| *length == text.len()) else { return Vec::new() };
-        let own = object::time(&fields);
-        let numbers = object::numbers(fields).into_iter();
-        // The field that was the time is no metric.
-        let numbers = numbers.filter(|(name, _)| own.is_none() || !object::TIMES.contains(&name.as_str()));
-        record::observe(&mut self.wanted, numbers, own.unwrap_or(time))
+        record::object(&mut self.wanted, fields, time)
     }
 
     /// Names of numbers that nobody asked for; `None` when there are no new ones since the last call.

@@ -2,6 +2,7 @@
 //! step.
 
 use super::Observation;
+use super::text::object::{self, Fields};
 use super::text::step::{self, Step};
 use super::wanted::{Wanted, tells};
 use jiff::Timestamp;
@@ -29,4 +30,13 @@ pub(super) fn observe(
     }
     let step = said.or(None);
     found.into_iter().map(|(metric, value)| Observation { metric, step, value, time }).collect()
+}
+
+/// The observations in one object, at the time that its field `timestamp`, `time` or `ts` says, else at the given one.
+pub(super) fn object(wanted: &mut Wanted, fields: Fields, time: Timestamp) -> Vec<Observation> {
+    let own = object::time(&fields);
+    // The field that was the time is no metric.
+    let numbers = object::numbers(fields).into_iter();
+    let numbers = numbers.filter(|(name, _)| own.is_none() || !object::TIMES.contains(&name.as_str()));
+    observe(wanted, numbers, own.unwrap_or(time))
 }

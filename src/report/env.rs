@@ -20,6 +20,8 @@ pub const TOKEN_FILE: &str = "AUTOML_TOKEN_FILE";
 pub const PARAMETERS: &str = "AUTOML_PARAMETERS";
 /// Set by the agent for the program: a file with the same object.
 pub const PARAMETERS_FILE: &str = "AUTOML_PARAMETERS_FILE";
+/// Set by the agent for the program: where it may post what it has measured.
+pub const PUSH_URL: &str = "AUTOML_PUSH_URL";
 /// `0`: end of file on standard input means that whoever started the agent is gone; the program is stopped then.
 pub const LIFELINE: &str = "AUTOML_LIFELINE";
 /// Seconds between SIGTERM and SIGKILL when a program is stopped; fractions allowed. Shorter than the pod's own grace

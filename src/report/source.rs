@@ -35,6 +35,24 @@ pub enum Source {
         /// From one scrape to the next, in seconds.
         interval_seconds: u32,
     },
+    /// A folder that is a file store of MLflow.
+    Mlflow {
+        /// As of a file.
+        path: String,
+        /// Name of the Experiment, under which the program's runs are listed.
+        experiment: String,
+    },
+    /// What the program posts to the agent.
+    Push {},
+    /// What trial code of NNI reports.
+    Nni {
+        /// What it is told about itself: the experiment's name, and the trial's number.
+        experiment: String,
+        /// As `experiment`.
+        index: u32,
+        /// Parameters that choose between dictionaries of further ones.
+        nested: Vec<String>,
+    },
 }
 
 impl Default for Source {

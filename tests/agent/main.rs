@@ -3,6 +3,7 @@
 mod bad;
 mod operator;
 mod programs;
+mod pushed;
 mod relay;
 mod reports;
 mod sources;

@@ -115,3 +115,39 @@ fn what_cannot_be_read_is_said_in_the_programs_log() {
         assert_eq!(output.status.code(), Some(0));
     }
 }
+
+#[test]
+fn runs_of_mlflow_are_read_from_its_file_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, state) = operator(Operator::default());
+    // As mlflow 3.17 writes them: one of this program, and one of another that shares the store.
+    let program = r#"
+import json, os, pathlib, time
+tags = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
+assert tags["mlflow.runName"] == "t" and tags["mine"] == "yes", tags
+assert os.environ["MLFLOW_EXPERIMENT_NAME"] == "digits" and os.environ["MLFLOW_ALLOW_FILE_STORE"] == "true"
+store = pathlib.Path(os.environ["MLFLOW_TRACKING_URI"])
+assert store.is_absolute()
+for name, tags, value in [("other", {**tags, "automl.trial": "x"}, 9), ("own", tags, 0)]:
+    run = store / "4377" / name
+    (run / "tags").mkdir(parents=True)
+    for tag, text in tags.items():
+        (run / "tags" / tag).write_text(text)
+    (run / "metrics" / "val").mkdir(parents=True)
+    for step in 1, 2, 3:
+        with open(run / "metrics" / "val" / "accuracy", "a") as file:
+            file.write(f"1795808059029 {value + step / 10} {step}\n")
+        time.sleep(0.3)
+"#;
+    std::fs::write(folder.path().join("program.py"), program).unwrap();
+    let source = r#"{"mlflow": {"path": "runs", "experiment": "digits"}}"#;
+    let output = from(source, "exec python3 program.py", &url)
+        .env("AUTOML_METRICS", r#"["val/accuracy"]"#)
+        .env("MLFLOW_RUN_CONTEXT", r#"{"mine": "yes"}"#)
+        .env_remove("MLFLOW_TRACKING_URI")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(values_of(&state, "val/accuracy"), [0.1, 0.2, 0.3]);
+}

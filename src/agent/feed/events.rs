@@ -112,6 +112,12 @@ impl Folder {
     }
 }
 
+/// The event files in a folder and below, each with the folders between, in the order of their names.
+pub fn event_files(root: &Path) -> Vec<(String, PathBuf)> {
+    let found = Folder::new(&root.to_string_lossy(), &[]);
+    found.files.into_keys().map(|path| (folder_of(root, &path), path)).collect()
+}
+
 /// The folders between root and file, as tags are told apart by them.
 fn folder_of(root: &Path, file: &Path) -> String {
     let within = file.parent().and_then(|parent| parent.strip_prefix(root).ok());

@@ -1,8 +1,13 @@
-//! What metrics are read from: a file, a folder of event files, an endpoint for Prometheus.
+//! What metrics are read from: a file, a folder of event files, a store of runs, an endpoint for
+//! Prometheus.
 
 mod events;
 mod file;
+mod runs;
 mod scrape;
+
+pub use events::event_files;
+pub(super) use runs::TAG;
 
 use crate::metrics::Observation;
 use crate::report::Source;
@@ -16,20 +21,23 @@ pub(super) enum Feed {
     File(file::Growing),
     Events(events::Folder),
     Scrape(scrape::Endpoint),
+    Runs(runs::Runs),
 }
 
 impl Feed {
-    /// Of a program that has not started yet; `None` for its output.
+    /// Of a program that has not started yet; `None` where the program says it by itself. `mark`: what its runs are tagged
+    /// with.
     ///
     /// # Errors
     /// Why it cannot be read as the source says: a sentence.
-    pub fn new(source: &Source, metrics: &[String]) -> Result<Option<Self>, String> {
+    pub fn new(source: &Source, metrics: &[String], mark: &str) -> Result<Option<Self>, String> {
         Ok(match source {
-            Source::Stdout { .. } => None,
+            Source::Stdout { .. } | Source::Push {} | Source::Nni { .. } => None,
             Source::File { path, format, filters } => {
                 Some(Feed::File(file::Growing::new(path, *format, metrics, filters)?))
             }
             Source::Tensorboard { path } => Some(Feed::Events(events::Folder::new(path, metrics))),
+            Source::Mlflow { path, .. } => Some(Feed::Runs(runs::Runs::new(path, mark.to_owned(), metrics))),
             Source::Prometheus { port, path, interval_seconds } => {
                 let interval = Duration::from_secs(u64::from((*interval_seconds).max(1)));
                 Some(Feed::Scrape(scrape::Endpoint::new(*port, path, interval, metrics)?))
@@ -40,7 +48,7 @@ impl Feed {
     /// From one look to the next.
     pub fn interval(&self) -> Duration {
         match self {
-            Feed::File(_) => LOOK,
+            Feed::File(_) | Feed::Runs(_) => LOOK,
             Feed::Events(folder) => folder.interval().max(LOOK),
             Feed::Scrape(endpoint) => endpoint.interval(),
         }
@@ -51,6 +59,7 @@ impl Feed {
         match self {
             Feed::File(file) => file.poll(found),
             Feed::Events(folder) => folder.poll(found),
+            Feed::Runs(runs) => runs.poll(found),
             Feed::Scrape(endpoint) => {
                 found.extend(endpoint.poll());
                 false
@@ -63,7 +72,7 @@ impl Feed {
         match self {
             Feed::File(file) if by_itself => file.finish(),
             Feed::File(_) => Vec::new(),
-            Feed::Events(_) | Feed::Scrape(_) => Vec::new(),
+            Feed::Events(_) | Feed::Scrape(_) | Feed::Runs(_) => Vec::new(),
         }
     }
 
@@ -72,6 +81,7 @@ impl Feed {
         match self {
             Feed::File(file) => file.take_seen(),
             Feed::Events(folder) => folder.take_seen(),
+            Feed::Runs(runs) => runs.take_seen(),
             Feed::Scrape(endpoint) => endpoint.take_seen(),
         }
     }
@@ -81,6 +91,7 @@ impl Feed {
         match self {
             Feed::File(file) => file.trouble(),
             Feed::Events(folder) => folder.trouble(),
+            Feed::Runs(runs) => runs.trouble(),
             Feed::Scrape(endpoint) => endpoint.trouble(),
         }
     }
