@@ -2,9 +2,7 @@
 """Runs every query of the chart's dashboards against a real Prometheus that scrapes a real operator during a real experiment, and a
 small exporter that plays the DCGM exporter of its trials. A query that returns nothing fails.
 
-  tests/observability/live.py AUTOML [--draw FOLDER]
-
-AUTOML is the program `automl`. --draw writes what the queries returned, for scripts/draw-dashboards.
+  tests/observability/live.py AUTOML     AUTOML is the program `automl`
 """
 
 import http.server
@@ -25,7 +23,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ROOT / "charts/automl-operator/files"
-PATIENCE = 180
+PATIENCE = 100
 # What Grafana puts in place of its variables.
 FILLED = {"$namespace": ".*", "$experiment": ".*", "$job": ".*", "$instance": ".*", "$__rate_interval": "15s", "$__range": "60s", "$price": "2.5"}
 
@@ -91,8 +89,11 @@ class Dcgm(http.server.BaseHTTPRequestHandler):
 
 
 class Bench:
-    def __init__(self, automl, folder):
+    def __init__(self, folder):
         self.folder, self.children = folder, []
+
+    def begin(self, automl):
+        folder = self.folder
         metrics, dcgm, prometheus = free_port(), free_port(), free_port()
         self.metrics, self.prometheus = f"http://127.0.0.1:{metrics}/metrics", f"http://127.0.0.1:{prometheus}"
         self.start("automl", [automl, "local", "--state-dir", folder / "state", "--metrics", f"127.0.0.1:{metrics}", "--gpus", "3"])
@@ -189,25 +190,21 @@ def numbers(result):
 
 
 def main():
-    automl, draw = pathlib.Path(sys.argv[1]).resolve(), sys.argv[3] if sys.argv[2:3] == ["--draw"] else None
     folder = pathlib.Path(tempfile.mkdtemp(prefix="automl-observability."))
-    bench = Bench(automl, folder)
+    bench = Bench(folder)
     try:
+        bench.begin(pathlib.Path(sys.argv[1]).resolve())
         for one in EXPERIMENTS:
             bench.apply(one)
-        open_ones, results, begun = dict(queries()), {}, time.time()
+        open_ones, begun = dict(queries()), time.time()
         count = len(open_ones)
         applied = []
-        # A picture is worth looking at once something has happened.
-        least = 100 if draw else 0
-        while (open_ones or time.time() < begun + least) and time.time() < begun + PATIENCE:
+        while open_ones and time.time() < begun + PATIENCE:
             # What happens once an Experiment must happen while Prometheus looks.
             bench.apply(experiment(f"short-{len(applied)}", "echo accuracy=1", limits={"maxTrials": 1}))
             applied.append(time.time())
-            for name, ask in list(open_ones.items() if time.time() > begun + least else []):
-                result = ask(bench)
-                if numbers(result):
-                    results[name] = result
+            for name, ask in list(open_ones.items()):
+                if numbers(ask(bench)):
                     del open_ones[name]
             time.sleep(2)
         page = subprocess.run(["promtool", "check", "metrics"], input=get(bench.metrics), text=True, capture_output=True)
@@ -215,10 +212,6 @@ def main():
         problems = [f"nothing came for {board}, {title}, query {at + 1}" for board, title, at in open_ones]
         problems += [f"promtool check metrics: {page.stdout}{page.stderr}"] if page.returncode or page.stderr else []
         problems += [f"rule {name} does not work" for name in unhealthy]
-        if draw:
-            pathlib.Path(draw).mkdir(parents=True, exist_ok=True)
-            written = [{"board": name[0], "panel": name[1], "query": name[2], "result": result} for name, result in results.items()]
-            (pathlib.Path(draw) / "results.json").write_text(json.dumps(written))
     finally:
         bench.stop()
     if problems:

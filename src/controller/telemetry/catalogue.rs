@@ -100,7 +100,7 @@ metrics! {
 
     "Each Trial that runs (at most 1000)":
     TRIAL_INFO = Gauge "automl_trial_info" ["namespace", "experiment", "trial", "job_name"]
-        "1, with the Job of the present attempt; the names of its pods are the Job's and five more characters.";
+        "1, with the Job of the present attempt; a pod's name is the Job's, its completion index if the Job is Indexed, and five more characters.";
     TRIAL_START = Gauge "automl_trial_start_timestamp_seconds" ["namespace", "experiment", "trial"]
         "When its present attempt was seen running, in seconds since 1970.";
     TRIAL_LATEST = Gauge "automl_trial_latest_value" ["namespace", "experiment", "trial"]

@@ -5,7 +5,6 @@ use super::catalogue::{self, Metric};
 use crate::api::conditions::{find, has_ended, types};
 use crate::api::{Experiment, Trial, TrialCounts};
 use crate::engine::job_name;
-use crate::metrics::Direction;
 use kube::ResourceExt;
 use prometheus::proto::MetricFamily;
 use prometheus::{Error, GaugeVec, Opts, Registry};
@@ -111,10 +110,8 @@ fn each_experiment(sheet: &mut Sheet, experiment: &Experiment) -> Result<(), Err
     let (spec, status) = (&experiment.spec, experiment.status.clone().unwrap_or_default());
     let own = [namespace.as_str(), name.as_str()];
     if let Some(objective) = spec.objectives.first() {
-        let direction = match objective.direction {
-            Direction::Maximize => "maximize",
-            Direction::Minimize => "minimize",
-        };
+        let direction = serde_json::json!(objective.direction);
+        let direction = direction.as_str().unwrap_or_default();
         let about = [own[0], own[1], spec.algorithm.name.as_str(), objective.metric.as_str(), direction];
         sheet.set(&catalogue::EXPERIMENT_INFO, &about, 1.0)?;
     }
