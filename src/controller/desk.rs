@@ -114,6 +114,10 @@ impl Desk {
             self.probe_again = None;
             self.facts.probe = None;
         }
+        // They are read before the first trial, and may be many.
+        if self.ledger.has_begun() && !self.facts.findings.is_empty() {
+            self.facts.findings = BTreeMap::new();
+        }
         let mut plan = caught(|| {
             let generation = experiment.metadata.generation;
             let compiled = match self.compiled.take() {

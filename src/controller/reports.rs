@@ -79,8 +79,13 @@ impl Reports {
     /// # Errors
     /// When they cannot be written as text.
     pub fn exposition(&self) -> Result<(String, String), prometheus::Error> {
-        let (experiments, trials) = self.shared.with(|index| (index.all_experiments(), index.all_active_trials()));
-        self.telemetry.leading.set(self.gate.is_open().into());
+        // Of several replicas one tells of the objects, or sums would count them several times.
+        let leading = self.gate.is_open();
+        let (experiments, trials) = match leading {
+            true => self.shared.with(|index| (index.all_experiments(), index.all_active_trials())),
+            false => Default::default(),
+        };
+        self.telemetry.leading.set(leading.into());
         self.telemetry.queue_depth.set(i64::try_from(self.shared.queue.ready()).unwrap_or(i64::MAX));
         self.telemetry.render(experiments, trials)
     }

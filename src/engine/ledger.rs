@@ -263,6 +263,11 @@ impl Ledger {
         self.cleanup.iter().filter_map(|name| self.jobs.get(name))
     }
 
+    /// A trial of the operator's own has been made.
+    pub fn has_begun(&self) -> bool {
+        self.next_index > 0
+    }
+
     /// One more than the highest index seen.
     pub(super) fn next_index(&self) -> u32 {
         self.next_index

@@ -52,7 +52,7 @@ def experiment(name, program, **spec):
 EXPERIMENTS = [
     experiment("search", PROGRAM, limits={"maxTrials": 1000, "parallelTrials": 2, "maxGpuHours": 10, "maxFailedTrials": 1000},
                algorithm={"name": "TPE"}, earlyStopping=[{"name": "Median", "settings": {"minTrials": 2}}]),
-    experiment("fails", "exit 1", limits={"maxTrials": 1000, "parallelTrials": 1, "maxFailedTrials": 1000}, algorithm={"name": "Random"}),
+    experiment("fails", "sleep 2; exit 1", limits={"maxTrials": 1000, "parallelTrials": 1, "maxFailedTrials": 1000}, algorithm={"name": "Random"}),
 ]
 
 
