@@ -60,7 +60,8 @@ def lines(panel, answers, width, height):
             points = [(float(at), float(value)) for at, value in one["values"] if value != "NaN"]
             if points:
                 every.append((legend(target, one["metric"]), points))
-    every = every[:12]
+    # Those that say most; trials of a moment are left to Grafana.
+    every = sorted(every, key=lambda one: -len(one[1]))[:12]
     if not every:
         return "<div class=big>no data</div>"
     xs = [x for _, points in every for x, _ in points]
@@ -81,6 +82,7 @@ def lines(panel, answers, width, height):
     for at, (name, points) in enumerate(every):
         colour = COLOURS[at % len(COLOURS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        drawn += [f'<circle cx={x:.1f} cy={y:.1f} r=2 fill="{colour}"/>' for x, y in [place(*points[-1])]]
         drawn.append(f'<polyline points="{path}" fill=none stroke="{colour}" stroke-width=1.5 />')
         names.append(f'<span style="color:{colour}">&#9632;</span> {html.escape(name)}')
     return f"<svg width={width} height={height - 14}>{''.join(drawn)}</svg><div class=legend style='margin-top:-18px'>{' &nbsp; '.join(names[:6])}</div>"
