@@ -73,7 +73,8 @@ async fn send(client: &Client, method: &str, object: &Value, dry_run: bool) -> R
 /// The sentences of a refusal.
 fn sentences(answer: Result<Value, kube::Error>) -> String {
     match answer {
-        Ok(_) => "it was accepted".into(),
+        // Not even with UPDATE=1: what it shows has been lost.
+        Ok(object) => panic!("this is accepted, and must not be: {object}"),
         Err(kube::Error::Api(status)) => {
             let causes = status.details.as_ref().map(|details| details.causes.clone()).unwrap_or_default();
             let mut lines: Vec<String> =

@@ -15,6 +15,7 @@ mod parts;
 mod pods;
 mod rotation;
 mod scoped;
+mod sources;
 mod stopping;
 mod taken;
 mod tokens;

@@ -1,0 +1,65 @@
+//! Metrics that a program in a pod does not print: each source by the agent in the program's own container.
+
+use super::manifests::{busybox, experiment, trials};
+use super::space::Space;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+/// Name, source, and a program that says 0.25 and 0.75 in epochs 1 and 2. `$$` is Kubernetes' `$`.
+fn sources() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        (
+            "csv",
+            json!({"file": {"path": "/tmp/${trial.name}/log.csv", "format": "Csv"}}),
+            "mkdir /tmp/${trial.name}; cd /tmp/${trial.name}; echo epoch,accuracy > log.csv; echo 1,0.25 >> log.csv; \
+             sleep 2; echo 2,0.75 >> log.csv",
+        ),
+        (
+            "jsonl",
+            json!({"file": {"path": "/tmp/log.jsonl", "format": "JsonLines"}}),
+            r#"echo '{"epoch": 1, "accuracy": 0.25}' > /tmp/log.jsonl; sleep 2; echo '{"epoch": 2, "accuracy": 0.75}' >> /tmp/log.jsonl"#,
+        ),
+        (
+            "scrape",
+            json!({"prometheus": {"port": 8000, "intervalSeconds": 1}}),
+            "mkdir /tmp/www; cd /tmp/www; printf 'epoch 1\\naccuracy 0.25\\n' > metrics; httpd -p 127.0.0.1:8000 -h /tmp/www; \
+             sleep 3; printf 'epoch 2\\naccuracy 0.75\\n' > new; mv new metrics; sleep 4",
+        ),
+        (
+            "push",
+            json!({"push": {}}),
+            r#"say() { wget -q -O- --post-data "$1" "$AUTOML_PUSH_URL"; }; say '{"epoch": 1, "accuracy": 0.25}'; sleep 2; \
+               say '[{"epoch": 2, "accuracy": 0.75}]' | grep '"taken":1'"#,
+        ),
+        (
+            "nni",
+            json!({"nni": {}}),
+            r#"say() { wget -q -O- --post-data "{\"type\": \"metric\", \"metric\": \"{\\\"parameter_id\\\": 0, \\\"type\\\": \\\"$1\\\", \\\"sequence\\\": $2, \\\"value\\\": \\\"$3\\\"}\"}" "$NNI_TRIAL_COMMAND_CHANNEL"; }
+               test -f $NNI_SYS_DIR/parameter.cfg; say PERIODICAL 0 0.25; say FINAL 0 0.75"#,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn each_source_is_read_in_a_pod() {
+    let Some(space) = Space::new("sources").await else { return };
+    for (name, source, program) in sources() {
+        let program = if program.contains("${trial.name}") { program.to_owned() } else { program.replace('$', "$$") };
+        let mut of = experiment(name, trials(1), busybox(&format!("set -e; {program}")));
+        of["spec"]["metrics"] = json!({"source": source});
+        space.create(&of).await;
+    }
+    let all = sources();
+    let ended = join_all(all.iter().map(|(name, ..)| space.complete(name))).await;
+    for ((name, ..), status) in all.iter().zip(ended) {
+        assert_eq!(status.trials.succeeded, 1, "{name}: {:?}", status.conditions);
+        let (_, trial) = space.trials_of(name).await.remove(0);
+        let summary = trial.metrics.iter().find(|summary| summary.name == "accuracy").unwrap();
+        assert_eq!((trial.objective, summary.min, summary.latest), (Some(0.75), Some(0.25), Some(0.75)), "{name}");
+        // An endpoint says again and again what it says.
+        let mut steps: Vec<u64> = summary.curve.points.iter().map(|point| point.step).collect();
+        steps.dedup();
+        assert_eq!(steps, [1, 2], "{name}");
+    }
+    space.end().await;
+}
