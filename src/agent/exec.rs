@@ -1,6 +1,7 @@
 //! Runs the program, from its start to its report.
 
 use super::channel::Channel;
+use super::checkpoint::Directory;
 use super::collect::Collector;
 use super::descendants::{adopt_orphans, end_all};
 use super::feed::Feed;
@@ -30,6 +31,15 @@ use std::time::Duration;
 pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> i32 {
     let settings = Settings::from_environment();
     adopt_orphans();
+    let checkpoint = match settings.checkpoint.as_ref().map(|told| Directory::prepare(told, &settings.whose.trial_uid))
+    {
+        None => None,
+        Some(Ok(directory)) => Some(directory),
+        Some(Err(why)) => {
+            say(format_args!("the directory for checkpoints cannot be made: {why}"));
+            return CANNOT_RUN;
+        }
+    };
     let parameters =
         settings.parameters.as_deref().filter(|_| !settings.has_parameters_file).and_then(ParametersFile::write);
     // Before the program starts: what is there by now is not its own.
@@ -80,6 +90,9 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     }
     if let Some(collector) = collector {
         collector.finish(status.as_ref().is_ok_and(|status| status.code().is_some()));
+    }
+    if let Some(directory) = checkpoint {
+        directory.leave();
     }
     // Whoever started the agent on a laptop is the operator as well: gone, it stores nothing.
     let patience = if stopper.is_orphaned() { Duration::ZERO } else { settings.flush };

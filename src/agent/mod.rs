@@ -5,6 +5,7 @@
 //! ([`crate::report::env`]); without them the command is just wrapped.
 
 mod channel;
+mod checkpoint;
 mod child;
 mod collect;
 mod descendants;

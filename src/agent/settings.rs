@@ -1,7 +1,7 @@
 //! What the operator wants, from the environment.
 
 use super::route::Route;
-use crate::report::{Source, env};
+use crate::report::{Checkpoint, Source, env};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(super) struct Settings {
     pub metrics: Vec<String>,
     /// Where they come from.
     pub source: Source,
+    /// Where the trial keeps its checkpoints.
+    pub checkpoint: Option<Checkpoint>,
     /// The trial's parameters as JSON.
     pub parameters: Option<String>,
     /// There is a file with them already.
@@ -76,6 +78,7 @@ impl Settings {
             last_words_file: text(env::LAST_WORDS_FILE).unwrap_or_else(|| LAST_WORDS_FILE.into()).into(),
             metrics: text(env::METRICS).and_then(|value| serde_json::from_str(&value).ok()).unwrap_or_default(),
             source: text(env::SOURCE).and_then(|value| serde_json::from_str(&value).ok()).unwrap_or_default(),
+            checkpoint: text(env::CHECKPOINT).and_then(|value| serde_json::from_str(&value).ok()),
             parameters: text(env::PARAMETERS),
             has_parameters_file: text(env::PARAMETERS_FILE).is_some(),
             lifeline: text(env::LIFELINE).as_deref() == Some("0"),

@@ -1,6 +1,6 @@
 //! The Experiment: what to optimise, over which space, with which budget, by running which job.
 
-use super::{Condition, Duration, Metrics, Parameter, TrialTemplate, Usage};
+use super::{Checkpoint, Condition, Duration, Fidelity, Metrics, Parameter, TrialTemplate, Usage};
 use crate::metrics::{Direction, Statistic};
 use crate::space::Assignment;
 use jiff::Timestamp;
@@ -71,6 +71,18 @@ use std::collections::BTreeMap;
     "warmStartFrom cannot be changed: it is read before the first trial; create a Trial with a result for each further \
      point instead"
 ))]
+#[x_kube(validation = (
+    "!has(self.fidelity) || !self.parameters.exists(p, p.name == self.fidelity.parameter)",
+    "fidelity.parameter must not be one of parameters: its values are handed out, not searched"
+))]
+#[x_kube(validation = (
+    "has(self.fidelity) == has(oldSelf.fidelity) && (!has(self.fidelity) || self.fidelity == oldSelf.fidelity)",
+    "fidelity cannot be changed: the trials made so far spent what it says; create a new Experiment"
+))]
+#[x_kube(validation = (
+    "has(self.checkpoint) == has(oldSelf.checkpoint) && (!has(self.checkpoint) || self.checkpoint == oldSelf.checkpoint)",
+    "checkpoint cannot be changed: the trials made so far keep theirs there; create a new Experiment"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct ExperimentSpec {
     /// What is optimised.
@@ -97,6 +109,13 @@ pub struct ExperimentSpec {
     /// How the next parameters are chosen.
     #[serde(default)]
     pub algorithm: Algorithm,
+    /// How much of its resource a trial spends: what Hyperband and its like hand out, and populations grow by. Other
+    /// algorithms give each trial `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<Fidelity>,
+    /// Gives each trial a directory for its checkpoints, which survives retries, and goes on to the trials that continue it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
     /// Rules that stop a trial whose intermediate values promise nothing; its last results count. The first that wants to
     /// stop a trial does. May be changed while the experiment runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -406,6 +425,9 @@ pub struct Best {
     pub trial: String,
     /// Value of the objective.
     pub value: f64,
+    /// What it has spent, where the experiment has a fidelity. Only trials of the highest fidelity so far are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<f64>,
     /// Its parameters.
     #[schemars(schema_with = "super::trial::assignments_schema")]
     pub assignments: Assignment,

@@ -6,6 +6,7 @@ pub mod conditions;
 mod crds;
 mod duration;
 mod experiment;
+mod fidelity;
 mod metrics;
 mod parameters;
 mod template;
@@ -19,13 +20,14 @@ pub use experiment::{
     Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
     StoppingRule, TrialCounts, WarmStart,
 };
+pub use fidelity::{Checkpoint, Fidelity};
 pub use metrics::{
     FileSource, Metrics, MetricsSource, MlflowSource, NniSource, PrometheusSource, PushSource, StdoutSource,
     TensorboardSource,
 };
 pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};
 pub use template::{Retain, TrialTemplate};
-pub use trial::{Exit, Trial, TrialSpec, TrialStatus};
+pub use trial::{Exit, Parent, Trial, TrialSpec, TrialStatus};
 pub use usage::Usage;
 
 /// API group of both kinds.

@@ -44,6 +44,8 @@ use std::collections::BTreeMap;
     printcolumn(name = "Experiment", type_ = "string", json_path = ".spec.experiment"),
     printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Complete")].reason"#),
     printcolumn(name = "Objective", type_ = "number", json_path = ".status.objective"),
+    printcolumn(name = "Fidelity", type_ = "number", json_path = ".spec.fidelity", priority = "1"),
+    printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parent.name", priority = "1"),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = "1"),
     printcolumn(
         name = "Message",
@@ -78,6 +80,13 @@ pub struct TrialSpec {
     /// A value for each active parameter.
     #[schemars(schema_with = "assignments_schema")]
     pub assignments: Assignment,
+    /// What it spends, where the experiment has a fidelity, its parents' part included; `spec.fidelity.max` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1e15))]
+    pub fidelity: Option<f64>,
+    /// The Trial whose checkpoint it goes on from; its parameters may be others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// The experiment's manifest with the values filled in, as it was when the Trial was made; absent in a Trial made
     /// by hand, whose Job is rendered when it starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +96,19 @@ pub struct TrialSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "result_schema")]
     pub result: BTreeMap<String, f64>,
+}
+
+/// The Trial that another one goes on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Parent {
+    /// Its name, in the same namespace and experiment.
+    #[schemars(length(min = 1, max = 52))]
+    pub name: String,
+    /// Its UID; written by the operator.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub uid: String,
 }
 
 /// Names of metrics to numbers.

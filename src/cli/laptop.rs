@@ -2,6 +2,7 @@
 //! on a cluster.
 
 use super::alive::Alive;
+use super::checkpoints;
 use super::exit::Failure;
 use crate::controller::{Clock, Config, Mutation, Operator};
 use crate::engine::Settings;
@@ -84,7 +85,12 @@ impl Laptop {
         let config = Config {
             namespace: None,
             identity: "automl".into(),
-            settings: Settings { report_url, away, ..Settings::default() },
+            settings: Settings {
+                report_url,
+                away,
+                checkpoints: Some(checkpoints::folder(&state_dir).display().to_string()),
+                ..Settings::default()
+            },
             lease: None,
             concurrency: 16,
             clock: Clock::system(),
@@ -96,6 +102,7 @@ impl Laptop {
         let mut tasks = JoinSet::new();
         tasks.spawn(alive.beat());
         tasks.spawn(Arc::clone(&intake).run());
+        tasks.spawn(checkpoints::keep_clear(server.clone(), checkpoints::folder(&state_dir)));
         tasks.spawn(super::logs::keep_clear(server.clone(), state_dir));
         if let Some(listener) = metrics {
             let routes = metrics_router(Arc::clone(&intake));

@@ -1,6 +1,7 @@
 //! Subcommands for people. The only room that knows all others.
 
 mod alive;
+mod checkpoints;
 mod crd;
 mod echo;
 mod exit;

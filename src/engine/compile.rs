@@ -4,7 +4,8 @@ use super::given;
 use super::inject::{AGENTS_OWN, variable};
 use super::known::{self, Given};
 use super::source::source;
-use super::template::misplaced;
+use super::stage::Resource;
+use super::template::{misplaced, uses_checkpoints};
 use crate::api::conditions::reasons;
 use crate::api::{Duration, Experiment, ExperimentSpec, StoppingRule};
 use crate::report::Source;
@@ -32,6 +33,8 @@ pub struct Compiled {
     pub(super) initial: Vec<Assignment>,
     /// Results that are known beforehand.
     pub(super) known: Vec<Given>,
+    /// `spec.fidelity`.
+    pub(super) resource: Option<Resource>,
     pub(super) manifest: Value,
 }
 
@@ -84,7 +87,9 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     check_names(experiment)?;
     let space = SearchSpace::new(parameters, &spec.parameter_constraints)
         .map_err(|errors| Problem::all(reasons::INVALID_SEARCH_SPACE, &errors))?;
-    let tuner = tuner::build(&spec.algorithm.name, &spec.algorithm.settings, &space)
+    let resource = spec.fidelity.as_ref().map(Resource::new);
+    let fidelity = resource.as_ref().map(|resource| resource.fidelity);
+    let tuner = tuner::build(&spec.algorithm.name, &spec.algorithm.settings, &space, fidelity)
         .map_err(|errors| Problem::all(reasons::INVALID_ALGORITHM, &errors))?;
     for (duration, field) in
         [(&spec.limits.max_duration, "maxDuration"), (&spec.limits.max_trial_duration, "maxTrialDuration")]
@@ -97,14 +102,22 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     }
     let metrics: Vec<String> =
         std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect();
-    let parameters: BTreeSet<&str> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let parameters: BTreeSet<&str> = names(spec).map(|(_, name)| name).collect();
     let source = source(&spec.metrics.source, &metrics, &parameters)?;
     let rules = rules(&spec.early_stopping)?;
     let (initial, known) = initial_trials(spec, &space, &objective.metric)
         .map_err(|problems| Problem::all(reasons::INVALID_INITIAL_TRIAL, &problems))?;
     check_template(experiment)?;
     let manifest = spec.trial_template.manifest.clone();
-    Ok(Compiled { metrics, source, initial, known, manifest, rules, space, tuner })
+    Ok(Compiled { metrics, source, initial, known, resource, manifest, rules, space, tuner })
+}
+
+/// What stands for a value in the manifest, with the field that names it.
+fn names(spec: &ExperimentSpec) -> impl Iterator<Item = (String, &str)> {
+    let searched = spec.parameters.iter().enumerate();
+    let searched = searched.map(|(at, parameter)| (format!("parameters[{at}].name"), parameter.name.as_str()));
+    let spent = spec.fidelity.iter();
+    searched.chain(spent.map(|fidelity| ("fidelity.parameter".to_owned(), fidelity.parameter.as_str())))
 }
 
 /// The points to try first, and those whose results are known.
@@ -149,11 +162,10 @@ pub(super) fn length(duration: &Duration) -> Option<SignedDuration> {
 fn check_names(experiment: &Experiment) -> Result<(), Problem> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     let mut problems = Vec::new();
-    for (at, parameter) in experiment.spec.parameters.iter().enumerate() {
-        let name = parameter.name.as_str();
+    for (field, name) in names(&experiment.spec) {
         match seen.insert(variable(name), name) {
             Some(other) if other != name => problems.push(format!(
-                "parameters[{at}].name: {name:?} and {other:?} would be one environment variable, {}; rename one of them",
+                "{field}: {name:?} and {other:?} would be one environment variable, {}; rename one of them",
                 variable(name)
             )),
             _ => {}
@@ -164,8 +176,14 @@ fn check_names(experiment: &Experiment) -> Result<(), Problem> {
 
 fn check_template(experiment: &Experiment) -> Result<(), Problem> {
     let template = &experiment.spec.trial_template;
-    let parameters: BTreeSet<&str> = experiment.spec.parameters.iter().map(|p| p.name.as_str()).collect();
+    let parameters: BTreeSet<&str> = names(&experiment.spec).map(|(_, name)| name).collect();
     let mut problems = misplaced(&template.manifest, "manifest", &parameters);
+    if experiment.spec.checkpoint.is_none() && uses_checkpoints(&template.manifest) {
+        problems.push(
+            "manifest: ${trial.checkpointDir} needs spec.checkpoint, which says on which volume the directory is; add it"
+                .into(),
+        );
+    }
     let pod = template.manifest.pointer("/spec/template/spec");
     let restart = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
     if !matches!(restart, Some("Never" | "OnFailure")) {

@@ -9,6 +9,7 @@ use super::suggest::Stop;
 use super::usage::{reaches, used_up};
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{Best, ExperimentSpec, ExperimentStatus};
+use crate::metrics::Direction;
 use crate::tuner::NoSuggestion;
 use jiff::{SignedDuration, Timestamp};
 use kube::Resource;
@@ -106,16 +107,21 @@ fn too_many_failed(spec: &ExperimentSpec, status: &ExperimentStatus) -> bool {
     failures(status) > max_failed(spec, status)
 }
 
+/// Of the highest fidelity, and then of the lowest loss.
+fn rank(best: &Best, direction: Direction) -> (f64, f64) {
+    (-best.fidelity.unwrap_or(0.0), loss(best.value, direction))
+}
+
 /// The better of what is stored and the best of the trials that still exist; of equals the latter.
 pub(super) fn better(snapshot: &Snapshot<'_>, stored: Option<Best>) -> Option<Best> {
     let present = snapshot.ledger.best().and_then(|(name, ended)| {
-        Some(Best { trial: name.to_owned(), value: ended.objective?, assignments: ended.assignment.clone() })
+        let fidelity = ended.fidelity(snapshot.experiment.spec.fidelity.as_ref().map(|fidelity| fidelity.max));
+        let assignments = ended.assignment.clone();
+        Some(Best { trial: name.to_owned(), value: ended.objective?, fidelity, assignments })
     });
     let direction = snapshot.experiment.spec.objectives.first().map(|objective| objective.direction);
     match (stored, present, direction) {
-        (Some(stored), Some(present), Some(direction))
-            if loss(stored.value, direction) < loss(present.value, direction) =>
-        {
+        (Some(stored), Some(present), Some(direction)) if rank(&stored, direction) < rank(&present, direction) => {
             Some(stored)
         }
         (stored, present, _) => present.or(stored),

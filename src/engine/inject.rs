@@ -17,7 +17,7 @@ const TOKEN_VOLUME: &str = "automl-report";
 const REPORT_TIME: f64 = 5.0;
 
 /// The variables by which the agent is told what to do.
-pub(super) const AGENTS_OWN: [&str; 12] = [
+pub(super) const AGENTS_OWN: [&str; 15] = [
     env::NAMESPACE,
     env::TRIAL,
     env::TRIAL_UID,
@@ -30,6 +30,9 @@ pub(super) const AGENTS_OWN: [&str; 12] = [
     env::SOCKET,
     env::PARAMETERS_FILE,
     env::PUSH_URL,
+    env::CHECKPOINT,
+    env::CHECKPOINT_DIR,
+    env::PARENT_CHECKPOINT_DIR,
 ];
 
 /// The Job of a trial's attempt, from its rendered manifest. What is not an object where one must be is left as it is:
@@ -63,6 +66,9 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
             "audience": crate::report::AUDIENCE, "expirationSeconds": 3600, "path": "token",
         }}]},
     }));
+    if let Some(checkpoints) = &injection.checkpoints {
+        checkpoints.into_pod(pod);
+    }
     for container in array(pod, "containers").iter_mut().filter_map(Value::as_object_mut) {
         if container.get("name").and_then(Value::as_str) == Some(injection.primary_container) {
             wrap(container, owner, assignment, injection, grace);
@@ -140,6 +146,9 @@ fn wrap(
         agents.push(set(env::REPORT_URL, injection.settings.report_url.clone()));
         agents.push(set(env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")));
     }
+    if let Some(checkpoints) = &injection.checkpoints {
+        agents.extend(checkpoints.into_container(container, owner));
+    }
     let grace = set(env::GRACE_SECONDS, grace.to_string());
     let variables = array(container, "env");
     // In front, so that the user's own variables can refer to them and win over them.
@@ -173,6 +182,7 @@ mod tests {
             primary_container: "train",
             metrics: &metrics,
             source: &Source::default(),
+            checkpoints: None,
             settings: &settings,
         };
         job(manifest, &Owner::example(), &assignment, &injection)

@@ -5,12 +5,13 @@ use super::compile::Compiled;
 use super::ending::{Ending, ending};
 use super::job::{JobView, attempt_of};
 use super::jury::Jury;
-use super::membership::index_of;
+use super::membership::{index_of, name_of};
 use super::result::{excused, loss};
+use super::stage::stage_of;
 use crate::api::{ExperimentSpec, Retain, Trial, Usage};
 use crate::metrics::Direction;
 use crate::space::Assignment;
-use crate::tuner::{Finished, History, Outcome};
+use crate::tuner::{Finished, History, Outcome, Stage};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -28,10 +29,14 @@ pub struct Ledger {
     cleanup: BTreeSet<String>,
     counts: EndedCounts,
     next_index: u32,
+    /// Name of the Experiment, once one of its trials is known.
+    experiment: Option<String>,
     best: Option<String>,
     learnt: Option<Learnt>,
     /// What the tuner learns from; needs a spec that can be run.
     history: Option<History>,
+    /// Position in the history -> name, of the ended trials that the operator did not make.
+    by_hand: HashMap<u64, String>,
     jury: Jury,
     /// What trials used that are gone.
     gone: Usage,
@@ -42,6 +47,8 @@ pub struct Ledger {
 struct Learnt {
     direction: Direction,
     retain: Retain,
+    /// The highest fidelity.
+    most: Option<f64>,
 }
 
 /// An ended trial.
@@ -59,6 +66,8 @@ pub struct Ended {
     pub assignment: Assignment,
     /// What it has used.
     pub usage: Usage,
+    /// What it spent, and what it went on from, where the experiment has a fidelity.
+    stage: Option<Stage>,
     /// It was not run: its result was known.
     known: bool,
     uid: String,
@@ -89,7 +98,8 @@ impl Ledger {
     pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
         if let Some(objective) = spec.objectives.first() {
             let known = self.learnt.is_some();
-            self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain });
+            let most = spec.fidelity.as_ref().map(|fidelity| fidelity.max);
+            self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain, most });
             if compiled.is_some_and(|compiled| compiled.rules.is_empty()) {
                 self.jury.dismiss();
             }
@@ -100,7 +110,7 @@ impl Ledger {
         }
         if let (Some(compiled), Some(learnt), None) = (compiled, self.learnt, &self.history) {
             let ended = self.ended.values().filter(|ended| !ended.excused);
-            let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt.direction)).collect();
+            let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt)).collect();
             all.sort_by_key(|finished| finished.index);
             let mut history = History::new(&compiled.space);
             for finished in all {
@@ -154,6 +164,7 @@ impl Ledger {
             self.jury.forget(&name, known);
         }
         self.forget(&name);
+        self.experiment.get_or_insert_with(|| trial.spec.experiment.clone());
         if let Some(index) = index_of(&trial) {
             self.next_index = self.next_index.max(index.saturating_add(1));
         }
@@ -173,6 +184,8 @@ impl Ledger {
                     objective: trial.status.as_ref().and_then(|status| status.objective),
                     assignment: trial.spec.assignments.clone(),
                     usage: trial.status.as_ref().map_or_else(Usage::default, |status| status.usage),
+                    // What is not said depends on the spec.
+                    stage: stage_of(&trial, Some(f64::NAN)),
                     known: !trial.spec.result.is_empty(),
                     uid: trial.uid().unwrap_or_default(),
                     attempt,
@@ -243,6 +256,15 @@ impl Ledger {
         self.ended.get(name)
     }
 
+    /// Name of the ended trial at this position of the history.
+    pub(super) fn name_at(&self, order: u64) -> Option<String> {
+        let name = match u32::try_from(order) {
+            Ok(index) => name_of(self.experiment.as_deref()?, index),
+            Err(_) => self.by_hand.get(&order)?.clone(),
+        };
+        self.ended.contains_key(&name).then_some(name)
+    }
+
     /// A Job.
     pub fn job(&self, name: &str) -> Option<&JobView> {
         self.jobs.get(name)
@@ -301,7 +323,10 @@ impl Ledger {
         if let (Some(learnt), Some(history)) = (self.learnt, &mut self.history)
             && !ended.excused
         {
-            history.insert(finished(&ended, learnt.direction));
+            history.insert(finished(&ended, learnt));
+        }
+        if ended.order >= NOT_NUMBERED {
+            self.by_hand.insert(ended.order, name.to_owned());
         }
         self.ended.insert(name.to_owned(), ended);
         if self.better(name) {
@@ -313,6 +338,7 @@ impl Ledger {
         self.active.remove(name);
         if let Some(ended) = self.ended.remove(name) {
             *self.count(&ended) -= 1;
+            self.by_hand.remove(&ended.order);
             self.counts.excused -= u32::from(ended.excused);
             self.counts.usage = self.counts.usage.minus(ended.usage);
             if let Some(history) = &mut self.history
@@ -345,12 +371,14 @@ impl Ledger {
         }
     }
 
-    /// Whether this ended trial beats the incumbent; of equals the first in order is kept.
+    /// Whether this ended trial beats the incumbent, which is one of the highest fidelity; of equals the first in order is
+    /// kept.
     fn better(&self, name: &str) -> bool {
         let Some(learnt) = &self.learnt else { return false };
         let rank = |name: &str| {
             let ended = self.ended.get(name).filter(|ended| ended.ending != Ending::Failed)?;
-            Some((loss(ended.objective.filter(|value| value.is_finite())?, learnt.direction), ended.order))
+            let loss = loss(ended.objective.filter(|value| value.is_finite())?, learnt.direction);
+            Some((-ended.fidelity(learnt.most).unwrap_or(0.0), loss, ended.order))
         };
         match (rank(name), self.best.as_deref().and_then(rank)) {
             (Some(new), Some(best)) => new < best,
@@ -392,29 +420,56 @@ impl Ledger {
     }
 }
 
-fn finished(ended: &Ended, direction: Direction) -> Finished {
-    let losses = || vec![ended.objective.map_or(f64::NAN, |value| loss(value, direction))];
+impl Ended {
+    /// It was not run: its result was known.
+    pub(super) fn known(&self) -> bool {
+        self.known
+    }
+
+    /// `metadata.uid`.
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// What it spent; `most`: the highest fidelity, `None` where there is none.
+    pub(super) fn fidelity(&self, most: Option<f64>) -> Option<f64> {
+        let (most, stage) = (most?, self.stage?);
+        Some(if stage.fidelity.is_nan() { most } else { stage.fidelity })
+    }
+}
+
+fn finished(ended: &Ended, learnt: Learnt) -> Finished {
+    let losses = || vec![ended.objective.map_or(f64::NAN, |value| loss(value, learnt.direction))];
     let outcome = match ended.ending {
         Ending::Succeeded => Outcome::Complete { losses: losses() },
         Ending::EarlyStopped => Outcome::EarlyStopped { losses: losses() },
         Ending::Failed => Outcome::Failed,
     };
-    Finished::new(ended.order, ended.assignment.clone(), outcome)
+    let stage = ended.fidelity(learnt.most).zip(ended.stage);
+    let stage = stage.map(|(fidelity, stage)| Stage { fidelity, ..stage });
+    Finished::new(ended.order, ended.assignment.clone(), outcome).at(stage)
 }
 
 /// Position in the history: the index, or for another Trial a number of its UID or name above all indices.
 pub(super) fn order(trial: &Trial) -> u64 {
     match index_of(trial) {
         Some(index) => u64::from(index),
-        // FNV-1a, 64 bit.
         None => {
-            let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
             // What was known has the same place in each run, so that the tuner draws the same.
             let known = !trial.spec.result.is_empty();
             let identity = if known { trial.name_any() } else { trial.uid().unwrap_or_default() };
-            identity.bytes().fold(0xcbf2_9ce4_8422_2325, hash) | 1 << 63
+            order_by(&identity)
         }
     }
+}
+
+/// Positions from here on are those of trials without an index.
+const NOT_NUMBERED: u64 = 1 << 63;
+
+/// The position of what is told apart by this: FNV-1a, 64 bit.
+pub(super) fn order_by(identity: &str) -> u64 {
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    identity.bytes().fold(0xcbf2_9ce4_8422_2325, hash) | NOT_NUMBERED
 }
 
 /// Resource versions of one server can be compared as numbers (KEP-5504).

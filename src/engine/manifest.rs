@@ -1,5 +1,6 @@
 //! Manifests as they are edited for a trial: whose they become, and how fields are reached that need not be there.
 
+use super::checkpoint::Checkpoints;
 use super::settings::Settings;
 use crate::report::{Source, env};
 use serde_json::{Map, Value, json};
@@ -39,6 +40,7 @@ pub(super) struct Injection<'a> {
     pub primary_container: &'a str,
     pub metrics: &'a [String],
     pub source: &'a Source,
+    pub checkpoints: Option<Checkpoints<'a>>,
     pub settings: &'a Settings,
 }
 

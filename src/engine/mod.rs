@@ -6,6 +6,7 @@
 
 mod action;
 mod caught;
+mod checkpoint;
 mod clock;
 mod compile;
 mod ending;
@@ -28,6 +29,7 @@ mod settings;
 mod sidecar;
 mod snapshot;
 mod source;
+mod stage;
 mod standing;
 mod status;
 mod suggest;

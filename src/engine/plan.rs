@@ -6,13 +6,15 @@ use super::compile::{Accepted, Compiled, Problem};
 use super::experiment::{End, at_once, default_max_failed, drained, recorded, still_holds};
 use super::membership::name_of;
 use super::snapshot::Snapshot;
+use super::stage::parent;
 use super::standing::takes_slot;
 use super::status::{later, stored};
-use super::suggest::{Stop, assignments, note};
+use super::suggest::{Stop, note, suggestions};
 use super::trial::{self, Context, LONGEST_LOOK, RECHECK};
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{ExperimentStatus, Trial, TrialSpec};
 use crate::space::Assignment;
+use crate::tuner::Suggestion;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
@@ -143,9 +145,9 @@ impl<'a> Planner<'a> {
     }
 
     /// What the tuner proposes for the next trials, and why it stopped before; `None` while the spec cannot be run.
-    fn propose(&self, count: usize) -> Option<(Vec<(u32, Assignment)>, Option<Stop>)> {
+    fn propose(&self, count: usize) -> Option<(Vec<(u32, Suggestion)>, Option<Stop>)> {
         let compiled = self.snapshot.compiled.as_ref().ok()?;
-        Some(assignments(compiled, self.snapshot.ledger, self.seed(), self.created, count))
+        Some(suggestions(compiled, self.snapshot.ledger, self.seed(), self.created, count))
     }
 
     /// How the next trial will be chosen; `None` where there is nothing to say, or no next one.
@@ -160,12 +162,14 @@ impl<'a> Planner<'a> {
         let name = self.name_of(self.created);
         let made = self.propose(1).and_then(|(made, _)| made.into_iter().next());
         // A tuner that has nothing to propose says nothing about the template.
-        let assignment = made.map_or_else(|| compiled.space.decode(&[]), |(_, assignment)| assignment);
+        let suggestion = made.map_or_else(|| Suggestion::new(compiled.space.decode(&[])), |(_, suggestion)| suggestion);
+        let fidelity = suggestion.stage.map(|stage| stage.fidelity);
+        let assignment = compiled.told(&suggestion.assignment, fidelity);
         let manifest = self.rendered(compiled, &name, self.created, &assignment);
         // The Trial does not exist, so its owner reference has a UID that no object has.
         let uid = "00000000-0000-0000-0000-000000000000";
         let trial = (name.as_str(), uid, Some(self.created), 0);
-        let job = trial::job_of(self.snapshot, compiled, trial, &manifest, &assignment);
+        let job = trial::job_of(self.snapshot, compiled, trial, &manifest, &assignment, None);
         self.plan.actions.push(Action::ProbeTemplate { generation, job: Box::new(job) });
     }
 
@@ -208,8 +212,8 @@ impl<'a> Planner<'a> {
             let free = (spec.limits.parallel_trials as usize).saturating_sub(self.busy);
             let left = spec.limits.max_trials.saturating_sub(self.created) as usize;
             let (made, stop) = self.propose(free.min(left).min(AT_A_TIME)).unwrap_or_default();
-            for (index, assignment) in made {
-                let trial = self.trial(compiled, index, assignment);
+            for (index, suggestion) in made {
+                let trial = self.trial(compiled, index, suggestion);
                 if !self.push(Action::CreateTrial { trial: Box::new(trial) }) {
                     // Later ones would leave a gap in the sequence.
                     break;
@@ -224,13 +228,18 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn trial(&self, compiled: &Compiled, index: u32, assignments: Assignment) -> Trial {
+    fn trial(&self, compiled: &Compiled, index: u32, suggestion: Suggestion) -> Trial {
         let name = self.name_of(index);
+        let fidelity = suggestion.stage.map(|stage| stage.fidelity);
+        let from = suggestion.stage.and_then(|stage| stage.parent);
+        let told = compiled.told(&suggestion.assignment, fidelity);
         let spec = TrialSpec {
-            experiment: self.snapshot.experiment.name_any(),
             index: Some(index),
-            manifest: Some(self.rendered(compiled, &name, index, &assignments)),
-            assignments,
+            manifest: Some(self.rendered(compiled, &name, index, &told)),
+            fidelity,
+            parent: from.and_then(|order| parent(self.snapshot.ledger, order)),
+            experiment: self.snapshot.experiment.name_any(),
+            assignments: suggestion.assignment,
             ..TrialSpec::default()
         };
         self.owned(Trial::new(&name, spec))

@@ -11,13 +11,15 @@ pub struct Settings {
     pub agent: Option<AgentImage>,
     /// From when to when this machine, with all that runs on it, was last down; `None` where trials run on other ones.
     pub away: Option<(Timestamp, Timestamp)>,
+    /// A folder of this machine that takes the place of the volumes for checkpoints that specs name.
+    pub checkpoints: Option<String>,
     /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
     pub status_interval_ms: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { report_url: String::new(), agent: None, away: None, status_interval_ms: 1000 }
+        Settings { report_url: String::new(), agent: None, away: None, checkpoints: None, status_interval_ms: 1000 }
     }
 }
 

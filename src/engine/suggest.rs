@@ -1,13 +1,13 @@
-//! The next assignments: given points first, then the tuner.
+//! The next trials: given points first, then the tuner.
 
 use super::caught::caught;
 use super::compile::Compiled;
 use super::ledger::{Ledger, order};
 use super::membership::joins;
-use crate::space::Assignment;
-use crate::tuner::{NoSuggestion, Pending, Request};
+use super::stage::stage_of;
+use crate::tuner::{NoSuggestion, Pending, Request, Suggestion};
 
-/// Why there is no next assignment.
+/// Why there is no next trial.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// The tuner has none.
@@ -26,34 +26,38 @@ pub(super) fn note(compiled: &Compiled, ledger: &Ledger, seed: u64, index: u32) 
     caught(|| compiled.tuner.note(&request)).ok().flatten()
 }
 
-/// Up to `count` assignments for the indices from `first` on. Each is pending for those after it.
-pub(super) fn assignments(
+/// Up to `count` trials for the indices from `first` on. Each is pending for those after it.
+pub(super) fn suggestions(
     compiled: &Compiled,
     ledger: &Ledger,
     seed: u64,
     first: u32,
     count: usize,
-) -> (Vec<(u32, Assignment)>, Option<Stop>) {
+) -> (Vec<(u32, Suggestion)>, Option<Stop>) {
     let Some(history) = ledger.history() else { return (Vec::new(), None) };
+    let most = compiled.resource.as_ref().map(|resource| resource.fidelity.max);
     let running = ledger.active().filter(|trial| joins(trial));
-    let mut pending: Vec<Pending> =
-        running.map(|trial| Pending::new(order(trial), trial.spec.assignments.clone())).collect();
+    let running =
+        running.map(|trial| Pending::new(order(trial), trial.spec.assignments.clone()).at(stage_of(trial, most)));
+    let mut pending: Vec<Pending> = running.collect();
     let mut made = Vec::new();
     for index in (0..count).map_while(|at| first.checked_add(u32::try_from(at).ok()?)) {
-        let assignment = match compiled.initial.get(index as usize) {
-            Some(given) => given.clone(),
-            None => {
-                let request =
-                    Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
-                match caught(|| compiled.tuner.suggest(&request)) {
-                    Ok(Ok(suggestion)) => suggestion.assignment,
-                    Ok(Err(none)) => return (made, Some(Stop::None(none))),
-                    Err(panic) => return (made, Some(Stop::Broken(panic))),
-                }
+        let request = Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
+        let ask = || caught(|| compiled.tuner.suggest(&request));
+        let (assignment, stage) = match compiled.initial.get(index as usize) {
+            Some(given) if compiled.resource.is_none() => (given.clone(), None),
+            Some(given) => {
+                let said = ask().ok().and_then(Result::ok).map(|suggestion| suggestion.stage);
+                (given.clone(), compiled.first_stage(said))
             }
+            None => match ask() {
+                Ok(Ok(suggestion)) => (suggestion.assignment, compiled.stage(suggestion.stage)),
+                Ok(Err(none)) => return (made, Some(Stop::None(none))),
+                Err(panic) => return (made, Some(Stop::Broken(panic))),
+            },
         };
-        pending.push(Pending::new(u64::from(index), assignment.clone()));
-        made.push((index, assignment));
+        pending.push(Pending::new(u64::from(index), assignment.clone()).at(stage));
+        made.push((index, Suggestion { assignment, stage }));
     }
     (made, None)
 }

@@ -1,12 +1,14 @@
 //! Placeholders of the trial template.
 //!
-//! `${params.NAME}`, `${trial.name}`, `${trial.index}` and `${experiment.name}` are filled in anywhere in the manifest.
+//! `${params.NAME}`, `${trial.name}`, `${trial.index}`, `${trial.checkpointDir}` and `${experiment.name}` are filled in
+//! anywhere in the manifest.
 //! `${params.NAME:-VALUE}` gives a value for when the parameter is not active; without one, a list element or field
 //! whose text names an inactive parameter is left out. `$${` stands for `${`. A scalar that is nothing but one
 //! `${params.NAME}` takes the parameter's type, except where Kubernetes wants text: command, args, environment values,
 //! labels and annotations. Keys are not filled in. Text that only looks like a placeholder is a problem; any other
 //! `${...}` is left as it is, so that shell text passes.
 
+use super::checkpoint::directory_of;
 use super::pieces::{Flaw, Piece, pieces};
 use crate::space::{Assignment, Domain, SearchSpace, Value as ParameterValue};
 use serde_json::{Map, Number, Value};
@@ -46,19 +48,30 @@ pub(super) fn misplaced(manifest: &Value, at: &str, parameters: &BTreeSet<&str>)
             };
             match (scope, name) {
                 ("params", name) if parameters.contains(name) => {}
-                ("trial", "name" | "index") | ("experiment", "name") => {}
+                ("trial", "name" | "index" | "checkpointDir") | ("experiment", "name") => {}
                 ("params", name) => problems.push(format!(
                     "{path}: ${{params.{name}}} names no parameter; there are {}",
                     parameters.iter().copied().collect::<Vec<_>>().join(", ")
                 )),
                 (scope, name) => problems.push(format!(
                     "{path}: ${{{scope}.{name}}} is not known; write ${{params.NAME}}, ${{trial.name}}, \
-                     ${{trial.index}} or ${{experiment.name}}, or $${{ for a literal ${{"
+                     ${{trial.index}}, ${{trial.checkpointDir}} or ${{experiment.name}}, or $${{ for a literal ${{"
                 )),
             }
         }
     });
     problems
+}
+
+/// Whether `${trial.checkpointDir}` stands in the manifest.
+pub(super) fn uses_checkpoints(manifest: &Value) -> bool {
+    let mut found = false;
+    visit(manifest, "", &mut |_, text, is_key| {
+        let named =
+            |piece: &Piece<'_>| matches!(piece, Piece::Placeholder { scope: "trial", name: "checkpointDir", .. });
+        found |= !is_key && pieces(text).iter().any(named);
+    });
+    found
 }
 
 fn flawed(text: &str, flaw: Flaw) -> String {
@@ -161,6 +174,7 @@ fn stands_for(scope: &str, name: &str, names: &Names<'_>) -> Known {
         ("trial", "index") => {
             names.index.map_or(Known::Inactive, |index| Known::Value(ParameterValue::Int(i64::from(index))))
         }
+        ("trial", "checkpointDir") => Known::Value(ParameterValue::Text(directory_of(names.trial))),
         ("experiment", "name") => Known::Value(ParameterValue::Text(names.experiment.to_owned())),
         _ => Known::No,
     }
@@ -290,7 +304,7 @@ mod tests {
             (
                 json!("${trial.uid}"),
                 Some(
-                    "manifest: ${trial.uid} is not known; write ${params.NAME}, ${trial.name}, ${trial.index} or ${experiment.name}, or $${ for a literal ${",
+                    "manifest: ${trial.uid} is not known; write ${params.NAME}, ${trial.name}, ${trial.index}, ${trial.checkpointDir} or ${experiment.name}, or $${ for a literal ${",
                 ),
             ),
         ];

@@ -1,6 +1,7 @@
 //! The life of a trial: waiting, its Job, running, its verdict; tried again when it was taken away.
 
 use super::action::{Action, Event, TrialPatch};
+use super::checkpoint::{Checkpoints, kept};
 use super::compile::{Accepted, Compiled};
 use super::ending::Ending;
 use super::experiment::End;
@@ -12,6 +13,7 @@ use super::record::{patch_of, same_complete, write, write_waiting};
 use super::result::{Verdict, ended_by_itself, judged, stopped, unexplained, verdict};
 use super::snapshot::{Fate, Snapshot};
 use super::source::filled_in;
+use super::stage::misfit;
 use super::standing::{current_job, own_job, started, takes_slot};
 use super::status::{later, set, stored};
 use super::template::{Names, render};
@@ -20,7 +22,7 @@ use crate::api::{Objective, Trial, TrialStatus, Usage};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How soon a waiting Job's pods are looked at again, and what was refused is tried again; then after as long again as it
 /// has waited, up to the longest time. What is found may change each time, and each change is a write.
@@ -116,6 +118,7 @@ pub(super) fn job_of(
     trial: (&str, &str, Option<u32>, u32),
     manifest: &Value,
     assignment: &Assignment,
+    parent: Option<&str>,
 ) -> Value {
     let experiment = snapshot.experiment;
     let (name, uid, index, attempt) = trial;
@@ -132,7 +135,15 @@ pub(super) fn job_of(
         &compiled.source,
         &Names { experiment: owner.experiment, trial: name, index, assignment, space: &compiled.space },
     );
+    let (spec, folder) = (&experiment.spec, &snapshot.settings.checkpoints);
+    let local = folder.as_ref().map(|path| json!({"hostPath": {"path": path, "type": "DirectoryOrCreate"}}));
+    let checkpoints = spec.checkpoint.as_ref().map(|checkpoint| Checkpoints {
+        volume: local.as_ref().unwrap_or(&checkpoint.volume),
+        parent,
+        keep: kept(compiled, snapshot.ledger, spec.algorithm.seed.unsigned_abs()),
+    });
     let injection = Injection {
+        checkpoints,
         primary_container: &experiment.spec.trial_template.primary_container,
         metrics: &compiled.metrics,
         source: &source,
@@ -167,8 +178,9 @@ impl<'a> TrialStep<'a> {
     /// What of a Trial made by hand does not fit the search space.
     fn misfit(&self) -> Option<String> {
         let compiled = self.context.snapshot.compiled.as_ref().ok().filter(|_| by_hand(self.trial))?;
-        let errors = compiled.space.check(&self.trial.spec.assignments).err()?;
-        Some(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        let errors = compiled.space.check(&self.trial.spec.assignments).err().unwrap_or_default();
+        let errors = errors.iter().map(ToString::to_string).chain(misfit(self.trial, compiled));
+        Some(errors.collect::<Vec<_>>().join("; ")).filter(|sentences| !sentences.is_empty())
     }
 
     /// What comes out stands in its spec.
@@ -254,10 +266,12 @@ impl<'a> TrialStep<'a> {
         // What was said last stands until the API server has answered again.
         let waiting = snapshot.facts.refused.get(&job).map(|refusal| (reasons::JOB_REFUSED, refusal.message.clone()));
         let (name, uid, index) = (self.trial.name_any(), self.trial.uid().unwrap_or_default(), index_of(self.trial));
-        let by_hand =
-            spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, index, &spec.assignments));
+        let told = compiled.told(&spec.assignments, spec.fidelity);
+        let by_hand = spec.manifest.is_none().then(|| rendered(compiled, &spec.experiment, &name, index, &told));
         let Some(manifest) = by_hand.as_ref().or(spec.manifest.as_ref()) else { return Step::default() };
-        let job = job_of(snapshot, compiled, (&name, &uid, index, self.status.attempt), manifest, &spec.assignments);
+        let parent = spec.parent.as_ref().map(|parent| parent.name.as_str());
+        let trial = (name.as_str(), uid.as_str(), index, self.status.attempt);
+        let job = job_of(snapshot, compiled, trial, manifest, &told, parent);
         Step { waiting, ..Step::of(Action::CreateJob { trial: name, job: Box::new(job) }) }
     }
 

@@ -20,6 +20,12 @@ pub const TOKEN_FILE: &str = "AUTOML_TOKEN_FILE";
 pub const PARAMETERS: &str = "AUTOML_PARAMETERS";
 /// Set by the agent for the program: a file with the same object.
 pub const PARAMETERS_FILE: &str = "AUTOML_PARAMETERS_FILE";
+/// The trial's directory for checkpoints, a [`super::Checkpoint`] in JSON.
+pub const CHECKPOINT: &str = "AUTOML_CHECKPOINT";
+/// The same directory's path, for the program.
+pub const CHECKPOINT_DIR: &str = "AUTOML_CHECKPOINT_DIR";
+/// For the program: the directory of the trial that it goes on from, to be read only.
+pub const PARENT_CHECKPOINT_DIR: &str = "AUTOML_PARENT_CHECKPOINT_DIR";
 /// Set by the agent for the program: where it may post what it has measured.
 pub const PUSH_URL: &str = "AUTOML_PUSH_URL";
 /// `0`: end of file on standard input means that whoever started the agent is gone; the program is stopped then.

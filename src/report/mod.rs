@@ -4,6 +4,7 @@
 //! says it again otherwise. The operator takes only numbers above the stored one, so that a repetition changes nothing.
 //! Pure.
 
+mod checkpoint;
 pub mod env;
 mod last_words;
 mod message;
@@ -12,6 +13,7 @@ mod progress;
 mod session;
 mod source;
 
+pub use checkpoint::{Checkpoint, ParentCheckpoint};
 pub use last_words::last_words;
 pub use message::{Answer, Batch, Body, Record, Relayed, Stop};
 pub use outbox::Outbox;

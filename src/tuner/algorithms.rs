@@ -1,7 +1,10 @@
 //! The table of algorithms: one line each.
 
 use super::settings::{Setting, SettingError, Settings};
-use super::{Tuner, anneal, auto, cma_es, evolution, forest, gp, gradient, grid, policy_gradient, random, sobol, tpe};
+use super::{
+    Fidelity, Tuner, anneal, auto, cma_es, evolution, forest, gp, gradient, grid, halving, policy_gradient, random,
+    sobol, tpe,
+};
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -100,6 +103,30 @@ pub const ALGORITHMS: &[Algorithm] = &[
         paper: "Williams, 1992; Zoph and Le, 2017",
         make: policy_gradient::PolicyGradient::make,
     },
+    Algorithm {
+        name: "SuccessiveHalving",
+        summary: "many trials begin with little of spec.fidelity; once all of a rung have ended, one in eta goes on to the next",
+        paper: "Jamieson and Talwalkar, 2016",
+        make: halving::SuccessiveHalving::make,
+    },
+    Algorithm {
+        name: "Hyperband",
+        summary: "successive halving in brackets that begin at each rung in turn, in case the lowest say little",
+        paper: "Li et al., 2018",
+        make: halving::Hyperband::make,
+    },
+    Algorithm {
+        name: "BOHB",
+        summary: "Hyperband whose trials begin where TPE says, by the highest rung with enough results",
+        paper: "Falkner, Klein and Hutter, 2018",
+        make: halving::Bohb::make,
+    },
+    Algorithm {
+        name: "AsyncSuccessiveHalving",
+        summary: "ASHA by promotion: a trial goes on as soon as it is among the best of its rung; nothing ever waits",
+        paper: "Li et al., 2020",
+        make: halving::AsyncSuccessiveHalving::make,
+    },
 ];
 
 impl Algorithm {
@@ -108,28 +135,30 @@ impl Algorithm {
         let (given, domain) =
             (BTreeMap::new(), Domain::Double { min: 0.0, max: 1.0, scale: Scale::Linear, step: None });
         let space = SearchSpace::unconstrained(vec![Parameter { name: "x".into(), domain, when: vec![] }]);
-        let mut settings = Settings::new(&given);
+        let mut settings = Settings::new(&given, None);
         // Whether a tuner can be made for this space is of no account: the settings have been read.
         let _ = (self.make)(&mut settings, &space);
         settings.known()
     }
 }
 
-/// Makes a tuner from its name and settings.
+/// Makes a tuner from its name and settings. `fidelity`: what trials may spend, where they are told.
 ///
 /// # Errors
-/// Each setting that is unknown or out of range; the name is unknown; the algorithm cannot search this space.
+/// Each setting that is unknown or out of range; the name is unknown; the algorithm cannot search this space, or needs a
+/// fidelity.
 pub fn build(
     name: &str,
     settings: &BTreeMap<String, Value>,
     space: &SearchSpace,
+    fidelity: Option<Fidelity>,
 ) -> Result<Box<dyn Tuner>, Vec<SettingError>> {
     let Some(algorithm) = ALGORITHMS.iter().find(|algorithm| algorithm.name == name) else {
         let known: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
         let what = format!("{name:?} is no algorithm; there are {}", known.join(", "));
         return Err(vec![SettingError::new("algorithm.name", what)]);
     };
-    let mut settings = Settings::new(settings);
+    let mut settings = Settings::new(settings, fidelity);
     let tuner = (algorithm.make)(&mut settings, space);
     settings.finish()?;
     tuner.map_err(|error| vec![error])

@@ -106,7 +106,7 @@ mod tests {
                 let outcome = if at < failed { Outcome::Failed } else { Outcome::Complete { losses: vec![at as f64] } };
                 history.insert(Finished::new(at, space.decode(&[at as f64 / ended as f64]), outcome));
             }
-            let auto = Auto::make(&mut Settings::new(&Default::default()), &space).unwrap();
+            let auto = Auto::make(&mut Settings::new(&Default::default(), None), &space).unwrap();
             let request = Request { space: &space, history: &history, pending: &[], seed: 1, index };
             assert_eq!(auto.note(&request).unwrap(), note);
         }

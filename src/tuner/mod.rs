@@ -12,6 +12,7 @@ mod forest;
 mod gp;
 mod gradient;
 mod grid;
+mod halving;
 mod history;
 mod neighbour;
 mod policy_gradient;
@@ -106,6 +107,12 @@ pub trait Tuner: Send + Sync {
     /// There is none to propose. It is asked again when a trial has ended.
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion>;
 
+    /// Indices of the trials that have ended and that some trial to come may have as its parent, whatever still ends. Once
+    /// a trial is not among them, it never is again.
+    fn parents(&self, _request: &Request<'_>) -> Vec<u64> {
+        Vec::new()
+    }
+
     /// How the trial `request.index` is chosen, in a sentence, where that is not the same for all trials. As
     /// [`Tuner::suggest`], a function of the request alone.
     fn note(&self, _request: &Request<'_>) -> Option<String> {
@@ -122,6 +129,9 @@ pub enum NoSuggestion {
     /// The constraints leave no room that could be found.
     #[error(transparent)]
     Unsatisfiable(#[from] Unsatisfiable),
+    /// Trials run, and the next one depends on what comes out of them.
+    #[error("the next trial depends on what comes out of those that run")]
+    Waiting,
     /// The space is too large to be looked through whole.
     #[error("none of the {0} configurations that were looked at is untried and satisfies parameterConstraints")]
     NotFound(u64),

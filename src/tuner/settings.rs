@@ -1,5 +1,6 @@
 //! A tuner's settings: typed, with bounds; what is unknown is refused.
 
+use super::Fidelity;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,13 +41,25 @@ pub struct Setting {
 /// Reads settings and remembers which were asked for, so that the others can be refused.
 pub(super) struct Settings<'a> {
     given: &'a BTreeMap<String, Value>,
+    fidelity: Option<Fidelity>,
     known: Vec<Setting>,
     errors: Vec<SettingError>,
 }
 
 impl<'a> Settings<'a> {
-    pub fn new(given: &'a BTreeMap<String, Value>) -> Self {
-        Settings { given, known: Vec::new(), errors: Vec::new() }
+    /// `fidelity`: of the experiment.
+    pub fn new(given: &'a BTreeMap<String, Value>, fidelity: Option<Fidelity>) -> Self {
+        Settings { given, fidelity, known: Vec::new(), errors: Vec::new() }
+    }
+
+    /// What trials may spend.
+    ///
+    /// # Errors
+    /// The experiment does not say.
+    pub fn fidelity(&self) -> Result<Fidelity, SettingError> {
+        let what = "this algorithm hands out how much a trial spends; write spec.fidelity, for example \
+                    {parameter: epochs, min: 1, max: 27}, or choose another";
+        self.fidelity.ok_or_else(|| SettingError::new("algorithm.name", what))
     }
 
     /// Those that were asked for, in that order.

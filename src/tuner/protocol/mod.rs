@@ -101,7 +101,7 @@ impl Search {
         {
             return Err(format!("settings.budget is {budget}; write the number of trials"));
         }
-        let tuner = build(named.map_or(asked.as_str(), |algorithm| algorithm.name), &settings, &space.space)
+        let tuner = build(named.map_or(asked.as_str(), |algorithm| algorithm.name), &settings, &space.space, None)
             .map_err(|errors| joined(&errors))?;
         let mut initial = VecDeque::new();
         for (at, given) in line.initial.iter().enumerate() {

@@ -78,7 +78,7 @@ fn able(space: &SearchSpace) -> impl Iterator<Item = &'static str> {
     let varies = |domain: &Domain| matches!(domain, Domain::Categorical { choices } if choices.len() > 1);
     let numbers = space.parameters().iter().all(|p| p.when.is_empty() && !varies(&p.domain));
     names().filter(move |name| {
-        let able = build(name, &BTreeMap::new(), space).is_ok();
+        let able = build(name, &BTreeMap::new(), space, None).is_ok();
         let expected = match *name {
             "Grid" => able,
             "Gradient" => numbers,
@@ -96,7 +96,7 @@ fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
         _ => json!({}),
     };
     let settings = serde_json::from_value(settings).unwrap();
-    build(name, &settings, space).unwrap_or_else(|errors| panic!("{}", errors[0]))
+    build(name, &settings, space, None).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
 /// Runs trials one after the other; the loss is a function of the assignment.
@@ -152,7 +152,7 @@ fn finite_spaces_are_used_up_exactly() {
 fn a_grid_takes_doubles_at_levels_and_spreads() {
     let space = SearchSpace::new(vec![double("x", 1e-4, 1.0, Scale::Log)], &[]).unwrap();
     let settings = [("points".to_owned(), json!(5))].into();
-    let tuner = build("Grid", &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let tuner = build("Grid", &settings, &space, None).unwrap_or_else(|errors| panic!("{}", errors[0]));
     let history = History::new(&space);
     let mut pending: Vec<Pending> = Vec::new();
     for index in 0..5 {
@@ -198,7 +198,7 @@ fn settings_are_checked() {
     ];
     for (name, settings, message) in table {
         let settings = serde_json::from_value(settings).unwrap();
-        let errors = build(name, &settings, &space).err().unwrap();
+        let errors = build(name, &settings, &space, None).err().unwrap();
         assert!(errors[0].to_string().starts_with(message), "{} is not {message}", errors[0]);
     }
 }
@@ -208,7 +208,7 @@ fn repeats_may_be_asked_for() {
     let space = SearchSpace::new(vec![int("a", 1, 2)], &[]).unwrap();
     for name in names() {
         let settings = [("allowRepeats".to_owned(), json!(true))].into();
-        let tuner = build(name, &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        let tuner = build(name, &settings, &space, None).unwrap_or_else(|errors| panic!("{}", errors[0]));
         let mut history = History::new(&space);
         for index in 0..20 {
             let request = Request { space: &space, history: &history, pending: &[], seed: 1, index };
@@ -257,7 +257,7 @@ fn a_latin_hypercube_has_one_in_each_part() {
     )
     .unwrap();
     let settings = [("design".to_owned(), json!("LatinHypercube")), ("points".to_owned(), json!(20))].into();
-    let tuner = build("Sobol", &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let tuner = build("Sobol", &settings, &space, None).unwrap_or_else(|errors| panic!("{}", errors[0]));
     let history = History::new(&space);
     let point = |index| {
         let request = Request { space: &space, history: &history, pending: &[], seed: 9, index };

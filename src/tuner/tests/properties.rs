@@ -61,7 +61,7 @@ proptest! {
     fn conditions_and_constraints_hold(drawn in any_space(any_domain(), 6), events in events(1..20), seed in any::<u64>()) {
         let space = drawn.space();
         for name in able(&space).filter(|name| !spared(name, seed)) {
-            let tuner = build(name, &[("allowRepeats".to_owned(), json!(seed % 4 == 0))].into(), &space);
+            let tuner = build(name, &[("allowRepeats".to_owned(), json!(seed % 4 == 0))].into(), &space, None);
             let tuner = tuner.unwrap_or_else(|errors| panic!("{}", errors[0]));
             let mut history = History::new(&space);
             let mut pending = Vec::new();
@@ -147,7 +147,7 @@ fn histories_without_a_finite_loss() {
     ];
     for (label, space) in spaces() {
         for name in names() {
-            let Ok(tuner) = build(name, &BTreeMap::new(), &space) else { continue };
+            let Ok(tuner) = build(name, &BTreeMap::new(), &space, None) else { continue };
             let mut history = History::new(&space);
             for index in 0..40 {
                 let request = Request { space: &space, history: &history, pending: &[], seed: 5, index };

@@ -73,7 +73,7 @@ fn annealing_draws_ever_nearer() {
         let far = |seed| {
             let request = Request { space: &space, history: &history, pending: &[], seed, index: trials };
             let settings = [("meanRank".to_owned(), json!(1))].into();
-            let tuner = build("Anneal", &settings, &space).unwrap_or_else(|errors| panic!("{}", errors[0]));
+            let tuner = build("Anneal", &settings, &space, None).unwrap_or_else(|errors| panic!("{}", errors[0]));
             (tuner.suggest(&request).unwrap().assignment["x"].as_f64().unwrap() - 0.7).abs()
         };
         (0..200).map(far).fold(0.0, f64::max)
