@@ -212,7 +212,7 @@ fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "enum": [
             "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest", "TuRBO",
-            "Gradient", "PolicyGradient",
+            "Gradient", "PolicyGradient", "SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving",
         ],
     })
 }

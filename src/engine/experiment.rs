@@ -177,6 +177,7 @@ pub(super) fn drained(spec: &ExperimentSpec, status: &ExperimentStatus, nothing_
             reasons::SEARCH_SPACE_EXHAUSTED,
             format!("every configuration of the search space has been tried ({created} trials)"),
         )),
+        Stop::None(NoSuggestion::Waiting) => None,
         Stop::None(other) if status.best.is_some() => {
             Some(End::complete(reasons::CONSTRAINTS_UNSATISFIABLE, other.to_string()))
         }

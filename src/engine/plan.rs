@@ -107,7 +107,7 @@ impl<'a> Planner<'a> {
     fn accept(&mut self) {
         let (recorded, spec) = (recorded(self.snapshot), &self.snapshot.experiment.spec);
         let old = recorded.filter(|(end, present)| {
-            let nothing_more = || self.propose(1).is_some_and(|(_, stop)| matches!(stop, Some(Stop::None(_))));
+            let nothing_more = || self.propose(1).is_some_and(|(_, stop)| stop.is_some_and(|stop| stop.is_final()));
             *present || still_holds(end, spec, &self.status, self.now, self.busy, nothing_more)
         });
         self.end = old.map(|(end, _)| end).or_else(|| at_once(self.snapshot, &self.status, self.now));

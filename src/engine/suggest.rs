@@ -16,6 +16,13 @@ pub(super) enum Stop {
     Broken(String),
 }
 
+impl Stop {
+    /// There will be none, whatever the trials that run give.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Stop::None(none) if *none != NoSuggestion::Waiting)
+    }
+}
+
 /// How the trial of this index will be chosen, where the tuner has something to say about it.
 pub(super) fn note(compiled: &Compiled, ledger: &Ledger, seed: u64, index: u32) -> Option<String> {
     if compiled.initial.get(index as usize).is_some() {
@@ -52,6 +59,9 @@ pub(super) fn suggestions(
             }
             None => match ask() {
                 Ok(Ok(suggestion)) => (suggestion.assignment, compiled.stage(suggestion.stage)),
+                Ok(Err(NoSuggestion::Waiting)) if pending.is_empty() => {
+                    return (made, Some(Stop::Broken("it waits for trials that run, and none does".into())));
+                }
                 Ok(Err(none)) => return (made, Some(Stop::None(none))),
                 Err(panic) => return (made, Some(Stop::Broken(panic))),
             },

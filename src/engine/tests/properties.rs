@@ -72,7 +72,13 @@ fn spec(algorithm: &str) -> Value {
     };
     // So few that models leave their random start behind.
     let settings = if matches!(algorithm, "TPE" | "Auto") { json!({"startupTrials": 2}) } else { json!({}) };
-    json!({"parameters": parameters, "algorithm": {"name": algorithm, "settings": settings}, "limits": {"maxFailedTrials": 6}})
+    let mut spec = json!({
+        "parameters": parameters, "algorithm": {"name": algorithm, "settings": settings}, "limits": {"maxFailedTrials": 6},
+    });
+    if matches!(algorithm, "Hyperband" | "AsyncSuccessiveHalving") {
+        spec["fidelity"] = json!({"parameter": "epochs", "min": 1, "max": 4, "eta": 2});
+    }
+    spec
 }
 
 proptest! {
@@ -107,7 +113,7 @@ proptest! {
     #[test]
     fn interruptions_change_nothing_of_what_people_do(
         play in plays(),
-        algorithm in prop::sample::select(vec!["Random", "Sobol", "Grid", "TPE", "Auto", "Evolution"]),
+        algorithm in prop::sample::select(vec!["Random", "Sobol", "Grid", "TPE", "Auto", "Evolution", "Hyperband", "AsyncSuccessiveHalving"]),
         deeds in deeds(),
         cuts in prop::collection::vec(0_usize..5, 1..40),
     ) {

@@ -8,7 +8,9 @@
 //! - BOHB (Falkner, Klein and Hutter, 2018, <https://arxiv.org/abs/1807.01774>): Hyperband, whose trials begin where TPE
 //!   says, by the results of the highest rung that has enough of them.
 //!
-//! While a rung waits for its last trials, the next bracket begins, so that no slot idles.
+//! A round has one bracket of each kind. While a rung waits for its last trials, the next bracket of its round begins; the
+//! next round only once all of this one have ended, unless `overlap` says otherwise: then no slot idles, but a limit of
+//! trials may cut off the round that matters.
 
 use super::searcher::{Model, Searcher};
 use super::{Member, Rungs, members, promoted, rank};
@@ -31,27 +33,35 @@ impl SuccessiveHalving {
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
         let size = settings.whole("trials", 0, 0..=MOST) as usize;
+        let overlap = overlap(settings);
         let searcher = Searcher::read(settings, Model::Random);
         let rungs = Rungs::new(settings.fidelity()?);
         let size = if size > 0 { size } else { power(rungs.eta, rungs.top()) };
-        Ok(Box::new(Brackets { kinds: vec![Kind { first: 0, size }], rungs, searcher }))
+        Ok(Box::new(Brackets { kinds: vec![Kind { first: 0, size }], rungs, overlap, searcher }))
     }
 }
 
 impl Hyperband {
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
+        let overlap = overlap(settings);
         let searcher = Searcher::read(settings, Model::Random);
-        Ok(Box::new(Brackets::in_turn(Rungs::new(settings.fidelity()?), searcher)))
+        Ok(Box::new(Brackets::in_turn(Rungs::new(settings.fidelity()?), overlap, searcher)))
     }
 }
 
 impl Bohb {
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
+        let overlap = overlap(settings);
         let searcher = Searcher::read(settings, Model::Tpe);
-        Ok(Box::new(Brackets::in_turn(Rungs::new(settings.fidelity()?), searcher)))
+        Ok(Box::new(Brackets::in_turn(Rungs::new(settings.fidelity()?), overlap, searcher)))
     }
+}
+
+/// Whether a round begins while trials of the last one run.
+fn overlap(settings: &mut Settings<'_>) -> bool {
+    settings.flag("overlap", false)
 }
 
 /// `base` to this power, rounded up.
@@ -70,6 +80,7 @@ struct Brackets {
     rungs: Rungs,
     /// In turn.
     kinds: Vec<Kind>,
+    overlap: bool,
     searcher: Searcher,
 }
 
@@ -83,19 +94,19 @@ struct Bracket<'a> {
 enum Next<'a> {
     Begin,
     Promote(&'a Member<'a>),
-    /// It waits, or is done.
-    Nothing,
+    Wait,
+    Done,
 }
 
 impl Brackets {
-    fn in_turn(rungs: Rungs, searcher: Searcher) -> Self {
+    fn in_turn(rungs: Rungs, overlap: bool, searcher: Searcher) -> Self {
         let top = rungs.top();
         let kind = |first: usize| {
             let left = top - first;
             let size = (top + 1) as f64 / (left + 1) as f64 * rungs.eta.powf(left as f64);
             Kind { first, size: (size - 1e-9).ceil().clamp(1.0, MOST as f64) as usize }
         };
-        Brackets { kinds: (0..=top).map(kind).collect(), rungs, searcher }
+        Brackets { kinds: (0..=top).map(kind).collect(), rungs, overlap, searcher }
     }
 
     fn bracket<'a>(&self, number: usize) -> Bracket<'a> {
@@ -157,7 +168,7 @@ impl Brackets {
         let begun = if full { first.len() } else { bracket.kind.size };
         for rung in 0..bracket.rungs.len() - 1 {
             if bracket.rungs[rung].iter().any(|member| member.loss.is_none()) {
-                return Next::Nothing;
+                return Next::Wait;
             }
             let good = self.good(bracket, rung, begun);
             let mut next = good.into_iter().filter(|member| !promoted.contains(&member.index));
@@ -165,7 +176,9 @@ impl Brackets {
                 return Next::Promote(member);
             }
         }
-        Next::Nothing
+        let last = bracket.rungs.last();
+        let runs = last.into_iter().flatten().any(|member| member.loss.is_none());
+        if runs { Next::Wait } else { Next::Done }
     }
 
     /// Those of a rung that go on once all have ended.
@@ -185,9 +198,12 @@ impl Tuner for Brackets {
         let brackets = self.begun(&members);
         let mut none = None;
         for full in [false, true] {
-            for bracket in &brackets {
+            let mut unfinished = None;
+            for (number, bracket) in brackets.iter().enumerate() {
+                let round = number / self.kinds.len();
                 match self.next(bracket, &promoted, full, request) {
                     Next::Promote(member) => return Ok(member.promoted(&self.rungs)),
+                    Next::Begin if !self.overlap && unfinished.is_some_and(|unfinished| unfinished < round) => break,
                     Next::Begin => match self.searcher.begin(request, &members) {
                         Ok(assignment) => {
                             let fidelity = self.rungs.levels[bracket.kind.first];
@@ -198,7 +214,8 @@ impl Tuner for Brackets {
                             break;
                         }
                     },
-                    Next::Nothing => {}
+                    Next::Wait => unfinished = unfinished.or(Some(round)),
+                    Next::Done => {}
                 }
             }
         }

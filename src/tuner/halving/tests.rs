@@ -1,6 +1,7 @@
 use super::*;
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use crate::tuner::streams::uniform_of;
+use crate::tuner::tests::{outcome, spaces};
 use crate::tuner::{Finished, History, NoSuggestion, Outcome, Pending, Tuner, build};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -121,8 +122,8 @@ fn a_round_of_hyperband_is_that_of_the_paper() {
     let (space, all) = (real(), 27 + 9 + 3 + 1 + 12 + 4 + 1 + 6 + 2 + 4);
     for name in ["Hyperband", "BOHB"] {
         let tuner = tuner(name, json!({}), &space, WHOLE);
-        for (parallel, seed) in [(1, 1), (1, 2)] {
-            let run = run(tuner.as_ref(), &space, all, parallel, 0.0, seed);
+        for parallel in [1, 4, 64] {
+            let run = run(tuner.as_ref(), &space, all, parallel, 0.0, parallel as u64);
             assert_eq!(spent(&run), [(1.0, 27), (3.0, 9 + 12), (9.0, 3 + 4 + 6), (27.0, 1 + 1 + 2 + 4)], "{name}");
         }
     }
@@ -142,6 +143,24 @@ fn successive_halving_promotes_the_best() {
     };
     assert_eq!(losses(3.0), losses(1.0)[..3]);
     assert_eq!(losses(9.0), losses(1.0)[..1]);
+}
+
+#[test]
+fn a_round_ends_before_the_next_begins_unless_they_may_overlap() {
+    let space = real();
+    let fidelity = Fidelity { min: 1.0, max: 9.0, eta: 3.0 };
+    for (name, round) in [("SuccessiveHalving", 13), ("Hyperband", 9 + 3 + 1 + 5 + 1 + 3)] {
+        for parallel in [2, 5, 64] {
+            for seed in 0..5 {
+                let whole = tuner(name, json!({}), &space, fidelity);
+                let whole = run(whole.as_ref(), &space, round, parallel, 0.0, seed);
+                assert_eq!(spent(&whole).last(), Some(&(9.0, if round == 13 { 1 } else { 5 })), "{name} {parallel}");
+            }
+        }
+        let overlapping = tuner(name, json!({"overlap": true}), &space, fidelity);
+        let all = run(overlapping.as_ref(), &space, round, 64, 0.0, 1);
+        assert_eq!(spent(&all)[0].1, if round == 13 { 13 } else { 9 + 5 }, "{name}");
+    }
 }
 
 #[test]
@@ -211,6 +230,33 @@ fn trials_of_other_fidelities_and_without_a_parent_do_no_harm() {
         }
         let request = Request { space: &space, history: &run.history, pending: &[], seed: 9, index: 60 };
         assert!(tuner.suggest(&request).unwrap().stage.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn any_space_and_any_numbers_will_do() {
+    for (label, space) in spaces() {
+        for name in ["SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving"] {
+            let tuner = tuner(name, json!({"allowRepeats": true}), &space, Fidelity { min: 0.1, max: 1.0, eta: 2.5 });
+            let (mut history, mut pending) = (History::new(&space), Vec::<Pending>::new());
+            for index in 0..60 {
+                let request = Request { space: &space, history: &history, pending: &pending, seed: 3, index };
+                match tuner.suggest(&request) {
+                    Ok(suggestion) => {
+                        assert!(space.check(&suggestion.assignment).is_ok() && space.satisfies(&suggestion.assignment));
+                        pending.push(Pending::new(index, suggestion.assignment).at(suggestion.stage));
+                    }
+                    Err(none) => assert_eq!(none, NoSuggestion::Waiting, "{label} {name}"),
+                }
+                if index % 3 != 0 {
+                    let Some(ended) = pending.pop() else { continue };
+                    let value = uniform_of(9, index, 3) * 2.0 - 1.0;
+                    let outcome = outcome((index % 7) as u8, value);
+                    history.insert(Finished::new(ended.index, ended.assignment, outcome).at(ended.stage));
+                }
+            }
+            assert!(history.len() > 20, "{label} {name}");
+        }
     }
 }
 

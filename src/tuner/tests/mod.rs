@@ -29,7 +29,7 @@ fn when(mut parameter: Parameter, parent: &str, value: &str) -> Parameter {
     parameter
 }
 
-fn spaces() -> Vec<(&'static str, SearchSpace)> {
+pub(super) fn spaces() -> Vec<(&'static str, SearchSpace)> {
     let space = |parameters, constraints: &[&str]| {
         let constraints: Vec<String> = constraints.iter().map(|c| (*c).to_owned()).collect();
         SearchSpace::new(parameters, &constraints).unwrap()
@@ -58,9 +58,9 @@ fn spaces() -> Vec<(&'static str, SearchSpace)> {
     ]
 }
 
-/// Of all algorithms.
+/// Of all algorithms that give each trial the whole of its resource: none goes on with what was tried.
 fn names() -> impl Iterator<Item = &'static str> {
-    ALGORITHMS.iter().map(|algorithm| algorithm.name)
+    ALGORITHMS.iter().filter(|algorithm| !algorithm.hands_out_fidelity).map(|algorithm| algorithm.name)
 }
 
 /// Those that fit a model for each suggestion are tried on a share of the cases.
@@ -121,7 +121,7 @@ fn run(
     (history, None)
 }
 
-fn outcome(kind: u8, value: f64) -> Outcome {
+pub(super) fn outcome(kind: u8, value: f64) -> Outcome {
     match kind {
         0 => Outcome::Failed,
         1 => Outcome::Complete { losses: vec![f64::NAN] },
