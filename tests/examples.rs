@@ -122,6 +122,43 @@ fn early_stopping_saves_what_promises_nothing() {
 }
 
 #[test]
+fn hyperband_goes_on_from_checkpoints() {
+    let example = Path::new(ROOT).join("examples/hyperband");
+    let text = std::fs::read_to_string(example.join("experiment.yaml")).unwrap();
+    let (text, [low, middle, high]) = match std::env::var_os("CI").is_some() {
+        true => (text, [3, 9, 27]),
+        false => (text.replace("min: 3, max: 27", "min: 1, max: 9"), [1, 3, 9]),
+    };
+    let list = list(&example, &text);
+    let items = list["items"].as_array().unwrap();
+    let (status, trials) = (&items[0]["status"], &items[1..]);
+    assert_eq!(status["trials"]["succeeded"], 22, "{status}");
+    let fidelity = |trial: &Value| trial["spec"]["fidelity"].as_f64().unwrap() as u64;
+    let named = |name: &Value| trials.iter().find(|trial| trial["metadata"]["name"] == *name).unwrap();
+    let mut counts = std::collections::BTreeMap::new();
+    for trial in trials {
+        let parent = trial["spec"].get("parent").map(|parent| named(&parent["name"]));
+        *counts.entry((fidelity(trial), parent.is_some())).or_insert(0) += 1;
+        let before = parent.map_or(0, fidelity);
+        let points = trial["status"]["metrics"][0]["curve"]["points"].as_array().unwrap();
+        let steps: Vec<u64> = points.iter().map(|point| point["step"].as_u64().unwrap()).collect();
+        assert_eq!(
+            steps,
+            (before + 1..=fidelity(trial)).collect::<Vec<_>>(),
+            "it goes on where its parent ended: {trial}"
+        );
+        if let Some(parent) = parent {
+            assert_eq!(trial["spec"]["assignments"], parent["spec"]["assignments"]);
+        }
+    }
+    let expected =
+        [((low, false), 9), ((middle, false), 5), ((middle, true), 3), ((high, false), 3), ((high, true), 2)];
+    assert_eq!(counts, expected.into());
+    assert_eq!(status["best"]["fidelity"].as_f64(), Some(high as f64), "{status}");
+    assert!(status["best"]["value"].as_f64().unwrap() > 0.9, "{status}");
+}
+
+#[test]
 fn metrics_come_from_where_the_program_says_them() {
     let example = Path::new(ROOT).join("examples/metrics");
     for name in ["filter", "csv", "jsonl", "prometheus", "push", "nni"] {
@@ -149,5 +186,5 @@ fn every_example_has_a_test() {
     let folders = std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
     let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["digits", "early-stopping", "metrics", "parabola"]);
+    assert_eq!(names, ["digits", "early-stopping", "hyperband", "metrics", "parabola"]);
 }

@@ -33,6 +33,13 @@ enum View {
     Live(Live),
 }
 
+/// What it spends and goes on from, where the experiment has a fidelity.
+fn stage(trial: &Trial) -> String {
+    let from = trial.spec.parent.as_ref().map(|parent| format!(", goes on from {}", parent.name));
+    let fidelity = trial.spec.fidelity.map(|fidelity| format!(" (fidelity {fidelity}{})", from.unwrap_or_default()));
+    fidelity.unwrap_or_default()
+}
+
 impl Progress {
     /// Nothing at all.
     pub fn quiet() -> Self {
@@ -113,7 +120,7 @@ impl Progress {
         let Some(condition) = find(&status.conditions, types::COMPLETE) else { return };
         let runs = condition.reason == reasons::RUNNING;
         let parameters = || trial.spec.assignments.iter().map(|(name, value)| format!("{name}={}", shown(value)));
-        let parameters = parameters().collect::<Vec<_>>().join(" ");
+        let parameters = parameters().collect::<Vec<_>>().join(" ") + &stage(trial);
         let mut rows = false;
         if let View::Live(live) = &mut self.view {
             rows = true;

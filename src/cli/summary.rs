@@ -42,7 +42,10 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_
     }
     if let Some(best) = &status.best {
         let metric = experiment.spec.objectives.first().map_or("objective", |objective| objective.metric.as_str());
-        let _ = writeln!(text, "\nBest trial: {} with {metric} = {}", best.trial, best.value);
+        let fidelity = experiment.spec.fidelity.as_ref().zip(best.fidelity);
+        let fidelity = fidelity.map(|(spec, fidelity)| format!(" after {} = {fidelity}", spec.parameter));
+        let fidelity = fidelity.unwrap_or_default();
+        let _ = writeln!(text, "\nBest trial: {} with {metric} = {}{fidelity}", best.trial, best.value);
         let _ = writeln!(text, "\nparameters:");
         for (parameter, value) in &best.assignments {
             let value = serde_saphyr::to_string(value).unwrap_or_default();
