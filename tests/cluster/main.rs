@@ -7,6 +7,7 @@ mod manifests;
 mod release;
 mod space;
 
+mod checkpoints;
 mod crowd;
 mod ends;
 mod lifecycle;

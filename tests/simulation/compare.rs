@@ -76,10 +76,13 @@ pub fn end_state(world: &World) -> Value {
     let trials: Vec<Value> = dump("trials")
         .iter()
         .map(|t| {
-            let s = &t["status"];
+            let (s, mut spec) = (&t["status"], t["spec"].clone());
+            if let Some(uid) = spec.pointer_mut("/parent/uid") {
+                *uid = whose(world, uid);
+            }
             json!([
                 identity(world, t),
-                t["spec"],
+                spec,
                 s["attempt"],
                 s["objective"],
                 s["metrics"],
@@ -107,14 +110,17 @@ fn times(status: &Value) -> Value {
     json!([status["startTime"].is_string(), status["completionTime"].is_string()])
 }
 
+/// Kind and name of the object with this UID.
+fn whose(world: &World, uid: &Value) -> Value {
+    let all = ["experiments", "trials", "jobs"].into_iter().flat_map(|kind| world.server.dump(kind));
+    let name = all.into_iter().find(|object| &object["metadata"]["uid"] == uid);
+    name.map_or(json!("of nobody"), |object| json!([object["kind"], object["metadata"]["name"]]))
+}
+
 /// Name, labels and owners. In place of a UID stands whose it is.
 fn identity(world: &World, object: &Value) -> Value {
     let metadata = &object["metadata"];
-    let whose = |uid: &Value| {
-        let all = ["experiments", "trials", "jobs"].into_iter().flat_map(|kind| world.server.dump(kind));
-        let name = all.into_iter().find(|object| &object["metadata"]["uid"] == uid);
-        name.map_or(json!("of nobody"), |object| json!([object["kind"], object["metadata"]["name"]]))
-    };
+    let whose = |uid: &Value| whose(world, uid);
     let labels: BTreeMap<String, Value> = metadata["labels"]
         .as_object()
         .into_iter()

@@ -50,7 +50,8 @@ pub struct Truth {
     pub known: u32,
     /// Trials that have not ended and take a slot.
     pub slots: u32,
-    pub best: Option<(String, f64)>,
+    /// Its name, its value, and its fidelity, 0 where there is none.
+    pub best: Option<(String, f64, f64)>,
 }
 
 pub struct KnownExperiment {
@@ -137,7 +138,7 @@ impl Witness {
         let direction = known.last.spec.objectives.first().map_or(Direction::Maximize, |objective| objective.direction);
         let made = self.indices.range((uid.to_owned(), 0)..=(uid.to_owned(), u32::MAX)).next_back();
         let mut truth = Truth { created: made.map_or(0, |(_, index)| index + 1), ..Truth::default() };
-        let mut best: Option<(f64, u32, String, f64)> = None;
+        let mut best: Option<((f64, f64, u32), (String, f64, f64))> = None;
         for trial in self.trials_of(uid) {
             let status = trial.status.clone().unwrap_or_default();
             if !ended(trial) {
@@ -156,13 +157,14 @@ impl Witness {
             let value = status.objective.filter(|value| value.is_finite());
             if let Some(value) = value.filter(|_| !is_true(&status.conditions, types::FAILED)) {
                 let loss = if direction == Direction::Maximize { -value } else { value };
-                let rank = (loss, trial.spec.index.unwrap_or(u32::MAX));
-                if best.as_ref().is_none_or(|best| rank < (best.0, best.1)) {
-                    best = Some((rank.0, rank.1, trial.name_any(), value));
+                let fidelity = trial.spec.fidelity.unwrap_or(0.0);
+                let rank = (-fidelity, loss, trial.spec.index.unwrap_or(u32::MAX));
+                if best.as_ref().is_none_or(|best| rank < best.0) {
+                    best = Some((rank, (trial.name_any(), value, fidelity)));
                 }
             }
         }
-        truth.best = best.map(|(_, _, name, value)| (name, value));
+        truth.best = best.map(|(_, best)| best);
         if let Some(known) = self.experiments.get_mut(uid) {
             known.truth.set(truth);
         }

@@ -3,7 +3,7 @@
 use super::Witness;
 use super::facts::{Truth, controller};
 use automl_operator::api::conditions::{is_true, types};
-use automl_operator::api::{Experiment, Trial};
+use automl_operator::api::{Best, Experiment, Trial};
 use automl_operator::metrics::Direction;
 use automl_operator::tuner::Outcome;
 use kube::ResourceExt;
@@ -96,11 +96,12 @@ impl Witness {
             early_stopped: new.trials.early_stopped,
             known: new.trials.known,
             slots: 0,
-            best: new.best.as_ref().map(|best| (best.trial.clone(), best.value)),
+            best: new.best.as_ref().map(known_best),
         };
         let direction = after.spec.objectives.first().map_or(Direction::Maximize, |objective| objective.direction);
-        let better = |present: Option<(String, f64)>, stored: Option<(String, f64)>| match (present, stored) {
-            (Some(present), Some(stored)) if loss(stored.1, direction) < loss(present.1, direction) => Some(stored),
+        let rank = |best: &(String, f64, f64)| (-best.2, loss(best.1, direction));
+        let better = |present: Option<(String, f64, f64)>, stored: Option<(String, f64, f64)>| match (present, stored) {
+            (Some(present), Some(stored)) if rank(&stored) < rank(&present) => Some(stored),
             (present, stored) => present.or(stored),
         };
         // What was once counted stays so when the Trial is deleted.
@@ -111,7 +112,7 @@ impl Witness {
             early_stopped: truth.early_stopped.max(old.trials.early_stopped),
             known: truth.known.max(old.trials.known),
             slots: 0,
-            best: better(truth.best.clone(), old.best.as_ref().map(|best| (best.trial.clone(), best.value))),
+            best: better(truth.best.clone(), old.best.as_ref().map(known_best)),
             ..*truth
         };
         let truths_told: Vec<Truth> = truths.iter().map(expected).collect();
@@ -151,6 +152,11 @@ impl Witness {
             && between(|truth| truth.known, ever)
             && truths.iter().any(|truth| truth.best == told.best)
     }
+}
+
+/// As [`Truth::best`].
+fn known_best(best: &Best) -> (String, f64, f64) {
+    (best.trial.clone(), best.value, best.fidelity.unwrap_or(0.0))
 }
 
 fn loss(value: f64, direction: Direction) -> f64 {

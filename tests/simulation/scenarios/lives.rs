@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use std::time::Duration;
 
 pub fn all() -> Vec<Scenario> {
-    [undisturbed_experiments(), failures(), endings(), early_stopping()].into_iter().flatten().collect()
+    [undisturbed_experiments(), rungs(), failures(), endings(), early_stopping()].into_iter().flatten().collect()
 }
 
 fn undisturbed_experiments() -> Vec<Scenario> {
@@ -51,6 +51,27 @@ fn undisturbed_experiments() -> Vec<Scenario> {
             standard,
         ),
         alone("every Job is kept", merged(two_at_a_time(3), json!({"trialTemplate": {"retain": "Always"}})), standard),
+    ]
+}
+
+/// Trials that go on from others.
+fn rungs() -> Vec<Scenario> {
+    let rungs = |name: &str, limits: Json| {
+        let fidelity = json!({"parameter": "epochs", "min": 1, "max": 4, "eta": 2});
+        let volume = json!({"persistentVolumeClaim": {"claimName": "c"}});
+        let algorithm = json!({"name": name, "seed": 2});
+        merged(limits, json!({"algorithm": algorithm, "fidelity": fidelity, "checkpoint": {"volume": volume}}))
+    };
+    vec![
+        alone("successive halving, two at a time", rungs("SuccessiveHalving", two_at_a_time(7)), standard),
+        alone("asynchronous halving, one at a time", rungs("AsyncSuccessiveHalving", one_at_a_time(6)), standard),
+        alone("a rung with failures", rungs("Hyperband", one_at_a_time(10)), |program| {
+            match (program.index, program.attempt) {
+                (Some(1), _) => ending(program, End::Exit(1)),
+                (Some(4), 0) => evicted(program),
+                _ => standard(program),
+            }
+        }),
     ]
 }
 

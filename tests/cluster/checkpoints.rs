@@ -1,0 +1,108 @@
+//! Checkpoints on a volume of the cluster: what trials go on from.
+
+use super::bench::Bench;
+use super::manifests::{busybox, experiment, trials};
+use super::space::Space;
+use automl_operator::api::Experiment;
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use kube::api::{Api, DeleteParams, PostParams};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Trains until so many epochs, from the last that was saved on. `$$` is Kubernetes' `$`.
+const PROGRAM: &str = r#"
+d=$$AUTOML_CHECKPOINT_DIR; e=0; test -f $$d/epoch && e=$$(cat $$d/epoch)
+test "$$d" = "${trial.checkpointDir}" || exit 3
+while [ $$e -lt ${params.epochs} ]; do
+  e=$$((e+1)); echo $$e > $$d/new; mv $$d/new $$d/epoch; echo epoch=$$e accuracy=0.$$e; sleep PAUSE
+done
+"#;
+
+/// A claim in this namespace for a folder of the node that any user may write to.
+async fn claim(space: &Space, folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let volumes: Api<PersistentVolume> = Api::all(space.client.clone());
+    let volume = json!({
+        "metadata": {"name": space.namespace},
+        "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteMany"], "storageClassName": "",
+            "hostPath": {"path": folder}, "claimRef": {"namespace": space.namespace, "name": "checkpoints"},
+        },
+    });
+    volumes.create(&PostParams::default(), &serde_json::from_value(volume).unwrap()).await.unwrap();
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "checkpoints"},
+        "spec": {
+            "accessModes": ["ReadWriteMany"], "storageClassName": "", "volumeName": space.namespace,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    });
+    space.create(&claim).await;
+}
+
+fn with_checkpoints(name: &str, pause: &str, limits: Value, change: Value) -> Value {
+    let mut of = experiment(name, limits, busybox(&PROGRAM.replace("PAUSE", pause)));
+    let spec = json!({"checkpoint": {"volume": {"persistentVolumeClaim": {"claimName": "checkpoints"}}}});
+    json_patch::merge(&mut of["spec"], &spec);
+    json_patch::merge(&mut of["spec"], &change);
+    of
+}
+
+fn steps(status: &automl_operator::api::TrialStatus) -> Vec<u64> {
+    let summary = status.metrics.iter().find(|summary| summary.name == "accuracy").unwrap();
+    summary.curve.points.iter().map(|point| point.step).collect()
+}
+
+#[tokio::test]
+async fn trials_go_on_from_checkpoints_of_their_own_and_of_their_parents() {
+    let Some(bench) = Bench::on_bench() else { return };
+    let Some(space) = Space::new("checkpoints").await else { return };
+    let folder = bench.run.join("checkpoints");
+    claim(&space, &folder).await;
+
+    let halving = json!({
+        "algorithm": {"name": "SuccessiveHalving", "settings": {"trials": 3}},
+        "fidelity": {"parameter": "epochs", "min": 2, "max": 6, "eta": 3},
+    });
+    let limits = json!({"maxTrials": 4, "parallelTrials": 3, "maxFailedTrials": 0});
+    space.create(&with_checkpoints("rungs", "0.1", limits, halving)).await;
+    // One that is interrupted: its pod is deleted while it trains.
+    let whole = json!({"fidelity": {"parameter": "epochs", "min": 1, "max": 9, "eta": 3}});
+    space.create(&with_checkpoints("interrupted", "1", trials(1), whole)).await;
+    space.until_running("interrupted", 1).await;
+    let owner = space.api::<Experiment>().get("interrupted").await.unwrap().metadata.uid.unwrap();
+    let epoch = folder.join(format!("interrupted-{owner}/interrupted-00000/epoch"));
+    let saved = |_| async { std::fs::read_to_string(&epoch).is_ok_and(|text| text.trim() == "3").then_some(()) };
+    space.until("three epochs are saved", saved).await;
+    let pod = space.pod_of("interrupted-00000").await.metadata.name.unwrap();
+    space.api::<Pod>().delete(&pod, &DeleteParams::default()).await.unwrap();
+
+    let status = space.complete("rungs").await;
+    assert_eq!(status.best.as_ref().and_then(|best| best.fidelity), Some(6.0), "{status:?}");
+    let all = space.trials_of("rungs").await;
+    for (trial, status) in &all[..3] {
+        assert_eq!((trial.spec.fidelity, steps(status)), (Some(2.0), vec![1, 2]), "{:?}", trial.metadata.name);
+    }
+    let (last, status) = &all[3];
+    let parent = last.spec.parent.as_ref().unwrap();
+    assert_eq!((last.spec.fidelity, steps(status)), (Some(6.0), vec![3, 4, 5, 6]), "it goes on from {parent:?}");
+    let owner = last.metadata.owner_references.as_ref().unwrap().first().unwrap();
+    let saved =
+        |trial: &str| std::fs::read_to_string(folder.join(format!("rungs-{}/{trial}/epoch", owner.uid))).unwrap();
+    assert_eq!((saved(&parent.name).trim(), saved("rungs-00003").trim()), ("2", "6"), "the parent's stays as it was");
+
+    let status = space.complete("interrupted").await;
+    assert_eq!(status.trials.failed, 0);
+    let (_, status) = space.trials_of("interrupted").await.remove(0);
+    assert_eq!(status.attempt, 1, "{status:?}");
+    let seen = steps(&status);
+    // Each epoch once; the one that was saved and not printed before the end may be missing.
+    assert!(seen.windows(2).all(|two| two[0] < two[1]) && seen.len() >= 8, "{seen:?}");
+    assert_eq!((seen.first(), seen.last()), (Some(&1), Some(&9)), "{seen:?}");
+    let volumes: Api<PersistentVolume> = Api::all(space.client.clone());
+    let volume = space.namespace.clone();
+    space.end().await;
+    volumes.delete(&volume, &DeleteParams::default()).await.unwrap();
+}
