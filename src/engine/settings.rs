@@ -11,13 +11,15 @@ pub struct Settings {
     pub agent: Option<AgentImage>,
     /// From when to when this machine, with all that runs on it, was last down; `None` where trials run on other ones.
     pub away: Option<(Timestamp, Timestamp)>,
+    /// Base URL of what takes traces (OTLP over HTTP), such as `http://collector:4318`; programs are told their place in them.
+    pub otlp_endpoint: Option<String>,
     /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
     pub status_interval_ms: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { report_url: String::new(), agent: None, away: None, status_interval_ms: 1000 }
+        Settings { report_url: String::new(), agent: None, away: None, otlp_endpoint: None, status_interval_ms: 1000 }
     }
 }
 
