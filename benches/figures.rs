@@ -1,7 +1,7 @@
 //! The project's figures, as a table: `make bench`. Nothing here is asserted; speed belongs into a table, not into a test.
 
 use automl_operator::api::{Experiment, Trial};
-use automl_operator::controller::{Clock, Config, Mutation, Operator};
+use automl_operator::controller::{Clock, Config, Mutation, Operator, Telemetry};
 use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Settings, Snapshot, compile, plan};
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::metrics::{LineParser, Observation};
@@ -30,10 +30,11 @@ fn main() {
         return;
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let groups: [(&str, fn()); 5] = [
+    let groups: [(&str, fn()); 6] = [
         ("steps", steps),
         ("memory", || memory_and_restart(10_000)),
         ("trials", || whole_trials(2_000)),
+        ("page", page),
         ("lines", lines),
         ("agent", agent),
     ];
@@ -344,6 +345,41 @@ async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
             let _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &complete).await;
         });
     }
+}
+
+/// The page of metrics of an operator with many objects.
+fn page() {
+    let telemetry = Telemetry::new().expect("metrics");
+    let experiments: Vec<Arc<Experiment>> = (0..10_000)
+        .map(|at| {
+            let mut one = experiment("TPE", 100, 4);
+            one.metadata.name = Some(format!("an-experiment-with-a-name-{at}"));
+            one.metadata.namespace = Some(format!("team-{}", at % 20));
+            one.metadata.uid = Some(format!("u{at}"));
+            Arc::new(one)
+        })
+        .collect();
+    let trials: Vec<Arc<Trial>> = (0..3_000)
+        .map(|index| {
+            let mut one = trial(index, 1, false);
+            let running = json!({"startTime": "2026-01-01T00:00:00Z", "metrics": curve()});
+            Arc::make_mut(&mut one).status = serde_json::from_value(running).ok();
+            one
+        })
+        .collect();
+    let mut bytes = 0;
+    let times = (0..10).map(|_| {
+        let (experiments, trials) = (experiments.clone(), trials.clone());
+        let start = Instant::now();
+        let page = telemetry.render(experiments, trials, &|_| Some(Timestamp::UNIX_EPOCH));
+        bytes = page.map_or(0, |(text, _)| text.len());
+        start.elapsed()
+    });
+    let fastest = times.min().unwrap_or_default();
+    row(
+        "page of metrics, 10,000 Experiments and 3,000 running trials",
+        format!("{:.0} ms, {:.1} MB", fastest.as_secs_f64() * 1e3, bytes as f64 / 1e6),
+    );
 }
 
 /// The line parser by itself.

@@ -98,11 +98,18 @@ EXPERIMENTS = {
             (f"automl_experiment_best_objective{{{CHOSEN}}}", ""),
             (f"automl_experiment_max_trials{{{CHOSEN}}}", ""),
         ], 24, 8, names={"Value #A": "", "Value #B": "best", "Value #C": "max trials"}),
-        panel("table", "Running trials", "Each running trial with its step, its latest value and its age.", "short", [
+        panel("table", "Running trials", "Each running trial with its step, its latest value, its age, and for how long nothing of it was received.", "short", [
             (f"automl_trial_step{{{CHOSEN}}}", ""),
             (f"automl_trial_latest_value{{{CHOSEN}}}", ""),
             (f"time() - automl_trial_start_timestamp_seconds{{{CHOSEN}}}", ""),
-        ], 24, 8, names={"Value #A": "step", "Value #B": "value", "Value #C": "seconds"}),
+            (f"time() - automl_trial_last_observation_timestamp_seconds{{{CHOSEN}}}", ""),
+        ], 24, 8, names={"Value #A": "step", "Value #B": "value", "Value #C": "seconds", "Value #D": "silent for seconds"}),
+        panel("timeseries", "Stopped early by rule", "Trials that rules of earlyStopping have ended per minute, of all namespaces.", "short",
+              [("sum by (rule) (rate(automl_stop_decisions_total[$__rate_interval])) * 60", "{{rule}}")]),
+        panel("timeseries", "Interrupted by cause", "Attempts at trials that were interrupted and began anew, per minute.", "short",
+              [('sum by (cause) (rate(automl_trial_retries_total{namespace=~"$namespace"}[$__rate_interval])) * 60', "{{cause}}")]),
+        panel("timeseries", "Ended without a value", "Trials per minute that ended without a value of their objective.", "short",
+              [('sum by (namespace) (rate(automl_objective_missing_total{namespace=~"$namespace"}[$__rate_interval])) * 60', "{{namespace}}")]),
         row("Budget and time"),
         panel("bargauge", "Trials made of those allowed", "Share of limits.maxTrials that has ended.", "percentunit",
               [(f'sum by (experiment) (automl_experiment_trials{{{CHOSEN},state=~"succeeded|failed|early_stopped"}}) / sum by (experiment) (automl_experiment_max_trials{{{CHOSEN}}})', "{{experiment}}")], 8),
@@ -122,16 +129,23 @@ def of_trials(what):
     return OF_TRIALS.format(what)
 
 
+# Dollars an hour of a GPU whose model has no price: the operator's for all others, else what a person has chosen.
+OTHERWISE = '(max(automl_gpu_price_dollars_per_hour{model="any"}) or vector($price))'
+# 1 for each GPU of a running trial, with its model.
+EACH = f"""label_replace({of_trials('utilization:percent')}, "model", "$1", "modelName", "(.+)") ^ 0"""
+
+
 GPUS = {
     "uid": "automl-gpus", "title": "AutoML / GPUs and cost",
     "variables": [DATASOURCE, NAMESPACE, EXPERIMENT, {
-        "name": "price", "label": "US dollars per GPU hour", "type": "textbox", "query": "2.50", "current": {"text": "2.50", "value": "2.50"},
+        "name": "price", "label": "US dollars per GPU hour without a price", "type": "textbox", "query": "2.50", "current": {"text": "2.50", "value": "2.50"},
     }],
     "panels": [
         row("Used and saved"),
         stat("GPU hours used", "GPU time of ended trials of the Experiments shown.", "h", f"sum(automl_experiment_gpu_seconds_used{{{CHOSEN}}}) / 3600", 6),
         stat("GPU hours saved", "GPU time that stopping trials early has saved, estimated.", "h", f"sum(automl_experiment_gpu_seconds_saved{{{CHOSEN}}}) / 3600", 6),
-        stat("Cost", "GPU hours used at the price chosen above.", "currencyUSD", f"sum(automl_experiment_gpu_seconds_used{{{CHOSEN}}}) / 3600 * $price", 6),
+        stat("Cost", "GPU hours used, at the operator's price for any GPU, else at the one chosen above.", "currencyUSD",
+             f"sum(automl_experiment_gpu_seconds_used{{{CHOSEN}}}) / 3600 * {OTHERWISE}", 6),
         stat("Idle GPUs", "GPUs of running trials that were less than 5 % busy for ten minutes, or since they run.", "short",
              f"sum((avg_over_time({of_trials('utilization:percent')}[10m]) and {of_trials('utilization:percent')}) < bool 5)", 6),
         row("Running trials"),
@@ -147,6 +161,9 @@ GPUS = {
               [(f"automl_experiment_gpu_seconds_used{{{CHOSEN}}} / automl_experiment_max_gpu_seconds{{{CHOSEN}}}", "{{experiment}}")], 12),
         panel("timeseries", "GPU hours used per hour", "GPU time of trials that have ended, by namespace: how many GPUs were at work.", "short",
               [('sum by (namespace) (rate(automl_gpu_seconds_used_total{namespace=~"$namespace"}[$__rate_interval]))', "{{namespace}}")], 12),
+        panel("timeseries", "Cost per hour", "US dollars an hour of the GPUs of running trials, by their models' prices (metrics.gpuPrices of the chart).", "currencyUSD",
+              [(f"sum by (experiment) ({EACH} * on (model) group_left () max by (model) (automl_gpu_price_dollars_per_hour) or {EACH} * on () group_left () {OTHERWISE})",
+                "{{experiment}}")], 24),
     ],
 }
 
@@ -169,6 +186,11 @@ OPERATOR = {
             (f"histogram_quantile(0.99, sum by (le) (rate(automl_reconcile_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "99 of 100"),
         ]),
         panel("timeseries", "Waiting Experiments", "Experiments that want attention and wait for a worker.", "short", [(f"automl_queue_depth{{{INSTANCE}}}", "{{instance}}")]),
+        panel("timeseries", "Age of the queue", "For how long the first of them has waited.", "s", [(f"automl_queue_oldest_seconds{{{INSTANCE}}}", "{{instance}}")]),
+        panel("timeseries", "Errors", "Failed passes per second, by class of the failure.", "ops",
+              [(f"sum by (class) (rate(automl_errors_total{{{INSTANCE}}}[$__rate_interval]))", "{{class}}")]),
+        panel("timeseries", "Largest object", "As JSON; the API server takes no more than 1.5 MiB.", "bytes",
+              [(f"max by (kind) (automl_largest_object_bytes{{{INSTANCE}}})", "{{kind}}")]),
         panel("timeseries", "Suggestions", "Trials proposed per second, by algorithm.", "ops",
               [(f"sum by (algorithm) (rate(automl_suggestion_duration_seconds_count{{{INSTANCE}}}[$__rate_interval]))", "{{algorithm}}")]),
         panel("timeseries", "Time of a suggestion", "95 of 100 take less, by algorithm.", "s",
@@ -176,21 +198,32 @@ OPERATOR = {
         panel("timeseries", "From an Experiment to its first Trial", "From the Experiment's creation; 95 of 100 take less.", "s",
               [(f"histogram_quantile(0.95, sum by (le) (rate(automl_experiment_start_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "95 of 100")]),
         row("API server"),
-        panel("timeseries", "Writes", "Writes to the API server per second, by kind of object.", "ops",
-              [(f"sum by (verb, kind) (rate(automl_api_writes_total{{{INSTANCE}}}[$__rate_interval]))", "{{verb}} {{kind}}")], 12),
-        panel("timeseries", "Time of a write", "99 of 100 take less, by kind of object.", "s",
-              [(f"histogram_quantile(0.99, sum by (le, kind) (rate(automl_api_write_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "{{kind}}")], 12),
+        panel("timeseries", "Calls", "Calls of the API server per second.", "ops",
+              [(f"sum by (verb, resource) (rate(automl_api_requests_total{{{INSTANCE}}}[$__rate_interval]))", "{{verb}} {{resource}}")], 12),
+        panel("timeseries", "Answers", "Calls of the API server per second, by the HTTP status of the answer; none: there was none.", "ops",
+              [(f"sum by (code) (rate(automl_api_requests_total{{{INSTANCE}}}[$__rate_interval]))", "{{code}}")], 12),
+        panel("timeseries", "Time of a call", "99 of 100 take less, by resource.", "s",
+              [(f"histogram_quantile(0.99, sum by (le, resource) (rate(automl_api_request_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval])))", "{{resource}}")], 12),
+        panel("timeseries", "Age of the watches", "Since when nothing was heard about a kind of object; an API server says something at least once a minute.", "s",
+              [(f"time() - automl_watch_last_event_timestamp_seconds{{{INSTANCE}}}", "{{instance}} {{kind}}")], 12),
         row("Reports"),
         panel("timeseries", "Batches", "Batches of metrics from trials per second, by answer.", "reqps",
               [(f"sum by (answer) (rate(automl_report_batches_total{{{INSTANCE}}}[$__rate_interval]))", "{{answer}}")]),
-        panel("timeseries", "Records", "Values per second that trials have reported, and how many of them had come before.", "ops", [
+        panel("timeseries", "Records", "Values per second that trials have reported; those that had come before, were too many, came after the trial's end, or were dropped before they could be said.", "ops", [
             (f"sum(rate(automl_report_records_total{{{INSTANCE}}}[$__rate_interval]))", "received"),
             (f"sum(rate(automl_report_duplicates_total{{{INSTANCE}}}[$__rate_interval]))", "again"),
+            (f"sum(rate(automl_report_refused_total{{{INSTANCE}}}[$__rate_interval]))", "refused"),
+            (f"sum(rate(automl_report_late_total{{{INSTANCE}}}[$__rate_interval]))", "late"),
+            (f"sum(rate(automl_report_lost_total{{{INSTANCE}}}[$__rate_interval]))", "lost"),
         ]),
         panel("timeseries", "Stores", "Writes of reported metrics into Trials per second, and Events that were dropped.", "ops", [
             (f"sum(rate(automl_report_stores_total{{{INSTANCE}}}[$__rate_interval]))", "stores"),
             (f"sum(rate(automl_events_dropped_total{{{INSTANCE}}}[$__rate_interval]))", "dropped Events"),
         ]),
+        row("Process"),
+        panel("timeseries", "CPU", "Cores in use.", "short", [(f"rate(process_cpu_seconds_total{{{INSTANCE}}}[$__rate_interval])", "{{instance}}")]),
+        panel("timeseries", "Memory", "Resident memory.", "bytes", [(f"process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}}")]),
+        panel("timeseries", "Open files", "File descriptors in use.", "short", [(f"process_open_fds{{{INSTANCE}}}", "{{instance}}")]),
     ],
 }
 

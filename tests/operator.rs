@@ -231,3 +231,123 @@ async fn six_writes_a_trial_and_none_at_rest() {
     assert_eq!(ours(), writes, "none at rest");
     cluster.runner.stop(Duration::from_secs(5)).await.unwrap();
 }
+
+/// With a port of their own metrics are there alone, and what is logged is changed there while the operator works: a line a
+/// decision, then none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_and_the_log_level_have_a_port_of_their_own() {
+    let cluster = Cluster::start().await;
+    let metrics = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let operator = cluster.operator(cluster.reports, &["--metrics-address", &metrics.to_string(), "--log-json"]);
+    let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+    let agent = ureq::Agent::new_with_config(config);
+    let get = |address: SocketAddr| match agent.get(format!("http://{address}/metrics")).call() {
+        Ok(mut answer) => (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap()),
+        Err(_) => (0, String::new()),
+    };
+    cluster.until("metrics", || get(metrics).0 == 200).await;
+    assert_eq!(get(cluster.reports).0, 404, "not where trials report");
+    cluster.create(2, 1, "echo epoch=1 score=$X; while [ ! -e go ]; do sleep 0.1; done").await;
+    // Known before it is stored, and gone with its trial.
+    let heard =
+        "automl_trial_last_observation_timestamp_seconds{experiment=\"e\",namespace=\"default\",trial=\"e-00000\"} ";
+    cluster.until("a value is heard", || get(metrics).1.contains(heard)).await;
+    std::fs::write(cluster.work().join("go"), "").unwrap();
+    cluster.until("the end", || cluster.complete()).await;
+    assert!(!get(metrics).1.contains(heard));
+    let log = || {
+        std::fs::read_to_string(cluster.folder.path().join(format!("operator-{}.log", cluster.reports.port()))).unwrap()
+    };
+    let decisions = |message: &str| {
+        let lines = log();
+        // The last one may be half written.
+        let all = lines.lines().filter_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["fields"].clone()));
+        all.filter(|fields| fields["message"] == message).collect::<Vec<_>>()
+    };
+    cluster.until("the last line", || decisions("experiment ended").len() == 1).await;
+    for message in ["trial created", "Job created", "trial ended"] {
+        let told = decisions(message);
+        assert_eq!(told.len(), 2, "{message}: {told:?}");
+        assert!(told.iter().all(|fields| fields["experiment"] == "e" && fields["uid"].is_string()), "{told:?}");
+    }
+    assert_eq!(decisions("trial ended")[0]["reason"], "Succeeded");
+    let (_, page) = get(metrics);
+    assert!(page.contains("automl_stop_decisions_total{rule=\"Median\"} 0\n"), "{page}");
+    assert!(
+        page.contains("automl_report_lost_total 0\n") && page.contains("automl_report_refused_total 0\n"),
+        "{page}"
+    );
+    let value = |name: &str| -> f64 {
+        let line =
+            page.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{name}: {page}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    assert!(value("automl_largest_object_bytes{kind=\"Trial\"}") > 500.0, "{page}");
+    let now = jiff::Timestamp::now().as_second() as f64;
+    for kind in ["Experiment", "Trial", "Job"] {
+        let age = now - value(&format!("automl_watch_last_event_timestamp_seconds{{kind=\"{kind}\"}}"));
+        assert!((-5.0..120.0).contains(&age), "{kind}: {age}");
+    }
+    let put = |body: &str| agent.put(format!("http://{metrics}/log-level")).send(body).unwrap().status().as_u16();
+    assert_eq!((put("louder"), put("error")), (400, 200));
+    let before = log().lines().count();
+    let patch = json!({"spec": {"limits": {"maxTrials": 3}}});
+    let api: Api<Experiment> = Api::namespaced(cluster.server.client("default"), "default");
+    api.patch("e", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&patch)).await.unwrap();
+    cluster.until("a third trial", || cluster.trials().len() == 3 && cluster.complete()).await;
+    assert_eq!(log().lines().count(), before, "{}", log());
+    drop(operator);
+    cluster.runner.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+/// A trial's spans are told when it has ended, and an operator that begins anew goes on with the same trace; programs know their
+/// place in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_experiment_is_one_trace_whoever_tells_of_it() {
+    let cluster = Cluster::start().await;
+    let spans: Arc<std::sync::Mutex<Vec<Value>>> = Arc::default();
+    let taken = spans.clone();
+    let receiver = axum::Router::new().route(
+        "/v1/traces",
+        axum::routing::post(async move |axum::Json(body): axum::Json<Value>| {
+            let found = body.pointer("/resourceSpans/0/scopeSpans/0/spans").and_then(Value::as_array).cloned();
+            taken.lock().unwrap().extend(found.unwrap());
+            axum::Json(json!({}))
+        }),
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, receiver).into_future());
+    let named = |name: &str| -> Vec<Value> {
+        spans.lock().unwrap().iter().filter(|span| span["name"] == name).cloned().collect()
+    };
+    let more = ["--otlp-endpoint", endpoint.as_str()];
+    let first = cluster.operator(cluster.reports, &more);
+    cluster.create(3, 1, "echo $TRACEPARENT >> parents; echo epoch=1 score=$X; sleep 0.3").await;
+    cluster.until("spans of a trial", || !named("running").is_empty()).await;
+    first.kill();
+    let second = cluster.operator(cluster.reports, &more);
+    cluster.until("the root", || !named("experiment").is_empty()).await;
+    let root = named("experiment").remove(0);
+    let uid =
+        cluster.server.peek("experiments", "default", "e").unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let trace = uid.replace('-', "").to_lowercase();
+    assert!(spans.lock().unwrap().iter().all(|span| span["traceId"] == trace), "{trace}: {spans:#?}");
+    let parents = std::fs::read_to_string(cluster.work().join("parents")).unwrap();
+    let trials = named("trial");
+    assert_eq!(parents.lines().count(), 3, "{parents}");
+    for line in parents.lines() {
+        let [_, told, span, _] = line.split('-').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        assert_eq!(told, trace);
+        // One that ended as the first operator was killed may be told by neither, or by both.
+        for trial in trials.iter().filter(|trial| trial["spanId"] == span) {
+            assert_eq!(trial["parentSpanId"], root["spanId"]);
+        }
+    }
+    assert!(trials.len() >= 2, "{trials:#?}");
+    let running = named("running").remove(0);
+    assert_eq!(running["events"][0]["name"], "first metric", "{running}");
+    drop(second);
+    cluster.runner.stop(Duration::from_secs(5)).await.unwrap();
+}

@@ -11,7 +11,7 @@ use crate::local::files::{no_room, private_folder};
 use crate::local::runner::state::StateError;
 use crate::local::runner::{self, Gpus, Runner, RunnerError};
 use crate::metrics::Observation;
-use crate::server::{Intake, Pace, metrics_router, router};
+use crate::server::{Intake, Observed, Pace, router};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Laptop {
         tasks.spawn(checkpoints::keep_clear(server.clone(), checkpoints::folder(&state_dir)));
         tasks.spawn(super::logs::keep_clear(server.clone(), state_dir));
         if let Some(listener) = metrics {
-            let routes = metrics_router(Arc::clone(&intake));
+            let routes = Observed::default().router(Arc::clone(&intake));
             tasks.spawn(async move {
                 if let Err(error) = axum::serve(listener, routes).await {
                     tracing::error!(%error, "the metrics endpoint has ended");

@@ -11,9 +11,11 @@ mod follow;
 mod laptop;
 mod live;
 mod local;
+mod logging;
 mod logs;
 mod metrics;
 mod operator;
+mod price;
 mod print;
 mod progress;
 mod run;
@@ -190,10 +192,20 @@ struct OperatorArguments {
     /// Namespace to watch [default: all]
     #[arg(long, value_name = "NAMESPACE", env = "AUTOML_NAMESPACE")]
     namespace: Option<String>,
-    /// Address for reports, health and metrics
+    /// Address for reports and health, and for metrics where --metrics-address names no other
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", env = "AUTOML_LISTEN")]
     listen: std::net::SocketAddr,
-    /// URL at which trials reach that address
+    /// Address for metrics alone
+    #[arg(long, value_name = "IP:PORT", env = "AUTOML_METRICS_ADDRESS")]
+    metrics_address: Option<std::net::SocketAddr>,
+    /// Show metrics only to those whose token the API server knows and who may get /metrics
+    #[arg(long, env = "AUTOML_METRICS_AUTHENTICATION")]
+    metrics_authentication: bool,
+    /// What a GPU costs, in US dollars an hour, by the model that the DCGM exporter names: told as a metric, for the dashboard
+    /// of costs; `any` stands for all models that are not named; may be repeated
+    #[arg(long = "gpu-price", value_name = "MODEL=DOLLARS")]
+    gpu_prices: Vec<price::GpuPrice>,
+    /// URL at which trials reach that of --listen
     #[arg(long, value_name = "URL", env = "AUTOML_REPORT_URL")]
     report_url: Option<String>,
     /// Image that holds /automl-agent: trials get the agent from it, and any image will do for their programs. Without it
@@ -213,9 +225,26 @@ struct OperatorArguments {
     /// Address of this replica, at which the others reach the port of --listen: those that do not lead pass reports on
     #[arg(long, value_name = "IP", env = "AUTOML_REPLICA_IP", requires = "lease_namespace")]
     replica_ip: Option<std::net::IpAddr>,
+    /// Say, a line each, what this operator may and may not do on this cluster, and exit: 0 if nothing is missing, else 1
+    #[arg(long)]
+    check: bool,
+    /// Where traces go, as OTLP over HTTP: the spans of each trial and experiment that has ended; trials are told their place in
+    /// them by TRACEPARENT
+    #[arg(long, value_name = "URL", env = "AUTOML_OTLP_ENDPOINT", value_parser = plain_http)]
+    otlp_endpoint: Option<String>,
     /// Log lines as JSON
     #[arg(long, env = "AUTOML_LOG_JSON")]
     log_json: bool,
+}
+
+fn plain_http(url: &str) -> Result<String, String> {
+    match url.parse::<http::Uri>() {
+        Ok(parsed) if parsed.scheme_str() == Some("http") && parsed.host().is_some() => Ok(url.to_owned()),
+        _ => {
+            Err("it must be http://HOST:PORT of a collector, such as http://localhost:4318; there is no TLS here"
+                .into())
+        }
+    }
 }
 
 /// Parses the arguments, runs the subcommand, and says how the process is to end.
@@ -230,7 +259,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done };
         }
     };
-    log(&parsed.command);
+    let log_level = logging::begin(&parsed.command);
     let result = match parsed.command {
         Command::Agent { arguments } => return ExitCode::Program(crate::agent::main(arguments, &["agent"])),
         Command::Metrics { command: MetricsCommand::Parse(arguments) } => metrics::parse(&arguments),
@@ -240,7 +269,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Validate(arguments) => exit::in_runtime(validate::validate(arguments)),
         Command::Run(arguments) => exit::in_runtime(run::run(arguments)),
         Command::Local(arguments) => exit::in_runtime(local::local(arguments)),
-        Command::Operator(arguments) => exit::in_runtime(operator::operator(arguments)),
+        Command::Operator(arguments) => exit::in_runtime(operator::operator(arguments, log_level)),
     };
     result.unwrap_or_else(|failure| {
         print::note(&format!("automl: {failure}"));
@@ -254,18 +283,4 @@ fn hint(error: &clap::Error) -> Option<String> {
     let file = [".yaml", ".yml", ".json"].iter().any(|ending| argument.ends_with(ending));
     (error.kind() == ErrorKind::UnknownArgument && file)
         .then(|| format!("\nA file is named with -f, such as: automl run -f {argument}"))
-}
-
-/// Logs go to standard error: the operator's from level info on, otherwise errors only, unless RUST_LOG says more.
-fn log(command: &Command) {
-    use tracing_subscriber::EnvFilter;
-    let (default, json) = match command {
-        Command::Operator(arguments) => ("info", arguments.log_json),
-        _ => ("error", false),
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    // Set once: the only way to fail is that a logger is there already.
-    let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }

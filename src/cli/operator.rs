@@ -2,9 +2,11 @@
 
 use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
-use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator};
+use super::print;
+use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator, Plans, checkup};
 use crate::engine::{AgentImage, Settings};
-use crate::server::{Intake, Pace, Passing, router};
+use crate::server::{Intake, LogLevel, Observed, Pace, Passing, router};
+use axum::Router;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,21 +24,57 @@ fn client(mut config: kube::Config) -> Result<kube::Client, Failure> {
     kube::Client::try_from(config).map_err(Failure::other)
 }
 
+async fn listen(address: SocketAddr, argument: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::usage(format!("{address} cannot be listened on: {error}; choose another with {argument}"))
+    })
+}
+
+/// Serves metrics, where they have a port of their own; pending where they have none.
+async fn serve_metrics(listener: Option<TcpListener>, routes: Router) -> std::io::Result<()> {
+    match listener {
+        Some(listener) => axum::serve(listener, routes).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the operator may and may not do.
+async fn check(config: kube::Config, arguments: OperatorArguments) -> Outcome {
+    let lease = |namespace| LeaseName { namespace, name: arguments.lease_name, own_url: None };
+    let plans = Plans {
+        namespace: arguments.namespace,
+        lease: arguments.lease_namespace.map(lease),
+        metrics_authentication: arguments.metrics_authentication,
+    };
+    let found = checkup(&client(config)?, &plans).await;
+    let lines =
+        found.iter().map(|finding| format!("{} {}\n", if finding.good { "ok  " } else { "FAIL" }, finding.sentence));
+    print::text(&lines.collect::<String>())?;
+    Ok(if found.iter().all(|finding| finding.good) { ExitCode::Done } else { ExitCode::Failed })
+}
+
 /// Runs until told to stop, or until another replica has taken over.
-pub async fn operator(arguments: OperatorArguments) -> Outcome {
+pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outcome {
     let config = kube::Config::infer()
         .await
         .map_err(|error| Failure::usage(format!("there is no cluster to work with: {error}; set KUBECONFIG")))?;
+    if arguments.check {
+        return check(config, arguments).await;
+    }
     // From here on, so that whoever can reach the port can also end this process in order.
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt()).map_err(Failure::other)?,
         signal(SignalKind::terminate()).map_err(Failure::other)?,
     );
     let client = client(config)?;
-    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
-        Failure::usage(format!("{} cannot be listened on: {error}; choose another with --listen", arguments.listen))
-    })?;
+    let listener = listen(arguments.listen, "--listen").await?;
     let address = listener.local_addr().map_err(Failure::other)?;
+    let metrics_listener = match arguments.metrics_address {
+        Some(address) => Some(listen(address, "--metrics-address").await?),
+        None => None,
+    };
+    let metrics_address = metrics_listener.as_ref().map_or(Ok(address), TcpListener::local_addr);
+    let metrics_address = metrics_address.map_err(Failure::other)?;
     let agent =
         arguments.agent_image.map(|image| AgentImage { image, pull_policy: arguments.agent_image_pull_policy.clone() });
     if agent.is_some() && arguments.report_url.is_none() {
@@ -51,7 +89,7 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         Config {
             namespace: arguments.namespace,
             identity,
-            settings: Settings { report_url, agent, ..Settings::default() },
+            settings: Settings { report_url, agent, otlp_endpoint: arguments.otlp_endpoint, ..Settings::default() },
             lease: arguments.lease_namespace.map(|namespace| LeaseName {
                 namespace,
                 name: arguments.lease_name,
@@ -63,19 +101,32 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         },
     )
     .map_err(Failure::other)?;
+    for price in &arguments.gpu_prices {
+        operator.telemetry().gpu_price.with_label_values(&[&price.model]).set(price.dollars);
+    }
     let intake = Intake::new(operator.reports(), Pace::CLUSTER);
     let mut storing = tokio::spawn(Arc::clone(&intake).run());
+    let observed = Observed {
+        visitors: arguments.metrics_authentication.then(|| operator.visitors()),
+        // Whoever can change it can fill a disk with it.
+        log_level: (arguments.metrics_authentication || metrics_address.ip().is_loopback()).then_some(log_level),
+    };
+    let metrics = observed.router(Arc::clone(&intake));
     let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())));
+    let routes = if metrics_listener.is_some() { routes } else { routes.merge(metrics.clone()) };
     let mut serving = tokio::spawn(axum::serve(listener, routes).into_future());
-    tracing::info!(%address, "operator started");
+    let mut observing = tokio::spawn(serve_metrics(metrics_listener, metrics));
+    tracing::info!(%address, %metrics_address, "operator started");
     let outcome = tokio::select! {
         _ = interrupt.recv() => Ok(ExitCode::Done),
         _ = terminate.recv() => Ok(ExitCode::Done),
         ended = operator.lost() => Err(Failure::other(ended)),
         _ = &mut storing => Err(Failure::other(Ended::Part("storing of reports"))),
         _ = &mut serving => Err(Failure::other(Ended::Part("report endpoint"))),
+        _ = &mut observing => Err(Failure::other(Ended::Part("metrics endpoint"))),
     };
     serving.abort();
+    observing.abort();
     intake.flush(Duration::from_secs(10)).await;
     operator.shutdown().await;
     storing.abort();

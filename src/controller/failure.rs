@@ -38,6 +38,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// Each of them.
+    pub const ALL: [Class; 8] = [
+        Class::Transient,
+        Class::Conflict,
+        Class::AlreadyExists,
+        Class::Invalid,
+        Class::Forbidden,
+        Class::NotFound,
+        Class::Gone,
+        Class::NotLeader,
+    ];
+
     /// As it is counted.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,8 +2,9 @@
 
 use super::act::Hand;
 use super::clock::Clock;
+use super::counted::counted;
 use super::events::Events;
-use super::index::{Index, Kind};
+use super::index::{Index, Kind, name};
 use super::job::{self, SlimJob};
 use super::lease::{Elector, Gate, LeaseName};
 use super::mutation::Mutation;
@@ -12,7 +13,9 @@ use super::reconcile::Reconciler;
 use super::reports::Reports;
 use super::shared::Shared;
 use super::telemetry::Telemetry;
+use super::traces::Traces;
 use super::unreadable::{Complainer, Complaints, Unreadable};
+use super::visitors::Visitors;
 use super::watch::{Name, Seen, follow};
 use super::wire::Pen;
 use super::workers::work;
@@ -72,6 +75,7 @@ pub enum Ended {
 
 /// A running operator. Dropping it stops it at once, as a crash would; [`Operator::shutdown`] stops it in order.
 pub struct Operator {
+    client: Client,
     shared: Arc<Shared>,
     gate: Gate,
     telemetry: Telemetry,
@@ -102,6 +106,7 @@ impl Operator {
     /// See [`OperatorError`].
     pub fn start(client: Client, config: Config) -> Result<Self, OperatorError> {
         let telemetry = Telemetry::new()?;
+        let client = counted(client, telemetry.clone());
         let gate = if config.lease.is_some() { Gate::shut() } else { Gate::always_open() };
         let elected = gate.clone();
         let gate = if config.mutation == Mutation::IgnoreGate { Gate::always_open() } else { gate };
@@ -113,6 +118,11 @@ impl Operator {
 
         let (events, publisher) = Events::new(client.clone(), pen.clone(), config.clock, &config.identity);
         spawn(&mut workers, "Events", publisher);
+        let traces = config.settings.otlp_endpoint.as_deref().map(|endpoint| {
+            let (traces, exporter) = Traces::new(endpoint);
+            spawn(&mut workers, "traces", exporter);
+            traces
+        });
         let (complaints, complainer) = Complainer::new(client.clone(), pen.clone(), config.clock);
         spawn(&mut background, "complaints", complainer.run());
         let hand = Hand::new(client.clone(), pen.clone(), config.mutation);
@@ -127,22 +137,24 @@ impl Operator {
             shared.clone(),
             hand,
             pen,
-            (events, reports.clone()),
+            (events, reports.clone(), traces),
             config.clock,
             config.settings.clone(),
             config.mutation,
         ));
         let known = Arc::downgrade(&reconciler);
         spawn(&mut workers, "workers", work(reconciler, config.concurrency.max(1), stopped));
-        watch_all(&mut background, &client, config.namespace.as_deref(), &shared, &complaints);
+        let heard = (telemetry.clone(), config.clock);
+        watch_all(&mut background, &client, config.namespace.as_deref(), &shared, (&complaints, heard));
         spawn(&mut background, "wake-up", wake_up(shared.clone(), gate.clone()));
         let mut leader = watch::channel(None).1;
         if let Some(lease) = &config.lease {
-            let elector = Elector::new(client, lease, &config.identity, config.clock, elected);
+            let elector = Elector::new(client.clone(), lease, &config.identity, config.clock, elected);
             leader = elector.leader();
             spawn(&mut election, "election", elect(elector, handed_over));
         }
         Ok(Operator {
+            client,
             shared,
             gate,
             telemetry,
@@ -175,6 +187,11 @@ impl Operator {
     /// For the server: where reports go.
     pub fn reports(&self) -> Arc<Reports> {
         self.reports.clone()
+    }
+
+    /// For the server: who may look at metrics.
+    pub fn visitors(&self) -> Arc<Visitors> {
+        Arc::new(Visitors::new(self.client.clone()))
     }
 
     /// The operator's own metrics.
@@ -250,14 +267,23 @@ fn watch_all(
     client: &Client,
     namespace: Option<&str>,
     shared: &Arc<Shared>,
-    complaints: &Complaints,
+    (complaints, (telemetry, clock)): (&Complaints, (Telemetry, Clock)),
 ) {
+    let heard = move |kind: &'static str| {
+        let telemetry = telemetry.clone();
+        move || telemetry.heard(kind, clock.now())
+    };
     let (index, complain) = (shared.clone(), complaints.clone());
     let experiments = api::<Readable<Experiment>>(client, namespace);
+    let told = heard("Experiment");
     spawn(tasks, "watch of Experiments", async move {
-        follow(experiments, "Experiments", None, |seen| match seen {
-            Seen::Present(found) => match found.0 {
-                Ok(found) => index.with(|i| i.see_experiment(found)),
+        follow(experiments, "Experiments", None, told, |seen| match seen {
+            Seen::Present(found) => match found.object {
+                Ok(experiment) => index.with(|i| {
+                    let name = name(&experiment);
+                    i.see_experiment(experiment);
+                    i.measure(Kind::Experiment, &name, found.bytes);
+                }),
                 Err(invalid) => {
                     // Nothing is started or judged by a spec that is not the present one.
                     index.with(|i| i.experiment_deleted(&invalid.metadata));
@@ -271,10 +297,15 @@ fn watch_all(
     });
     let (index, complain) = (shared.clone(), complaints.clone());
     let trials = api::<Readable<Trial>>(client, namespace);
+    let told = heard("Trial");
     spawn(tasks, "watch of Trials", async move {
-        follow(trials, "Trials", None, |seen| match seen {
-            Seen::Present(found) => match found.0 {
-                Ok(found) => index.with(|i| i.see_trial(found)),
+        follow(trials, "Trials", None, told, |seen| match seen {
+            Seen::Present(found) => match found.object {
+                Ok(trial) => index.with(|i| {
+                    let name = name(&trial);
+                    i.see_trial(trial);
+                    i.measure(Kind::Trial, &name, found.bytes);
+                }),
                 Err(invalid) => drop(complain.send((Unreadable::Trial, unreadable(&invalid, "Trial")))),
             },
             Seen::Deleted(last) => index.with(|i| i.trial_deleted(last.meta())),
@@ -284,8 +315,9 @@ fn watch_all(
     });
     let index = shared.clone();
     let jobs = api::<SlimJob>(client, namespace);
+    let told = heard("Job");
     spawn(tasks, "watch of Jobs", async move {
-        follow(jobs, "Jobs", Some(&job::selector()), |seen| match seen {
+        follow(jobs, "Jobs", Some(&job::selector()), told, |seen| match seen {
             Seen::Present(found) => found.seen().into_iter().for_each(|found| index.with(|i| i.see_job(found))),
             Seen::Deleted(last) => last.seen().into_iter().for_each(|last| index.with(|i| i.job_deleted(&last))),
             Seen::All(names, version) => index.with(|i| i.listed(Kind::Job, &names, version)),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -14,7 +15,8 @@ pub struct Queue<K> {
 }
 
 struct State<K> {
-    ready: VecDeque<K>,
+    /// Each since when.
+    ready: VecDeque<(K, Instant)>,
     waiting: HashSet<K>,
     /// Keys being worked on; true: wanted again.
     running: HashMap<K, bool>,
@@ -56,7 +58,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         let mut state = self.lock();
         state.held.insert(key.clone(), not_before);
         if state.waiting.remove(&key) {
-            state.ready.retain(|waiting| *waiting != key);
+            state.ready.retain(|(waiting, _)| *waiting != key);
             state.add(key.clone());
         }
         state.add_at(key, at);
@@ -67,6 +69,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// How many keys want attention now, and wait for it.
     pub fn ready(&self) -> usize {
         self.lock().ready.len()
+    }
+
+    /// For how long the first of them has waited.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.lock().ready.front().map(|(_, since)| since.elapsed())
     }
 
     /// The next key, once there is one. It must be given back with [`Queue::done`].
@@ -120,7 +127,7 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
             self.add_at(key, held);
         } else if self.waiting.insert(key.clone()) {
             self.held.remove(&key);
-            self.ready.push_back(key);
+            self.ready.push_back((key, Instant::now()));
         }
     }
 
@@ -148,7 +155,7 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
                 self.add(key);
             }
         }
-        let Some(key) = self.ready.pop_front() else {
+        let Some((key, _)) = self.ready.pop_front() else {
             return Err(self.later.first().map(|(at, _)| *at));
         };
         self.waiting.remove(&key);
@@ -165,7 +172,6 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn a_key_added_twice_comes_once_and_again_only_if_added_while_worked_on() {
@@ -173,9 +179,11 @@ mod tests {
         queue.add("a");
         queue.add("a");
         queue.add("b");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!((queue.ready(), queue.oldest()), (2, Some(Duration::from_secs(3))));
         assert_eq!(queue.next().await, "a");
         assert_eq!(queue.next().await, "b");
-        assert_eq!(queue.next().now_or_never(), None);
+        assert_eq!((queue.next().now_or_never(), queue.oldest()), (None, None));
         queue.add("a");
         assert_eq!(queue.next().now_or_never(), None, "one worker at a time");
         queue.done(&"b");

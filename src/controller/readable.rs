@@ -12,7 +12,12 @@ use std::borrow::Cow;
 
 /// See the module. Only from JSON text: a watch's event names its `type` before its `object`, as API servers do.
 #[derive(Clone, Debug)]
-pub struct Readable<K>(pub Result<K, Broken>);
+pub struct Readable<K> {
+    /// The object, or what is known of it.
+    pub object: Result<K, Broken>,
+    /// How long it is as JSON.
+    pub bytes: usize,
+}
 
 /// What is known of an object that cannot be read.
 #[derive(Clone, Debug)]
@@ -31,12 +36,13 @@ struct OnlyMetadata {
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
+        let bytes = text.get().len();
         let error = match serde_json::from_str(text.get()) {
-            Ok(object) => return Ok(Readable(Ok(object))),
+            Ok(object) => return Ok(Readable { object: Ok(object), bytes }),
             Err(error) => error.to_string(),
         };
         let OnlyMetadata { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        Ok(Readable(Err(Broken { error, metadata })))
+        Ok(Readable { object: Err(Broken { error, metadata }), bytes })
     }
 }
 
@@ -61,14 +67,14 @@ impl<K: Resource> Resource for Readable<K> {
     }
 
     fn meta(&self) -> &ObjectMeta {
-        match &self.0 {
+        match &self.object {
             Ok(object) => object.meta(),
             Err(broken) => &broken.metadata,
         }
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        match &mut self.0 {
+        match &mut self.object {
             Ok(object) => object.meta_mut(),
             Err(broken) => &mut broken.metadata,
         }
@@ -99,8 +105,9 @@ mod tests {
         let list: ObjectList<Readable<Trial>> = serde_json::from_str(&list.to_string()).unwrap();
         let [broken, good] = &list.items[..] else { panic!("two") };
         assert_eq!((broken.meta().name.as_deref(), good.meta().name.as_deref()), (Some("broken"), Some("good")));
-        assert!(broken.0.as_ref().unwrap_err().error.contains("invalid type: string"), "{broken:?}");
-        assert_eq!(good.0.as_ref().unwrap().spec.experiment, "e");
+        assert!(broken.object.as_ref().unwrap_err().error.contains("invalid type: string"), "{broken:?}");
+        assert_eq!(good.object.as_ref().unwrap().spec.experiment, "e");
+        assert_eq!(good.bytes, trial("good", json!({"experiment": "e", "assignments": {"x": 1}})).to_string().len());
         let event = format!(r#"{{"type": "DELETED", "object": {}}}"#, trial("broken", json!(5)));
         let event: WatchEvent<Readable<Trial>> = serde_json::from_str(&event).unwrap();
         let WatchEvent::Deleted(broken) = event else { panic!("{event:?}") };

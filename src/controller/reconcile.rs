@@ -9,6 +9,7 @@ use super::index::{Key, Kind, Lookup, Moment, Uid, name};
 use super::mutation::Mutation;
 use super::reports::Reports;
 use super::shared::Shared;
+use super::traces::Traces;
 use super::turn::Progress;
 use super::watch::Name;
 use super::wire::Pen;
@@ -39,6 +40,8 @@ pub struct Reconciler {
     pub events: Events,
     /// Stores what trials have said.
     pub reports: Arc<Reports>,
+    /// Exports traces, where they are wanted.
+    pub traces: Option<Traces>,
     /// The time.
     pub clock: Clock,
     /// For the engine.
@@ -63,12 +66,12 @@ impl Reconciler {
         shared: Arc<Shared>,
         hand: Hand,
         pen: Pen,
-        (events, reports): (Events, Arc<Reports>),
+        (events, reports, traces): (Events, Arc<Reports>, Option<Traces>),
         clock: Clock,
         settings: Settings,
         mutation: Mutation,
     ) -> Self {
-        Reconciler { shared, hand, pen, events, reports, clock, settings, mutation, desks: Mutex::default() }
+        Reconciler { shared, hand, pen, events, reports, traces, clock, settings, mutation, desks: Mutex::default() }
     }
 
     /// One pass. `failures`: how often in a row this key has failed before.
@@ -128,8 +131,10 @@ impl Reconciler {
 
     /// The tuner takes most of the time of a plan that proposes trials.
     fn time_suggestions(&self, plan: &Plan, experiment: &Experiment, took: Duration) {
+        // Given points come first, and nobody has to think of them.
+        let given = experiment.spec.initial_trials.iter().filter(|given| given.result.is_empty()).count();
         let proposed = plan.actions.iter().filter(|action| match action {
-            Action::CreateTrial { trial } => trial.spec.index.is_some(),
+            Action::CreateTrial { trial } => trial.spec.index.is_some_and(|index| index as usize >= given),
             _ => false,
         });
         let count = u32::try_from(proposed.count()).unwrap_or(u32::MAX);

@@ -13,9 +13,10 @@ use super::watch::Name;
 use crate::api::{Experiment, Trial, TrialStatus};
 use crate::engine::fold;
 use crate::report::{Batch, Progress};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::json;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// How often a store is tried anew when somebody else wrote the Trial in between.
 const TRIES: usize = 8;
@@ -28,6 +29,7 @@ pub struct Reports {
     gate: Gate,
     telemetry: Telemetry,
     mutation: Mutation,
+    since: Mutex<Option<Timestamp>>,
 }
 
 /// A Trial, as far as its reports are concerned.
@@ -48,7 +50,7 @@ impl Reports {
         mutation: Mutation,
     ) -> Self {
         let tokens = Tokens::new(client, hand.clone());
-        Reports { hand, shared, tokens, gate, telemetry, mutation }
+        Reports { hand, shared, tokens, gate, telemetry, mutation, since: Mutex::default() }
     }
 
     /// Whose token this is.
@@ -86,8 +88,27 @@ impl Reports {
             false => Default::default(),
         };
         self.telemetry.leading.set(leading.into());
-        self.telemetry.queue_depth.set(i64::try_from(self.shared.queue.ready()).unwrap_or(i64::MAX));
-        self.telemetry.render(experiments, trials)
+        self.telemetry.queue_depth.set(whole(self.shared.queue.ready()));
+        self.telemetry.queue_oldest.set(self.shared.queue.oldest().unwrap_or_default().as_secs_f64());
+        for (kind, bytes) in self.shared.with(|index| index.largest()) {
+            self.telemetry.largest.with_label_values(&[kind]).set(whole(bytes));
+        }
+        let (since, unstored) = (self.leading_since(leading), self.shared.unstored());
+        let heard = |trial: &Trial| {
+            let name = (trial.namespace().unwrap_or_default(), trial.name_any());
+            let heard = unstored.as_ref().and_then(|unstored| unstored.heard(&name)).map(|heard| heard.last);
+            let stored = trial.status.as_ref().is_some_and(|status| !status.metrics.is_empty());
+            heard.or(since.filter(|_| stored))
+        };
+        self.telemetry.render(experiments, trials, &heard)
+    }
+
+    /// Since when this process leads, as far as whoever looks at metrics could notice: what another one has heard before is
+    /// known to that one alone.
+    fn leading_since(&self, leading: bool) -> Option<Timestamp> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = leading.then(|| since.unwrap_or_else(Timestamp::now));
+        *since
     }
 
     /// The operator's own metrics.
@@ -197,4 +218,8 @@ impl Reports {
         let objectives = experiment.spec.objectives.iter().map(|objective| objective.metric.clone());
         Some(objectives.chain(experiment.spec.additional_metrics.iter().cloned()).collect())
     }
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

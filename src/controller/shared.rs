@@ -5,10 +5,23 @@ use super::index::{Index, Key};
 use super::queue::Queue;
 use super::watch::Name;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+/// When values of a trial were received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The first one of its present attempt, where this process has received it.
+    pub first: Option<Timestamp>,
+    /// The latest one.
+    pub last: Timestamp,
+}
 
 /// Where reports wait to be stored.
 pub trait Unstored: Send + Sync {
+    /// When values of this trial were received, if any was since this process began to take reports.
+    fn heard(&self, trial: &Name) -> Option<Heard>;
+
     /// Stores what this trial has reported. True: there was something, and it is stored. An error: there is something,
     /// and it is not stored, so the trial must not be ended yet.
     fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, Result<bool, Failure>>;

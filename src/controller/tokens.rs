@@ -2,29 +2,15 @@
 
 use super::act::{Hand, Learnt};
 use super::failure::{Class, Failure};
+use super::remembered::Remembered;
 use super::watch::Name;
 use super::wire::timed;
 use crate::report::AUDIENCE;
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
-
-const REMEMBER: Duration = Duration::from_secs(60);
-const REMEMBER_DENIED: Duration = Duration::from_secs(5);
-const CAPACITY: usize = 20_000;
-const MAX_TOKEN: usize = 16 * 1024;
-/// Tokens that are looked into at a time: a stranger with many must not make us flood the API server.
-const CONCURRENCY: usize = 8;
-/// How long a caller waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A pod of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +30,18 @@ pub enum Denied {
     /// The token is a pod's that belongs to no trial.
     #[error("pod {0} belongs to no trial: {1}")]
     Pod(String, &'static str),
+    /// The token's user may not do this.
+    #[error(
+        "user {user} may not {verb} {path}: it needs a ClusterRole with nonResourceURLs [\"{path}\"] and verbs [\"{verb}\"]"
+    )]
+    Forbidden {
+        /// Name of the user.
+        user: String,
+        /// What it wanted to do, such as `get`.
+        verb: &'static str,
+        /// With which path.
+        path: &'static str,
+    },
     /// The API server cannot be asked now.
     #[error("the token cannot be checked now: {0}")]
     Unavailable(#[from] Failure),
@@ -56,24 +54,13 @@ pub enum Denied {
 pub struct Tokens {
     client: Client,
     hand: Hand,
-    keys: (RandomState, RandomState),
-    turns: Semaphore,
-    known: Mutex<HashMap<u128, Known>>,
+    known: Remembered<Caller>,
 }
-
-/// Until when an answer holds, and the answer.
-type Known = (Instant, Result<Caller, Denied>);
 
 impl Tokens {
     /// Nothing is remembered yet.
     pub fn new(client: Client, hand: Hand) -> Self {
-        Tokens {
-            client,
-            hand,
-            keys: (RandomState::new(), RandomState::new()),
-            turns: Semaphore::new(CONCURRENCY),
-            known: Mutex::default(),
-        }
+        Tokens { client, hand, known: Remembered::default() }
     }
 
     /// Whose token this is.
@@ -81,48 +68,7 @@ impl Tokens {
     /// # Errors
     /// When it is nobody's, no trial's, or the API server cannot be asked.
     pub async fn check(&self, token: &str) -> Result<Caller, Denied> {
-        if token.is_empty() || token.len() > MAX_TOKEN {
-            return Err(Denied::Token("there is none, or it is too long".into()));
-        }
-        let key = self.key(token);
-        if let Some(known) = self.remembered(key) {
-            return known;
-        }
-        let Ok(Ok(_turn)) = timeout(PATIENCE, self.turns.acquire()).await else { return Err(Denied::Busy) };
-        // Another call with the same token may have had its turn before.
-        if let Some(known) = self.remembered(key) {
-            return known;
-        }
-        let answer = self.ask(token).await;
-        let keep = match &answer {
-            Ok(_) => REMEMBER,
-            Err(Denied::Unavailable(_) | Denied::Busy) => return answer,
-            Err(_) => REMEMBER_DENIED,
-        };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if known.len() >= CAPACITY {
-            known.retain(|_, (until, _)| *until > now);
-        }
-        if known.len() >= CAPACITY {
-            // Strangers must not push out our own.
-            known.retain(|_, (_, answer)| answer.is_ok());
-        }
-        if known.len() >= CAPACITY {
-            known.clear();
-        }
-        known.insert(key, (now + keep, answer.clone()));
-        answer
-    }
-
-    fn remembered(&self, key: u128) -> Option<Result<Caller, Denied>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key).filter(|(until, _)| *until > Instant::now()).map(|(_, answer)| answer.clone())
-    }
-
-    /// Tokens themselves are not kept. The keys of the hashes are this process's own and random.
-    fn key(&self, token: &str) -> u128 {
-        u128::from(self.keys.0.hash_one(token)) << 64 | u128::from(self.keys.1.hash_one(token))
+        self.known.answer(token, "", self.ask(token)).await
     }
 
     async fn ask(&self, token: &str) -> Result<Caller, Denied> {
@@ -153,18 +99,7 @@ impl Tokens {
 
     /// Namespace, name and UID of the pod that the token was made for.
     async fn review(&self, token: &str) -> Result<(String, String, String), Denied> {
-        let spec = TokenReviewSpec { audiences: Some(vec![AUDIENCE.into()]), token: Some(token.into()) };
-        let review = TokenReview { spec, ..TokenReview::default() };
-        let api: Api<TokenReview> = Api::all(self.client.clone());
-        let answer = timed("create TokenReview", api.create(&PostParams::default(), &review)).await;
-        let status = match answer {
-            Ok(answer) => answer.status.unwrap_or_default(),
-            Err(failure) if failure.class == Class::Invalid => return Err(Denied::Token(failure.message)),
-            Err(failure) => return Err(failure.into()),
-        };
-        if status.authenticated != Some(true) {
-            return Err(Denied::Token(status.error.unwrap_or_else(|| "the API server does not know it".into())));
-        }
+        let status = review(&self.client, token, Some(AUDIENCE)).await?;
         // An API server that does not know audiences leaves them out: then the token may be for anyone.
         if !status.audiences.iter().flatten().any(|audience| audience == AUDIENCE) {
             return Err(Denied::Token(format!("its audience is not {AUDIENCE}")));
@@ -172,6 +107,26 @@ impl Tokens {
         let user = status.user.unwrap_or_default();
         pod_of(&user).ok_or_else(|| Denied::Token("it was not made for a pod".into()))
     }
+}
+
+/// What the API server says about a token; `audience` `None`: one for the API server itself.
+///
+/// # Errors
+/// It is nobody's, or the API server cannot be asked.
+pub(super) async fn review(client: &Client, token: &str, audience: Option<&str>) -> Result<TokenReviewStatus, Denied> {
+    let spec =
+        TokenReviewSpec { audiences: audience.map(|audience| vec![audience.to_owned()]), token: Some(token.into()) };
+    let review = TokenReview { spec, ..TokenReview::default() };
+    let api: Api<TokenReview> = Api::all(client.clone());
+    let status = match timed("create TokenReview", api.create(&PostParams::default(), &review)).await {
+        Ok(answer) => answer.status.unwrap_or_default(),
+        Err(failure) if failure.class == Class::Invalid => return Err(Denied::Token(failure.message)),
+        Err(failure) => return Err(failure.into()),
+    };
+    if status.authenticated != Some(true) {
+        return Err(Denied::Token(status.error.unwrap_or_else(|| "the API server does not know it".into())));
+    }
+    Ok(status)
 }
 
 fn pod_of(user: &UserInfo) -> Option<(String, String, String)> {

@@ -1,12 +1,13 @@
 //! Carries out a plan: what is about different trials together, new trials in their order, the Experiment's status last.
 
 use super::act::{Done, Learnt, Subject};
+use super::decisions;
 use super::desk::Desk;
 use super::failure::{Class, Failure};
 use super::index::{Kind, Moment, Uid, name};
 use super::reconcile::{Reconciler, lock, regarding};
 use crate::api::Experiment;
-use crate::api::conditions::{find, reasons, types};
+use crate::api::conditions::{find, has_ended, reasons, types};
 use crate::engine::{Action, Plan};
 use crate::report::Batch;
 use futures::future::join_all;
@@ -158,12 +159,32 @@ impl Reconciler {
         if progress == Progress::Done {
             let trial = if let Learnt::Trial(trial) = &learnt { Some(&**trial) } else { None };
             self.pen.telemetry.count(action, turn.experiment, trial);
+            decisions::log(action, turn.experiment, trial);
+            self.trace(action, turn.experiment, &learnt);
         }
         self.take_in(turn.uid, turn.desk, turn.experiment, (learnt, answer.asked));
         if progress == Progress::Done {
             self.tell_events(regarding, action);
         }
         Ok(progress)
+    }
+
+    /// Tells of what has just ended.
+    fn trace(&self, action: &Action, experiment: &Experiment, learnt: &Learnt) {
+        let Some(traces) = &self.traces else { return };
+        match (action, learnt) {
+            (Action::WriteTrialStatus { patch, .. }, Learnt::Trial(trial)) if patch.completion_time.is_some() => {
+                let name = (name(experiment).0, trial.name_any());
+                let heard = self.shared.unstored().and_then(|unstored| unstored.heard(&name)?.first);
+                traces.trial(trial, &experiment.uid().unwrap_or_default(), heard);
+            }
+            (Action::WriteExperimentStatus { status, .. }, Learnt::Experiment(written))
+                if has_ended(&status.conditions) && !has_ended(experiment.conditions()) =>
+            {
+                traces.experiment(written);
+            }
+            _ => {}
+        }
     }
 
     fn failed(

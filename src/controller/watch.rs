@@ -51,15 +51,18 @@ enum End {
     Relist(Option<Failure>),
 }
 
-/// Tells `sink` of every object of this kind, as long as it is polled.
-pub async fn follow<K>(api: Api<K>, kind: &str, selector: Option<&str>, mut sink: impl FnMut(Seen<K>))
+/// Tells `sink` of every object of this kind, as long as it is polled; `heard` is told whenever the API server has answered.
+pub async fn follow<K>(api: Api<K>, kind: &str, selector: Option<&str>, heard: impl Fn(), mut sink: impl FnMut(Seen<K>))
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut failures = 0_u32;
     loop {
         let mut version = match list(&api, kind, selector, &mut sink).await {
-            Ok(version) => version,
+            Ok(version) => {
+                heard();
+                version
+            }
             Err(failure) => {
                 pause(kind, &failure, &mut failures).await;
                 continue;
@@ -67,7 +70,7 @@ where
         };
         loop {
             let started = Instant::now();
-            let end = watch(&api, kind, selector, version, &mut sink).await;
+            let end = watch(&api, kind, selector, version, (&heard, &mut sink)).await;
             if started.elapsed() >= HEALTHY {
                 failures = 0;
             }
@@ -130,7 +133,7 @@ async fn watch<K>(
     kind: &str,
     selector: Option<&str>,
     mut version: String,
-    sink: &mut impl FnMut(Seen<K>),
+    (heard, sink): (&impl Fn(), &mut impl FnMut(Seen<K>)),
 ) -> End
 where
     K: Resource + Clone + DeserializeOwned + Debug + 'static,
@@ -144,11 +147,15 @@ where
         Err(failure) => return End::Failed(version, failure),
     };
     pin_mut!(stream);
+    heard();
     loop {
         let event = match timeout(SILENCE, stream.next()).await {
             Ok(Some(event)) => event,
             Ok(None) | Err(_) => return End::Resume(version),
         };
+        if event.is_ok() {
+            heard();
+        }
         match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                 version = object.resource_version().unwrap_or(version);
@@ -229,7 +236,7 @@ mod tests {
             async move { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
         });
         let api: Api<ConfigMap> = Api::namespaced(Client::new(server, "ns"), "ns");
-        let _ = timeout(after, follow(api, "ConfigMaps", None, |_| {})).await;
+        let _ = timeout(after, follow(api, "ConfigMaps", None, || {}, |_| {})).await;
         begun.load(Ordering::Relaxed)
     }
 

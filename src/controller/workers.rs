@@ -72,11 +72,13 @@ fn settle(reconciler: &Reconciler, backoff: &mut Backoff<Key>, key: &Key, result
         Ok(Err(failure)) => {
             asked = failure.retry_after.unwrap_or_default();
             let wait = backoff.failed(key).max(asked);
+            reconciler.pen.telemetry.errors.with_label_values(&[failure.class.name()]).inc();
             tracing::warn!(?key, %failure, ?wait, "a pass failed and is made again");
             ("failed", Some(wait))
         }
         Err(()) => {
             let wait = backoff.failed(key);
+            reconciler.pen.telemetry.errors.with_label_values(&["panic"]).inc();
             tracing::error!(?key, ?wait, "a pass panicked, which is a bug; it is made again");
             ("panicked", Some(wait))
         }

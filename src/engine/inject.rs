@@ -4,6 +4,7 @@ use super::job::job_name;
 use super::manifest::{Injection, Owner, array, entry, escaped, identity, object, pod_grace, set};
 use super::sidecar;
 use super::template::plain;
+use super::trace::traceparent;
 use crate::api::{GROUP, VERSION, labels};
 use crate::report::{Source, env};
 use crate::space::Assignment;
@@ -150,9 +151,11 @@ fn wrap(
         agents.extend(checkpoints.into_container(container, owner));
     }
     let grace = set(env::GRACE_SECONDS, grace.to_string());
+    let traced = injection.settings.otlp_endpoint.is_some();
+    let place = traced.then(|| set("TRACEPARENT", traceparent(owner.experiment_uid, owner.trial_uid)));
     let variables = array(container, "env");
     // In front, so that the user's own variables can refer to them and win over them.
-    variables.splice(0..0, parameters.chain([grace]).collect::<Vec<_>>());
+    variables.splice(0..0, parameters.chain([grace]).chain(place).collect::<Vec<_>>());
     // Behind, so that nothing wins over them.
     variables.extend(agents);
 }

@@ -35,6 +35,7 @@ mod status;
 mod suggest;
 mod summary;
 mod template;
+mod trace;
 mod trial;
 mod usage;
 
@@ -54,4 +55,7 @@ pub use settings::{AgentImage, Settings};
 pub use sidecar::SIDECAR;
 pub use snapshot::{Blocked, Facts, Fate, Finding, Known, Pods, Probe, Refusal, Snapshot};
 
+pub use trace::{span_id, trace_id, traceparent};
+
+pub use crate::stopping::RULES as STOPPING_RULES;
 pub use crate::tuner::Finished;

@@ -13,13 +13,22 @@ pub struct Settings {
     pub away: Option<(Timestamp, Timestamp)>,
     /// A folder of this machine that takes the place of the volumes for checkpoints that specs name.
     pub checkpoints: Option<String>,
+    /// Base URL of what takes traces (OTLP over HTTP), such as `http://collector:4318`; programs are told their place in them.
+    pub otlp_endpoint: Option<String>,
     /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
     pub status_interval_ms: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { report_url: String::new(), agent: None, away: None, checkpoints: None, status_interval_ms: 1000 }
+        Settings {
+            report_url: String::new(),
+            agent: None,
+            away: None,
+            checkpoints: None,
+            otlp_endpoint: None,
+            status_interval_ms: 1000,
+        }
     }
 }
 

@@ -6,11 +6,12 @@
 use super::pace::Pace;
 use super::pending::Pending;
 use crate::api::Trial;
-use crate::controller::{Failure, Mutation, Name, Queue, Reports, Standing, Unstored};
+use crate::controller::{Failure, Heard, Mutation, Name, Queue, Reports, Standing, Unstored};
 use crate::metrics::Observation;
 use crate::report::{Answer, Batch, Stop};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,8 @@ struct Slot {
     begun: Instant,
     /// When that was, or the last store ended.
     since: Instant,
+    /// When values were received, by the clock on the wall.
+    heard: Option<Heard>,
     /// It is judged while it runs.
     judged: bool,
     failures: u32,
@@ -92,6 +95,8 @@ impl Intake {
         let name = (batch.namespace.clone(), batch.trial.clone());
         let Standing::Open(trial) = self.standing(&name, batch).await? else {
             self.lock().remove(&name);
+            self.reports.telemetry().records.inc_by(batch.records.len() as u64);
+            self.reports.telemetry().late.inc_by(batch.records.len() as u64);
             return Ok(closed());
         };
         let (mut stored, urgent) = self.take(&name, batch, &trial);
@@ -169,8 +174,18 @@ impl Intake {
         }
         let taken = slot.pending.take(batch, &Reports::progress(trial));
         telemetry.records.inc_by(batch.records.len() as u64);
-        telemetry.duplicates.inc_by(batch.records.len().saturating_sub(taken) as u64);
+        telemetry.duplicates.inc_by(taken.again);
+        telemetry.refused.inc_by(taken.refused);
+        telemetry.late.inc_by(taken.late);
+        telemetry.lost.inc_by(taken.lost);
         slot.hear(batch.attempt, judged);
+        if taken.value {
+            let now = Timestamp::now();
+            // What was stored before, another process may have received.
+            let silent = trial.status.as_ref().is_none_or(|status| status.metrics.is_empty());
+            let first = slot.heard.map_or(silent.then_some(now), |heard| heard.first);
+            slot.heard = Some(Heard { first, last: now });
+        }
         if !slot.pending.is_empty() {
             self.queue.add_at(name.clone(), slot.due(self.pace, trials));
         }
@@ -260,6 +275,10 @@ impl Intake {
 }
 
 impl Unstored for Intake {
+    fn heard(&self, trial: &Name) -> Option<Heard> {
+        self.lock().get(trial)?.heard
+    }
+
     fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(self.store(trial))
     }
@@ -268,7 +287,16 @@ impl Unstored for Intake {
 impl Slot {
     fn new(uid: &str) -> Self {
         let (now, stored) = (Instant::now(), Arc::new(watch::Sender::new(0)));
-        Slot { pending: Pending::new(uid), attempt: 0, begun: now, since: now, judged: false, failures: 0, stored }
+        Slot {
+            pending: Pending::new(uid),
+            attempt: 0,
+            begun: now,
+            since: now,
+            heard: None,
+            judged: false,
+            failures: 0,
+            stored,
+        }
     }
 
     /// A further attempt is a new program: its reports are stored as soon and as often as the first one's.
@@ -276,6 +304,7 @@ impl Slot {
         self.judged = judged;
         if attempt > self.attempt {
             (self.attempt, self.begun) = (attempt, Instant::now());
+            self.heard = self.heard.map(|heard| Heard { first: None, ..heard });
             self.since = self.begun;
         }
     }

@@ -1,12 +1,14 @@
 //! HTTP: the report endpoint, metrics of our own, health.
 
 mod intake;
+mod observed;
 mod pace;
 mod passing;
 mod pending;
 mod routes;
 
 pub use intake::{Intake, Refused};
+pub use observed::{LogLevel, Observed};
 pub use pace::Pace;
 pub use passing::Passing;
-pub use routes::{metrics_router, router};
+pub use routes::router;

@@ -21,6 +21,23 @@ pub(super) struct Pending {
     pub latest: BTreeMap<String, Observation>,
 }
 
+/// What was in a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Records that are new.
+    pub new: u64,
+    /// Records that had come before.
+    pub again: u64,
+    /// Records for which there was no room.
+    pub refused: u64,
+    /// Records of a session that a later one has replaced.
+    pub late: u64,
+    /// Records that were dropped before these, by the gaps in the numbers.
+    pub lost: u64,
+    /// There is a new value among them.
+    pub value: bool,
+}
+
 #[derive(Debug)]
 struct Session {
     attempt: u32,
@@ -32,18 +49,27 @@ impl Pending {
         Pending { uid: uid.to_owned(), sessions: BTreeMap::new(), latest: BTreeMap::new() }
     }
 
-    /// Takes what is neither stored nor pending, as far as there is room; returns how many records that were. What is not
-    /// taken is not acknowledged, so that it is said again.
-    pub(super) fn take(&mut self, batch: &Batch, stored: &Progress) -> usize {
-        let (mut taken, mut room) = (0, MAX_RECORDS.saturating_sub(self.len()));
+    /// Takes what is neither stored nor pending, as far as there is room. What is not taken is not acknowledged, so that it is
+    /// said again.
+    pub(super) fn take(&mut self, batch: &Batch, stored: &Progress) -> Taken {
+        let all = batch.records.len() as u64;
+        if stored.later(&batch.session).is_some() {
+            return Taken { late: all, ..Taken::default() };
+        }
+        let (mut taken, mut room) = (Taken::default(), MAX_RECORDS.saturating_sub(self.len()));
+        let pending = self.sessions.get(&batch.session).and_then(|session| session.records.keys().next_back().copied());
+        let mut reached = stored.stored(&batch.session).max(pending.unwrap_or(0));
+        taken.again = all - stored.news(batch).count() as u64;
         for record in stored.news(batch) {
             let known = self.sessions.get(&batch.session);
             if known.is_some_and(|session| session.records.contains_key(&record.sequence)) {
+                taken.again += 1;
                 continue;
             }
             // None of the later ones either: a number that is stored stands for all before it.
             let Some(left) = room.checked_sub(1) else { break };
             room = left;
+            taken.value |= matches!(record.body, Body::Observation(_));
             if let Body::Observation(observation) = &record.body
                 && (self.latest.len() < MAX_LATEST || self.latest.contains_key(&observation.metric))
             {
@@ -54,8 +80,13 @@ impl Pending {
                 .entry(batch.session.clone())
                 .or_insert_with(|| Session { attempt: batch.attempt, records: BTreeMap::new() });
             session.records.insert(record.sequence, record.clone());
-            taken += 1;
+            taken.new += 1;
+            if record.sequence > reached {
+                taken.lost += record.sequence - reached - 1;
+                reached = record.sequence;
+            }
         }
+        taken.refused = all - taken.new - taken.again;
         taken
     }
 
@@ -123,13 +154,34 @@ mod tests {
             pending.take(&batch("1", (1..=512).map(|at| round * 1000 + at), |_| "m".into()), &stored);
         }
         assert_eq!(pending.len(), MAX_RECORDS);
-        assert_eq!(pending.take(&batch("1", [200_000], |_| "m".into()), &stored), 0);
-        assert_eq!(pending.take(&batch("1", [1], |_| "m".into()), &stored), 0, "known");
+        let refused = Taken { refused: 1, ..Taken::default() };
+        assert_eq!(pending.take(&batch("1", [200_000], |_| "m".into()), &stored), refused);
+        let known = Taken { again: 1, ..Taken::default() };
+        assert_eq!(pending.take(&batch("1", [1], |_| "m".into()), &stored), known);
         for batch in pending.batches("n", "t") {
             stored = stored.after(&batch);
         }
         pending.stored(&stored);
-        assert_eq!(pending.take(&batch("1", [7512, 7513, 200_000], |_| "m".into()), &stored), 2, "{stored:?}");
+        let taken = pending.take(&batch("1", [7512, 7513, 200_000], |_| "m".into()), &stored);
+        assert_eq!((taken.new, taken.again, taken.refused), (2, 1, 0), "{stored:?}");
+    }
+
+    #[test]
+    fn each_record_is_counted_as_what_it_is() {
+        let (mut pending, mut stored) = (Pending::new("u"), Progress::default());
+        let mut take = |session: &str, numbers: &[u64], stored: &Progress| {
+            let taken = pending.take(&batch(session, numbers.iter().copied(), |_| "m".into()), stored);
+            (taken.new, taken.again, taken.late, taken.lost, taken.value)
+        };
+        assert_eq!(take("1", &[1, 2, 3], &stored), (3, 0, 0, 0, true));
+        assert_eq!(take("1", &[1, 3, 4], &stored), (1, 2, 0, 0, true), "what is left out of what was said is not lost");
+        assert_eq!(take("1", &[3, 4], &stored), (0, 2, 0, 0, false));
+        assert_eq!(take("1", &[5, 8, 9], &stored), (3, 0, 0, 2, true), "6 and 7");
+        stored = stored.after(&batch("1", 1..=9, |_| "m".into()));
+        assert_eq!(take("1", &[9, 12], &stored), (1, 1, 0, 2, true), "10 and 11");
+        assert_eq!(take("2", &[3], &stored), (1, 0, 0, 2, true), "1 and 2 of another session");
+        stored = stored.after(&batch("2", [3], |_| "m".into()));
+        assert_eq!(take("1", &[13, 14], &stored), (0, 0, 2, 0, false), "a later session has been heard");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The routes: reports, metrics of our own, health.
+//! The routes: reports, health.
 
 use super::intake::{Intake, Refused};
 use super::passing::Passing;
@@ -21,24 +21,15 @@ struct Served {
     passing: Option<Passing>,
 }
 
-/// The server's routes, to be served on a listener or called as a tower service. `passing`: one of several replicas needs
+/// Reports and health, to be served on a listener or called as a tower service. `passing`: one of several replicas needs
 /// it.
 pub fn router(intake: Arc<Intake>, passing: Option<Passing>) -> Router {
     Router::new()
         .route(report::PATH, post(take))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(report::MAX_BATCH_BYTES))
         .with_state(Served { intake, passing })
-}
-
-/// Metrics and health alone, for a listener of their own.
-pub fn metrics_router(intake: Arc<Intake>) -> Router {
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/metrics", get(metrics))
-        .with_state(Served { intake, passing: None })
 }
 
 async fn take(
@@ -73,9 +64,7 @@ async fn answer(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<report::Answer, Refusal> {
     // Who it is comes first: a stranger learns nothing about what is wrong with the rest.
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let token = bearer.strip_prefix("Bearer ").unwrap_or_default().trim();
-    let caller = intake.reports().authenticate(token).await?;
+    let caller = intake.reports().authenticate(bearer(headers)).await?;
     let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
     let batch: Batch = serde_json::from_slice(&body)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the batch cannot be read: {error}")))?;
@@ -98,21 +87,20 @@ async fn ready(State(Served { intake, .. }): State<Served>) -> (StatusCode, &'st
     }
 }
 
-async fn metrics(State(Served { intake, .. }): State<Served>) -> Response {
-    match intake.reports().exposition() {
-        Ok((text, content_type)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
-        Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+/// The token that somebody shows; empty where there is none.
+pub(super) fn bearer(headers: &HeaderMap) -> &str {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    shown.strip_prefix("Bearer ").unwrap_or_default().trim()
 }
 
 /// A status and a sentence.
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     message: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Refusal { status, message: message.into() }
     }
 }
@@ -121,7 +109,7 @@ impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         let status = match denied {
             Denied::Token(_) => StatusCode::UNAUTHORIZED,
-            Denied::Pod(..) => StatusCode::FORBIDDEN,
+            Denied::Pod(..) | Denied::Forbidden { .. } => StatusCode::FORBIDDEN,
             Denied::Unavailable(_) | Denied::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         Refusal::new(status, denied.to_string())

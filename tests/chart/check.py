@@ -62,9 +62,9 @@ def pod_problems(pod):
 
 def rule_problems(rules):
     for rule in rules:
-        if any("*" in values for values in (rule["verbs"], rule["resources"], rule["apiGroups"])):
+        if any("*" in values for values in rule.values()):
             yield f"a rule with *: {rule}"
-        for resource in rule["resources"]:
+        for resource in rule.get("resources", []):
             if resource in ("secrets", "pods/exec", "customresourcedefinitions", "serviceaccounts/token"):
                 yield f"a right that the operator has no use for: {resource}"
 

@@ -97,10 +97,10 @@ impl Release {
         self.space.until("a pod of the operator runs", look).await
     }
 
-    /// Read through the API server, from the operator itself.
-    pub async fn get(&self, path: &str) -> String {
+    /// Its metrics, read through the API server.
+    pub async fn metrics(&self) -> String {
         let service = self.deployment().await.name_any();
-        let url = format!("/api/v1/namespaces/{NAMESPACE}/services/{service}:http/proxy{path}");
+        let url = format!("/api/v1/namespaces/{NAMESPACE}/services/{service}:metrics/proxy/metrics");
         let request = http::Request::get(url).body(Vec::new()).unwrap();
         self.space.client.request_text(request).await.unwrap()
     }

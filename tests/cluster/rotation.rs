@@ -21,7 +21,7 @@ async fn a_token_that_changes_is_read_anew() {
     // Links in it are absolute nowhere, so it can be followed.
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let refused = || async {
-        let text = release.get("/metrics").await;
+        let text = release.metrics().await;
         let line = text.lines().find(|line| line.starts_with("automl_report_batches_total{answer=\"refused\"}"));
         line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
     };

@@ -30,7 +30,7 @@ FILLED = {"$namespace": ".*", "$experiment": ".*", "$job": ".*", "$instance": ".
 PROGRAM = "for e in 1 2 3 4 5 6; do echo epoch=$e accuracy=$(awk -v e=$e -v x=$X 'BEGIN { print x * e / 6 }'); sleep 1; done"
 
 
-def experiment(name, program, **spec):
+def experiment(name, program, gpus=1, **spec):
     return {
         "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "metadata": {"name": name, "namespace": "default"},
         "spec": {
@@ -40,7 +40,7 @@ def experiment(name, program, **spec):
                 "apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {
                     "restartPolicy": "Never", "containers": [{
                         "name": "train", "image": "busybox", "command": ["sh", "-c", program],
-                        "resources": {"limits": {"nvidia.com/gpu": 1}},
+                        **({"resources": {"limits": {"nvidia.com/gpu": gpus}}} if gpus else {}),
                     }],
                 }}},
             }},
@@ -68,7 +68,8 @@ def get(url, **headers):
 
 
 class Dcgm(http.server.BaseHTTPRequestHandler):
-    """A GPU for each trial that runs, as the operator's own metrics name it."""
+    """A GPU for each trial that runs, as the operator's own metrics name it; by turns with the labels of either convention. That of a
+    trial called idle is idle."""
 
     metrics = ""
 
@@ -76,8 +77,11 @@ class Dcgm(http.server.BaseHTTPRequestHandler):
         trials = re.findall(r'automl_trial_info\{[^}]*job_name="([^"]+)"[^}]*namespace="([^"]+)"', get(self.metrics))
         lines = []
         for at, (job, namespace) in enumerate(trials):
-            labels = f'gpu="{at}",UUID="GPU-{at}",modelName="NVIDIA H100",exported_pod="{job}-x7k2p",exported_namespace="{namespace}"'
-            for name, value in (("GPU_UTIL", 80 + at), ("FB_USED", 20000 + at), ("POWER_USAGE", 400 + at), ("GPU_TEMP", 60 + at)):
+            pod = f'pod="{job}-x7k2p",namespace="{namespace}"'
+            if at % 2 == 0:
+                pod = f'exported_pod="{job}-x7k2p",exported_namespace="{namespace}",pod="dcgm-1",namespace="gpu-operator"'
+            labels = f'gpu="{at}",UUID="GPU-{at}",modelName="NVIDIA H100",{pod}'
+            for name, value in (("GPU_UTIL", 1 if job.startswith("idle") else 80 + at), ("FB_USED", 20000 + at), ("POWER_USAGE", 400 + at), ("GPU_TEMP", 60 + at)):
                 lines.append(f"DCGM_FI_DEV_{name}{{{labels}}} {value}\n")
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -90,10 +94,11 @@ class Dcgm(http.server.BaseHTTPRequestHandler):
 
 class Bench:
     def __init__(self, folder):
-        self.folder, self.children = folder, []
+        self.folder, self.children, self.named = folder, [], []
 
-    def begin(self, automl):
+    def begin(self, automl, rules=FILES / "rules.yaml"):
         folder = self.folder
+        self.walled = free_port()
         metrics, dcgm, prometheus = free_port(), free_port(), free_port()
         self.metrics, self.prometheus = f"http://127.0.0.1:{metrics}/metrics", f"http://127.0.0.1:{prometheus}"
         self.start("automl", [automl, "local", "--state-dir", folder / "state", "--metrics", f"127.0.0.1:{metrics}", "--gpus", "3"])
@@ -103,9 +108,10 @@ class Bench:
         threading.Thread(target=http.server.ThreadingHTTPServer(("127.0.0.1", dcgm), Dcgm).serve_forever, daemon=True).start()
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(FILES / "rules.yaml")],
+            "rule_files": [str(rules)],
             "scrape_configs": [
                 {"job_name": "automl", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{metrics}"]}]},
+                {"job_name": "walled", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{self.walled}"]}]},
                 {"job_name": "dcgm", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{dcgm}"]}]},
             ],
         }
@@ -119,6 +125,7 @@ class Bench:
     def start(self, name, command):
         log = (self.folder / f"{name}.log").open("w")
         self.children.append(subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, cwd=self.folder))
+        self.named.append((name, self.children[-1]))
 
     def stop(self):
         for child in reversed(self.children):
@@ -142,14 +149,24 @@ class Bench:
                 sys.exit(f"live.py: {what} did not come within {PATIENCE} s; see {self.folder}")
             time.sleep(0.3)
 
+    def api(self):
+        return re.search(r'server: "([^"]+)"', (self.folder / "state/kubeconfig").read_text())[1]
+
+    def url(self, namespace, kind="experiments", group="automl.dev/v1alpha1"):
+        return f"{self.api()}/apis/{group}/namespaces/{namespace}/{kind}"
+
     def apply(self, thing):
-        config = (self.folder / "state/kubeconfig").read_text()
-        server = re.search(r'server: "([^"]+)"', config)[1]
-        url = f"{server}/apis/automl.dev/v1alpha1/namespaces/default/experiments"
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(url, json.dumps(thing).encode(), headers)
+        request = urllib.request.Request(self.url("default"), json.dumps(thing).encode(), headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 201
+
+    def interrupt(self):
+        """Deletes a Job, so that its trial begins anew."""
+        jobs = json.loads(get(self.url("default", "jobs", "batch/v1")))["items"]
+        for job in [job for job in jobs if job["metadata"]["name"].startswith("search-")][:1]:
+            url = f"{self.url('default', 'jobs', 'batch/v1')}/{job['metadata']['name']}"
+            urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=10).read()
 
     def ask(self, path, **parameters):
         answer = json.loads(get(f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))
@@ -203,6 +220,8 @@ def main():
             # What happens once an Experiment must happen while Prometheus looks.
             bench.apply(experiment(f"short-{len(applied)}", "echo accuracy=1", limits={"maxTrials": 1}))
             applied.append(time.time())
+            if len(applied) > 5 and len(applied) % 3 == 0:
+                bench.interrupt()
             for name, ask in list(open_ones.items()):
                 if numbers(ask(bench)):
                     del open_ones[name]

@@ -10,7 +10,7 @@ use automl_operator::api::{Condition, Experiment, Trial, crds};
 use automl_operator::controller::{Clock, Config, LeaseName, Mutation, Operator};
 use automl_operator::engine::Settings;
 use automl_operator::local::apiserver::{ApiServer, TokioClock, Write};
-use automl_operator::server::{Intake, Pace, router};
+use automl_operator::server::{Intake, Observed, Pace, router};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
@@ -52,6 +52,11 @@ pub struct Life {
     closed: Closed,
 }
 
+/// All that an operator serves.
+fn all_routes(intake: &Arc<Intake>) -> axum::Router {
+    router(intake.clone(), None).merge(Observed::default().router(intake.clone()))
+}
+
 /// Shuts the door for reports when it is dropped.
 struct Closed(watch::Sender<bool>);
 
@@ -64,7 +69,7 @@ impl Drop for Closed {
 impl Life {
     /// From now on agents find this one, whether it leads or not.
     pub fn answer(&self, door: &Door) {
-        door.open(&self.name, router(self.intake.clone(), None), self.closed.0.subscribe());
+        door.open(&self.name, all_routes(&self.intake), self.closed.0.subscribe());
     }
 
     /// Stops it in order, as a signal does.
@@ -130,7 +135,7 @@ impl World {
         let mut tasks = JoinSet::new();
         tasks.spawn(intake.clone().run());
         let (closed, closing) = watch::channel(false);
-        let (door, routes, life) = (self.door.clone(), router(intake.clone(), None), name.to_owned());
+        let (door, routes, life) = (self.door.clone(), all_routes(&intake), name.to_owned());
         if leads {
             door.open(&life, routes, closing);
         } else {

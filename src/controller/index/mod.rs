@@ -5,6 +5,7 @@
 
 mod gone;
 mod object;
+mod sizes;
 mod words;
 
 use super::job::SeenJob;
@@ -27,6 +28,7 @@ pub struct Index {
     moment: u64,
     synced: HashSet<Kind>,
     experiments: HashMap<Name, Arc<Experiment>>,
+    experiment_bytes: HashMap<Name, usize>,
     homes: HashMap<Uid, Home>,
     trials: HashMap<Name, KnownTrial>,
     orphans: BTreeSet<Name>,
@@ -52,6 +54,8 @@ struct KnownTrial {
     /// When this UID was seen first.
     since: u64,
     home: Option<Uid>,
+    /// How long it is as JSON; 0 before a watch has shown it.
+    bytes: usize,
     /// `None` once it has ended.
     active: Option<Arc<Trial>>,
 }
@@ -184,6 +188,7 @@ impl Index {
 
     fn remove_experiment(&mut self, name: &Name) {
         let Some(experiment) = self.experiments.remove(name) else { return };
+        self.experiment_bytes.remove(name);
         let uid = Uid::from(experiment.uid().unwrap_or_default());
         let mut by_hand = BTreeSet::new();
         if let Some(home) = self.homes.get_mut(&uid) {
@@ -206,12 +211,12 @@ impl Index {
         let uid = Uid::from(trial.uid().unwrap_or_default());
         let (home, trial) = (self.home_of(&trial), pruned(trial));
         let known = self.forget_trial(&name);
-        let since = known.as_ref().filter(|known| known.uid == uid).map(|known| known.since);
+        let (since, bytes) = known.as_ref().filter(|known| known.uid == uid).map(|one| (one.since, one.bytes)).unzip();
         let since = since.unwrap_or_else(|| self.next_moment());
         self.leave(&name, known.and_then(|known| known.home), home.as_ref());
         let active = (!has_ended(&trial)).then(|| trial.clone());
         self.settle(&name, home.as_ref(), &trial);
-        self.trials.insert(name, KnownTrial { version, uid, since, home, active });
+        self.trials.insert(name, KnownTrial { version, uid, since, home, bytes: bytes.unwrap_or(0), active });
     }
 
     /// The watch says that a Trial was deleted.

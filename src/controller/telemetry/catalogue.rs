@@ -57,8 +57,12 @@ metrics! {
         "Trials of the Experiments that exist: pending, running, succeeded, failed, early_stopped, known.";
     TRIALS_ENDED = Counter "automl_trials_ended_total" ["namespace", "reason"]
         "Trials whose end this process has stored, by its reason.";
-    TRIAL_RETRIES = Counter "automl_trial_retries_total" ["namespace"]
-        "Attempts at trials that were interrupted and began anew.";
+    TRIAL_RETRIES = Counter "automl_trial_retries_total" ["namespace", "cause"]
+        "Attempts at trials that were interrupted and began anew: preempted, evicted, node_lost, job_deleted, other.";
+    STOP_DECISIONS = Counter "automl_stop_decisions_total" ["rule"]
+        "Trials that a rule of earlyStopping has ended, by the rule.";
+    OBJECTIVE_MISSING = Counter "automl_objective_missing_total" ["namespace"]
+        "Trials that ended without a value of their objective.";
     TRIAL_QUEUE = Histogram "automl_trial_queue_duration_seconds" []
         "Time from a Trial's creation until its last attempt was seen running.";
     TRIAL_DURATION = Histogram "automl_trial_duration_seconds" []
@@ -66,7 +70,7 @@ metrics! {
     EXPERIMENT_START = Histogram "automl_experiment_start_duration_seconds" []
         "Time from an Experiment's creation until its first Trial was made.";
     SUGGESTION = Histogram "automl_suggestion_duration_seconds" ["algorithm"]
-        "Time that a plan took that proposed trials, for each of them.";
+        "Time that a plan took in which the tuner proposed trials, for each of them; given points do not count.";
     GPU_SECONDS = Counter "automl_gpu_seconds_used_total" ["namespace"]
         "GPU seconds of the trials whose end this process has stored.";
     GPU_SECONDS_SAVED = Counter "automl_gpu_seconds_saved_total" ["namespace"]
@@ -107,8 +111,14 @@ metrics! {
         "The latest value of the objective that is stored.";
     TRIAL_STEP = Gauge "automl_trial_step" ["namespace", "experiment", "trial"]
         "The step of that value.";
+    TRIAL_HEARD = Gauge "automl_trial_last_observation_timestamp_seconds" ["namespace", "experiment", "trial"]
+        "When its latest value was received, stored or not, in seconds since 1970; of one that was heard before this process began to lead, that time until it is heard again. Absent while nothing was heard.";
     LEFT_OUT = Gauge "automl_series_left_out" ["kind"]
         "Objects that have no series of their own, since there are too many: experiment, trial.";
+
+    "Cost":
+    GPU_PRICE = Gauge "automl_gpu_price_dollars_per_hour" ["model"]
+        "What a GPU costs, by its model as the DCGM exporter names it (modelName), as --gpu-price says; any: all others. Absent without.";
 
     "Reports":
     BATCHES = Counter "automl_report_batches_total" ["answer"]
@@ -117,6 +127,12 @@ metrics! {
         "Records received on the report route.";
     DUPLICATES = Counter "automl_report_duplicates_total" []
         "Records that had been received before.";
+    REFUSED = Counter "automl_report_refused_total" []
+        "Records for which there was no room: too many of the trial wait to be stored. They are said again.";
+    LATE = Counter "automl_report_late_total" []
+        "Records of trials that have ended, or of attempts that a later one has replaced; they are not stored.";
+    LOST = Counter "automl_report_lost_total" []
+        "Records that agents had to drop before they could say them, by the gaps in their numbers.";
     STORES = Counter "automl_report_stores_total" []
         "Writes of reported metrics into Trials.";
 
@@ -125,18 +141,42 @@ metrics! {
         "Passes over an Experiment: ok, failed, panicked.";
     RECONCILE_DURATION = Histogram "automl_reconcile_duration_seconds" []
         "Time that a pass over an Experiment took, API calls included.";
+    ERRORS = Counter "automl_errors_total" ["class"]
+        "Passes over an Experiment that failed, by class: transient, conflict, already-exists, invalid, forbidden, not-found, gone, not-leader, panic.";
     QUEUE_DEPTH = Gauge "automl_queue_depth" []
         "Experiments that want attention and wait for a worker.";
-    WRITES = Counter "automl_api_writes_total" ["verb", "kind", "outcome"]
-        "Writes to the API server, by how they ended: ok, or the class of the failure.";
-    WRITE_DURATION = Histogram "automl_api_write_duration_seconds" ["verb", "kind"]
-        "Time until the API server has answered a write.";
+    QUEUE_OLDEST = Gauge "automl_queue_oldest_seconds" []
+        "For how long the first of them has waited; 0 when none waits.";
+    WATCH_HEARD = Gauge "automl_watch_last_event_timestamp_seconds" ["kind"]
+        "When the API server was last heard about a kind (a list, a watch that began, an event, a bookmark), in seconds since 1970.";
+    LARGEST = Gauge "automl_largest_object_bytes" ["kind"]
+        "Size of the largest object of a kind, as JSON; the API server takes no more than about 1.5 million bytes.";
+    REQUESTS = Counter "automl_api_requests_total" ["verb", "resource", "code"]
+        "Calls of the API server, by the HTTP status of the answer; none: there was no answer.";
+    REQUEST_DURATION = Histogram "automl_api_request_duration_seconds" ["verb", "resource"]
+        "Time until the API server began to answer a call.";
     EVENTS_DROPPED = Counter "automl_events_dropped_total" []
         "Kubernetes Events that were not published because too many were waiting.";
     LEADING = Gauge "automl_leading" []
         "1 while this process may write.";
     BUILD_INFO = Gauge "automl_build_info" ["version"]
         "1, with the version.";
+
+    "The process (on Linux)":
+    PROCESS_CPU = Counter "process_cpu_seconds_total" []
+        "Total user and system CPU time spent in seconds.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" []
+        "Number of open file descriptors.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" []
+        "Maximum number of open file descriptors.";
+    PROCESS_VIRTUAL_MEMORY = Gauge "process_virtual_memory_bytes" []
+        "Virtual memory size in bytes.";
+    PROCESS_RESIDENT_MEMORY = Gauge "process_resident_memory_bytes" []
+        "Resident memory size in bytes.";
+    PROCESS_START = Gauge "process_start_time_seconds" []
+        "Start time of the process since unix epoch in seconds.";
+    PROCESS_THREADS = Gauge "process_threads" []
+        "Number of OS threads in the process.";
 }
 
 /// `docs/metrics-reference.md`.
@@ -163,7 +203,7 @@ mod tests {
         let all: Vec<&Metric> = SECTIONS.iter().flat_map(|(_, metrics)| *metrics).collect();
         for metric in &all {
             let name = metric.name;
-            assert!(name.starts_with("automl_"), "{name}");
+            assert!(name.starts_with("automl_") || name.starts_with("process_"), "{name}");
             assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
             assert!(metric.kind != Kind::Histogram || name.ends_with("_duration_seconds"), "{name} has a unit");
             assert!(metric.help.ends_with('.'), "{name}");

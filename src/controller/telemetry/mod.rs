@@ -1,17 +1,22 @@
 //! Numbers about the operator and its objects, for Prometheus.
 
 pub(super) mod catalogue;
+mod causes;
 mod objects;
 
+use super::failure::Class;
 use crate::api::conditions::{find, reasons, types};
 use crate::api::{Experiment, Trial};
-use crate::engine::{Action, TrialPatch};
+use crate::engine::{Action, STOPPING_RULES, TrialPatch};
 use catalogue::Metric;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use prometheus::core::Collector;
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::sync::Arc;
 
@@ -30,10 +35,20 @@ pub struct Telemetry {
     pub reconcile_duration: Histogram,
     /// Keys that wait for a worker.
     pub queue_depth: IntGauge,
-    /// Writes to the API server, by verb, kind and outcome.
-    pub writes: IntCounterVec,
-    /// How long they took, by verb and kind.
-    pub write_duration: HistogramVec,
+    /// For how long the first of them has waited, in seconds.
+    pub queue_oldest: Gauge,
+    /// Passes that failed, by class.
+    pub errors: IntCounterVec,
+    /// Calls of the API server, by verb, resource and status code.
+    pub requests: IntCounterVec,
+    /// How long they took, by verb and resource.
+    pub request_duration: HistogramVec,
+    /// When the API server was last heard, by kind, in seconds since 1970.
+    pub watch_heard: GaugeVec,
+    /// Size of the largest object, by kind.
+    pub largest: IntGaugeVec,
+    /// Dollars an hour, by the GPU's model.
+    pub gpu_price: GaugeVec,
     /// Events that were not published because too many were waiting.
     pub events_dropped: IntCounter,
     /// Batches received on the report route, by answer.
@@ -42,6 +57,12 @@ pub struct Telemetry {
     pub records: IntCounter,
     /// Records that had been received before.
     pub duplicates: IntCounter,
+    /// Records for which there was no room.
+    pub refused: IntCounter,
+    /// Records that came when nobody waited for them any more.
+    pub late: IntCounter,
+    /// Records that were dropped before they could be said.
+    pub lost: IntCounter,
     /// Writes of reported metrics into Trials.
     pub stores: IntCounter,
     /// 1 while this process may write.
@@ -50,6 +71,8 @@ pub struct Telemetry {
     pub suggestion_duration: HistogramVec,
     trials_ended: IntCounterVec,
     trial_retries: IntCounterVec,
+    stop_decisions: IntCounterVec,
+    objective_missing: IntCounterVec,
     trial_queue: Histogram,
     trial_duration: Histogram,
     experiment_start: Histogram,
@@ -64,53 +87,56 @@ impl Telemetry {
     /// When two metrics share a name, which a test excludes.
     pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
-        let counters = |metric: Metric| {
-            let counters = IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, Error>(counters)
-        };
-        let counter = |metric: Metric| {
-            let counter = IntCounter::new(metric.name, metric.help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, Error>(counter)
-        };
-        let gauge = |metric: Metric| {
-            let gauge = IntGauge::new(metric.name, metric.help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, Error>(gauge)
-        };
-        let histograms = |metric: Metric, buckets: &[f64]| {
-            let options = HistogramOpts::new(metric.name, metric.help).buckets(buckets.to_vec());
-            let histograms = HistogramVec::new(options, metric.labels)?;
-            registry.register(Box::new(histograms.clone()))?;
-            Ok::<_, Error>(histograms)
-        };
-        let histogram = |metric: Metric, buckets: &[f64]| {
-            let histogram =
-                Histogram::with_opts(HistogramOpts::new(metric.name, metric.help).buckets(buckets.to_vec()))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, Error>(histogram)
-        };
+        let options = |metric: &Metric| Opts::new(metric.name, metric.help);
+        let buckets =
+            |metric: &Metric, buckets: &[f64]| HistogramOpts::new(metric.name, metric.help).buckets(buckets.to_vec());
+        let counters = |of: Metric| kept(&registry, IntCounterVec::new(options(&of), of.labels));
+        let counter = |of: Metric| kept(&registry, IntCounter::with_opts(options(&of)));
+        let gauge = |of: Metric| kept(&registry, IntGauge::with_opts(options(&of)));
+        let gauges = |of: Metric| kept(&registry, IntGaugeVec::new(options(&of), of.labels));
+        let floats = |of: Metric| kept(&registry, Gauge::with_opts(options(&of)));
+        let float_gauges = |of: Metric| kept(&registry, GaugeVec::new(options(&of), of.labels));
+        let histograms =
+            |of: Metric, bounds: &[f64]| kept(&registry, HistogramVec::new(buckets(&of, bounds), of.labels));
+        let histogram = |of: Metric, bounds: &[f64]| kept(&registry, Histogram::with_opts(buckets(&of, bounds)));
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         let info = catalogue::BUILD_INFO;
         let build =
             Gauge::with_opts(Opts::new(info.name, info.help).const_label("version", env!("CARGO_PKG_VERSION")))?;
         build.set(1.0);
         registry.register(Box::new(build))?;
+        // A counter that begins at zero: the first error is an increase, too.
+        let errors = counters(catalogue::ERRORS)?;
+        let classes = Class::ALL.iter().map(|class| class.name()).chain(["panic"]);
+        classes.for_each(|class| drop(errors.with_label_values(&[class])));
+        let stop_decisions = counters(catalogue::STOP_DECISIONS)?;
+        STOPPING_RULES.iter().for_each(|(rule, _)| drop(stop_decisions.with_label_values(&[rule])));
         Ok(Telemetry {
             reconciles: counters(catalogue::RECONCILES)?,
             reconcile_duration: histogram(catalogue::RECONCILE_DURATION, SHORT)?,
             queue_depth: gauge(catalogue::QUEUE_DEPTH)?,
-            writes: counters(catalogue::WRITES)?,
-            write_duration: histograms(catalogue::WRITE_DURATION, SHORT)?,
+            queue_oldest: floats(catalogue::QUEUE_OLDEST)?,
+            errors,
+            requests: counters(catalogue::REQUESTS)?,
+            request_duration: histograms(catalogue::REQUEST_DURATION, SHORT)?,
+            watch_heard: float_gauges(catalogue::WATCH_HEARD)?,
+            largest: gauges(catalogue::LARGEST)?,
+            gpu_price: float_gauges(catalogue::GPU_PRICE)?,
             events_dropped: counter(catalogue::EVENTS_DROPPED)?,
             batches: counters(catalogue::BATCHES)?,
             records: counter(catalogue::RECORDS)?,
             duplicates: counter(catalogue::DUPLICATES)?,
+            refused: counter(catalogue::REFUSED)?,
+            late: counter(catalogue::LATE)?,
+            lost: counter(catalogue::LOST)?,
             stores: counter(catalogue::STORES)?,
             leading: gauge(catalogue::LEADING)?,
             suggestion_duration: histograms(catalogue::SUGGESTION, SHORT)?,
             trials_ended: counters(catalogue::TRIALS_ENDED)?,
             trial_retries: counters(catalogue::TRIAL_RETRIES)?,
+            stop_decisions,
+            objective_missing: counters(catalogue::OBJECTIVE_MISSING)?,
             trial_queue: histogram(catalogue::TRIAL_QUEUE, LONG)?,
             trial_duration: histogram(catalogue::TRIAL_DURATION, LONG)?,
             experiment_start: histogram(catalogue::EXPERIMENT_START, LONG)?,
@@ -118,6 +144,11 @@ impl Telemetry {
             gpu_seconds_saved: counters(catalogue::GPU_SECONDS_SAVED)?,
             registry,
         })
+    }
+
+    /// The API server was heard about objects of this kind.
+    pub fn heard(&self, kind: &str, now: Timestamp) {
+        self.watch_heard.with_label_values(&[kind]).set(now.as_millisecond() as f64 / 1000.0);
     }
 
     /// Counts what was done for an Experiment; `trial`: the one that was written, as it is now.
@@ -138,10 +169,16 @@ impl Telemetry {
         let of = [namespace.as_str()];
         let Some(complete) = find(&patch.conditions, types::COMPLETE) else { return };
         if complete.reason == reasons::RETRYING {
-            self.trial_retries.with_label_values(&of).inc();
+            self.trial_retries.with_label_values(&[of[0], causes::retry(&complete.message)]).inc();
         }
         let Some(end) = patch.completion_time else { return };
         self.trials_ended.with_label_values(&[of[0], &complete.reason]).inc();
+        if let Some(rule) = causes::rule(&complete.message).filter(|_| complete.reason != reasons::PROGRAM_FAILED) {
+            self.stop_decisions.with_label_values(&[rule]).inc();
+        }
+        if patch.objective.is_none() {
+            self.objective_missing.with_label_values(&of).inc();
+        }
         self.gpu_seconds.with_label_values(&of).inc_by(patch.usage.gpu_seconds);
         self.gpu_seconds_saved.with_label_values(&of).inc_by(patch.usage.saved_gpu_seconds);
         let Some(start) = patch.start_time else { return };
@@ -152,7 +189,7 @@ impl Telemetry {
     }
 
     /// All metrics in Prometheus' text format, and its content type: the operator's own, then those of these Experiments
-    /// and of these Trials, which have not ended.
+    /// and of these Trials, which have not ended. `heard`: when a value of a trial was last received.
     ///
     /// # Errors
     /// When they cannot be written as text.
@@ -160,14 +197,22 @@ impl Telemetry {
         &self,
         experiments: Vec<Arc<Experiment>>,
         trials: Vec<Arc<Trial>>,
+        heard: &dyn Fn(&Trial) -> Option<Timestamp>,
     ) -> Result<(String, String), Error> {
         let encoder = TextEncoder::new();
         let mut text = Vec::new();
         encoder.encode(&self.registry.gather(), &mut text)?;
-        encoder.encode(&objects::collect(experiments, trials)?, &mut text)?;
+        encoder.encode(&objects::collect(experiments, trials, heard)?, &mut text)?;
         let text = String::from_utf8(text).map_err(|error| Error::Msg(error.to_string()))?;
         Ok((text, encoder.format_type().to_owned()))
     }
+}
+
+/// The metric, registered.
+fn kept<T: Collector + Clone + 'static>(registry: &Registry, made: Result<T, Error>) -> Result<T, Error> {
+    let made = made?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
 fn created(object: &impl ResourceExt) -> Option<Timestamp> {
@@ -185,7 +230,7 @@ mod tests {
     use serde_json::json;
 
     fn text(telemetry: &Telemetry) -> String {
-        let (text, content_type) = telemetry.render(Vec::new(), Vec::new()).unwrap();
+        let (text, content_type) = telemetry.render(Vec::new(), Vec::new(), &|_| None).unwrap();
         assert!(content_type.starts_with("text/plain"));
         text
     }
@@ -193,9 +238,9 @@ mod tests {
     #[test]
     fn renders_what_was_counted() {
         let telemetry = Telemetry::new().unwrap();
-        telemetry.writes.with_label_values(&["create", "Job", "ok"]).inc();
+        telemetry.requests.with_label_values(&["create", "jobs", "201"]).inc();
         let text = text(&telemetry);
-        assert!(text.contains("automl_api_writes_total{kind=\"Job\",outcome=\"ok\",verb=\"create\"} 1"), "{text}");
+        assert!(text.contains("automl_api_requests_total{code=\"201\",resource=\"jobs\",verb=\"create\"} 1"), "{text}");
         assert!(text.contains("automl_build_info{version="), "{text}");
     }
 
@@ -233,17 +278,23 @@ mod tests {
     #[test]
     fn the_catalogue_is_complete() {
         let telemetry = Telemetry::new().unwrap();
-        for counters in [&telemetry.trial_retries, &telemetry.gpu_seconds, &telemetry.gpu_seconds_saved] {
+        for counters in [&telemetry.objective_missing, &telemetry.gpu_seconds, &telemetry.gpu_seconds_saved] {
             counters.with_label_values(&["team"]).inc();
         }
+        telemetry.trial_retries.with_label_values(&["team", "evicted"]).inc();
+        telemetry.stop_decisions.with_label_values(&["Median"]).inc();
+        telemetry.errors.with_label_values(&["transient"]).inc();
+        telemetry.heard("Trial", Timestamp::UNIX_EPOCH);
+        telemetry.largest.with_label_values(&["Trial"]).set(1);
+        telemetry.gpu_price.with_label_values(&["any"]).set(2.5);
         telemetry.trials_ended.with_label_values(&["team", "Succeeded"]).inc();
         telemetry.batches.with_label_values(&["ok"]).inc();
         telemetry.reconciles.with_label_values(&["ok"]).inc();
-        telemetry.writes.with_label_values(&["create", "Job", "ok"]).inc();
-        telemetry.write_duration.with_label_values(&["create", "Job"]).observe(0.1);
+        telemetry.requests.with_label_values(&["create", "jobs", "201"]).inc();
+        telemetry.request_duration.with_label_values(&["create", "jobs"]).observe(0.1);
         telemetry.suggestion_duration.with_label_values(&["TPE"]).observe(0.1);
         let (experiment, trial) = objects::tests::examples();
-        let (text, _) = telemetry.render(vec![experiment], vec![trial]).unwrap();
+        let (text, _) = telemetry.render(vec![experiment], vec![trial], &|_| Some(Timestamp::UNIX_EPOCH)).unwrap();
         let given: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let known = || catalogue::SECTIONS.iter().flat_map(|(_, metrics)| *metrics);

@@ -5,6 +5,7 @@ use super::catalogue::{self, Metric};
 use crate::api::conditions::{find, has_ended, types};
 use crate::api::{Experiment, Trial, TrialCounts};
 use crate::engine::job_name;
+use jiff::Timestamp;
 use kube::ResourceExt;
 use prometheus::proto::MetricFamily;
 use prometheus::{Error, GaugeVec, Opts, Registry};
@@ -37,11 +38,15 @@ impl Sheet {
     }
 }
 
-/// What these Experiments, and these Trials that have not ended, say.
+/// What these Experiments, and these Trials that have not ended, say. `heard`: when a value of a trial was last received.
 ///
 /// # Errors
 /// When a metric is not as the catalogue has it, which a test excludes.
-pub fn collect(mut experiments: Vec<Arc<Experiment>>, mut trials: Vec<Arc<Trial>>) -> Result<Vec<MetricFamily>, Error> {
+pub fn collect(
+    mut experiments: Vec<Arc<Experiment>>,
+    mut trials: Vec<Arc<Trial>>,
+    heard: &dyn Fn(&Trial) -> Option<Timestamp>,
+) -> Result<Vec<MetricFamily>, Error> {
     let mut sheet = Sheet { registry: Registry::new(), gauges: BTreeMap::new() };
     summed_up(&mut sheet, &experiments)?;
     // The same ones each time: those that have not ended, the youngest first.
@@ -61,7 +66,7 @@ pub fn collect(mut experiments: Vec<Arc<Experiment>>, mut trials: Vec<Arc<Trial>
         .collect();
     for trial in trials.iter().take(MOST_TRIALS) {
         let metric = metrics.get(&(trial.namespace(), trial.spec.experiment.clone()));
-        each_trial(&mut sheet, trial, metric.copied().unwrap_or_default())?;
+        each_trial(&mut sheet, trial, metric.copied().unwrap_or_default(), heard(trial))?;
     }
     for (kind, all, most) in [("experiment", experiments.len(), MOST_EXPERIMENTS), ("trial", trials.len(), MOST_TRIALS)]
     {
@@ -139,7 +144,7 @@ fn each_experiment(sheet: &mut Sheet, experiment: &Experiment) -> Result<(), Err
     Ok(())
 }
 
-fn each_trial(sheet: &mut Sheet, trial: &Trial, metric: &str) -> Result<(), Error> {
+fn each_trial(sheet: &mut Sheet, trial: &Trial, metric: &str, heard: Option<Timestamp>) -> Result<(), Error> {
     let (namespace, name) = (trial.namespace().unwrap_or_default(), trial.name_any());
     let own = [namespace.as_str(), trial.spec.experiment.as_str(), name.as_str()];
     let Some(status) = &trial.status else { return Ok(()) };
@@ -147,6 +152,9 @@ fn each_trial(sheet: &mut Sheet, trial: &Trial, metric: &str) -> Result<(), Erro
     sheet.set(&catalogue::TRIAL_INFO, &[own[0], own[1], own[2], &job], 1.0)?;
     if let Some(start) = status.start_time {
         sheet.set(&catalogue::TRIAL_START, &own, start.as_second() as f64)?;
+    }
+    if let Some(heard) = heard {
+        sheet.set(&catalogue::TRIAL_HEARD, &own, heard.as_second() as f64)?;
     }
     let Some(summary) = status.metrics.iter().find(|summary| summary.name == metric) else { return Ok(()) };
     if let Some(latest) = summary.latest {
@@ -202,7 +210,9 @@ pub(super) mod tests {
 
     fn text(experiments: Vec<Arc<Experiment>>, trials: Vec<Arc<Trial>>) -> String {
         let mut text = Vec::new();
-        TextEncoder::new().encode(&collect(experiments, trials).unwrap(), &mut text).unwrap();
+        TextEncoder::new()
+            .encode(&collect(experiments, trials, &|_| Timestamp::from_second(1_767_225_700).ok()).unwrap(), &mut text)
+            .unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -219,6 +229,7 @@ pub(super) mod tests {
             format!("automl_experiment_max_gpu_seconds{{{own}}} 7200"),
             format!("automl_trial_latest_value{{{of_it}}} 0.25"),
             format!("automl_trial_step{{{of_it}}} 3"),
+            format!("automl_trial_last_observation_timestamp_seconds{{{of_it}}} 1767225700"),
             "job_name=\"an-experiment-with-a-name-1-00007-1\"".to_owned(),
             "automl_series_left_out{kind=\"trial\"} 0".to_owned(),
         ] {

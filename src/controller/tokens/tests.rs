@@ -1,5 +1,6 @@
 use super::super::lease::Gate;
 use super::super::mutation::Mutation;
+use super::super::remembered::{CONCURRENCY, MAX_TOKEN};
 use super::super::telemetry::Telemetry;
 use super::super::wire::Pen;
 use super::*;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// What the API server answers: status code and object.
 #[derive(Clone)]

@@ -1,0 +1,173 @@
+//! A line of the log for each decision that was carried out: which object, and why. What programs print, what their environment
+//! holds and what an API server quotes of a manifest stays out of it.
+
+use crate::api::conditions::{find, has_ended, reasons, types};
+use crate::api::{Experiment, Trial};
+use crate::engine::{Action, TrialPatch};
+use kube::ResourceExt;
+
+/// Logs what was done for an Experiment; `trial`: the one that was written, as it is now.
+pub fn log(action: &Action, experiment: &Experiment, trial: Option<&Trial>) {
+    let (namespace, name) = (experiment.namespace().unwrap_or_default(), experiment.name_any());
+    match (action, trial) {
+        (Action::CreateTrial { .. }, Some(trial)) => {
+            let (trial, uid) = about(trial);
+            tracing::info!(namespace, experiment = name, trial, uid, "trial created");
+        }
+        (Action::CreateJob { trial, job }, _) => {
+            let text = |pointer: &str| job.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let (job, uid) = (text("/metadata/name"), text("/metadata/ownerReferences/0/uid"));
+            tracing::info!(namespace, experiment = name, trial, uid, job, "Job created");
+        }
+        (Action::DeleteJob { name: job, .. }, _) => {
+            tracing::info!(namespace, experiment = name, job, "Job deleted");
+        }
+        (Action::WriteTrialStatus { patch, .. }, Some(trial)) => log_status(patch, trial, (&namespace, &name)),
+        (Action::WriteExperimentStatus { status, .. }, _)
+            if has_ended(&status.conditions) && !has_ended(experiment.conditions()) =>
+        {
+            let uid = experiment.uid().unwrap_or_default();
+            let failed = find(&status.conditions, types::FAILED).filter(|condition| condition.status == "True");
+            let why = failed.or_else(|| find(&status.conditions, types::COMPLETE));
+            let reason = why.map_or("", |condition| condition.reason.as_str());
+            let best = status.best.as_ref().map(|best| best.value);
+            tracing::info!(namespace, experiment = name, uid, reason, best, "experiment ended");
+        }
+        _ => {}
+    }
+}
+
+fn log_status(patch: &TrialPatch, trial: &Trial, (namespace, experiment): (&str, &str)) {
+    let (trial, uid) = about(trial);
+    let Some(complete) = find(&patch.conditions, types::COMPLETE) else { return };
+    let (reason, message, attempt) = (complete.reason.as_str(), complete.message.as_str(), patch.attempt);
+    match reason {
+        reasons::EARLY_STOPPED if patch.completion_time.is_some() => {
+            let objective = patch.objective;
+            tracing::info!(namespace, experiment, trial, uid, reason, why = message, objective, "trial stopped");
+        }
+        // The sentence of a program's end has its last lines in it.
+        _ if patch.completion_time.is_some() => {
+            tracing::info!(namespace, experiment, trial, uid, reason, objective = patch.objective, "trial ended");
+        }
+        reasons::RETRYING => {
+            tracing::info!(namespace, experiment, trial, uid, reason, why = message, attempt, "trial begins anew");
+        }
+        reasons::RUNNING => tracing::info!(namespace, experiment, trial, uid, reason, attempt, "trial runs"),
+        _ => {}
+    }
+}
+
+fn about(trial: &Trial) -> (String, String) {
+    (trial.name_any(), trial.uid().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Condition, ExperimentStatus};
+    use serde_json::{Value, json};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(act: impl FnOnce()) -> (Vec<Value>, String) {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, act);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let parsed = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].clone()).collect();
+        (parsed, text)
+    }
+
+    fn condition(status: &str, reason: &str, message: &str) -> Vec<Condition> {
+        serde_json::from_value(json!([{"type": "Complete", "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]))
+        .unwrap()
+    }
+
+    #[test]
+    fn each_decision_is_one_line_with_its_objects_and_no_secret() {
+        const SECRET: &str = "hunter2";
+        let experiment: Experiment = serde_json::from_value(json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
+            "metadata": {"name": "e", "namespace": "team", "uid": "eu"},
+            "spec": {
+                "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+                "parameters": [{"name": "lr", "double": {"min": 0.0, "max": 1.0}}],
+                "limits": {"maxTrials": 1},
+                "trialTemplate": {"primaryContainer": "t", "manifest": {"env": SECRET}},
+            },
+        }))
+        .unwrap();
+        let trial: Trial = serde_json::from_value(json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
+            "metadata": {"name": "e-00000", "namespace": "team", "uid": "tu"},
+            "spec": {"experiment": "e", "index": 0, "assignments": {}, "manifest": {"env": SECRET}},
+        }))
+        .unwrap();
+        let write = |patch: TrialPatch| Action::WriteTrialStatus {
+            name: "e-00000".into(),
+            resource_version: "1".into(),
+            patch: Box::new(patch),
+            event: None,
+        };
+        let end = "2026-01-01T00:01:00Z".parse().ok();
+        let patch = |reason: &str, message: &str, ended: bool| TrialPatch {
+            conditions: condition("False", reason, message),
+            completion_time: end.filter(|_| ended),
+            objective: Some(0.5),
+            attempt: 1,
+            ..TrialPatch::default()
+        };
+        let job = json!({"metadata": {"name": "e-00000", "ownerReferences": [{"uid": "tu"}]}, "spec": {"env": SECRET}});
+        let status =
+            ExperimentStatus { conditions: condition("True", "GoalReached", ""), ..ExperimentStatus::default() };
+        let actions = [
+            (Action::CreateTrial { trial: Box::new(trial.clone()) }, "trial created", ""),
+            (Action::CreateJob { trial: "e-00000".into(), job: Box::new(job) }, "Job created", ""),
+            (write(patch("Running", "", false)), "trial runs", "Running"),
+            (write(patch("Retrying", "attempt 2: its Job was deleted", false)), "trial begins anew", "Retrying"),
+            (write(patch("EarlyStopped", "Median: step 3", true)), "trial stopped", "EarlyStopped"),
+            (write(patch("ProgramFailed", SECRET, true)), "trial ended", "ProgramFailed"),
+            (
+                Action::WriteExperimentStatus {
+                    resource_version: "1".into(),
+                    status: Box::new(status),
+                    events: Vec::new(),
+                },
+                "experiment ended",
+                "GoalReached",
+            ),
+        ];
+        for (action, message, reason) in &actions {
+            let (lines, text) = logged(|| log(action, &experiment, Some(&trial)));
+            let [line] = &lines[..] else { panic!("{message}: {text}") };
+            assert_eq!(
+                (&line["message"], &line["namespace"], &line["experiment"]),
+                (&json!(message), &json!("team"), &json!("e"))
+            );
+            assert_eq!(line["reason"].as_str().unwrap_or_default(), *reason, "{text}");
+            let (object, uid) =
+                if *message == "experiment ended" { (Value::Null, "eu") } else { (json!("e-00000"), "tu") };
+            assert_eq!((&line["trial"], &line["uid"]), (&object, &json!(uid)), "{text}");
+            assert!(!text.contains(SECRET), "{text}");
+        }
+        let (lines, _) = logged(|| log(&write(patch("Pending", "", false)), &experiment, Some(&trial)));
+        assert!(lines.is_empty(), "waiting is no decision: {lines:?}");
+    }
+}
