@@ -15,6 +15,7 @@ mod metrics;
 mod operator;
 mod print;
 mod progress;
+mod prometheus;
 mod run;
 mod serve;
 mod signals;
@@ -88,6 +89,8 @@ struct MachineArguments {
     /// Also serve metrics for Prometheus, at /metrics of this address
     #[arg(long, value_name = "IP:PORT")]
     metrics: Option<std::net::SocketAddr>,
+    #[command(flatten)]
+    prometheus: prometheus::PrometheusArguments,
 }
 
 #[derive(Debug, Args)]
@@ -212,6 +215,8 @@ struct OperatorArguments {
     /// Address of this replica, at which the others reach the port of --listen: those that do not lead pass reports on
     #[arg(long, value_name = "IP", env = "AUTOML_REPLICA_IP", requires = "lease_namespace")]
     replica_ip: Option<std::net::IpAddr>,
+    #[command(flatten)]
+    prometheus: prometheus::PrometheusArguments,
     /// Log lines as JSON
     #[arg(long, env = "AUTOML_LOG_JSON")]
     log_json: bool,

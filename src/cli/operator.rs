@@ -33,6 +33,7 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         signal(SignalKind::terminate()).map_err(Failure::other)?,
     );
     let client = client(config)?;
+    let queries = arguments.prometheus.queries()?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
         Failure::usage(format!("{} cannot be listened on: {error}; choose another with --listen", arguments.listen))
     })?;
@@ -51,7 +52,12 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
         Config {
             namespace: arguments.namespace,
             identity,
-            settings: Settings { report_url, agent, ..Settings::default() },
+            settings: Settings {
+                report_url,
+                agent,
+                prometheus: arguments.prometheus.settings(Some("namespace")),
+                ..Settings::default()
+            },
             lease: arguments.lease_namespace.map(|namespace| LeaseName {
                 namespace,
                 name: arguments.lease_name,
@@ -65,7 +71,7 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
     .map_err(Failure::other)?;
     let intake = Intake::new(operator.reports(), Pace::CLUSTER);
     let mut storing = tokio::spawn(Arc::clone(&intake).run());
-    let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())));
+    let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())), queries);
     let mut serving = tokio::spawn(axum::serve(listener, routes).into_future());
     tracing::info!(%address, "operator started");
     let outcome = tokio::select! {

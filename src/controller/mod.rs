@@ -28,6 +28,7 @@ mod watch;
 mod wire;
 mod workers;
 
+pub use crate::engine::Asked;
 pub use clock::Clock;
 pub use failure::{Class, Failure};
 pub use lease::LeaseName;

@@ -17,7 +17,7 @@ const TOKEN_VOLUME: &str = "automl-report";
 const REPORT_TIME: f64 = 5.0;
 
 /// The variables by which the agent is told what to do.
-pub(super) const AGENTS_OWN: [&str; 12] = [
+pub(super) const AGENTS_OWN: [&str; 13] = [
     env::NAMESPACE,
     env::TRIAL,
     env::TRIAL_UID,
@@ -30,6 +30,7 @@ pub(super) const AGENTS_OWN: [&str; 12] = [
     env::SOCKET,
     env::PARAMETERS_FILE,
     env::PUSH_URL,
+    env::QUERY_SECONDS,
 ];
 
 /// The Job of a trial's attempt, from its rendered manifest. What is not an object where one must be is left as it is:
@@ -131,6 +132,7 @@ fn wrap(
     if *injection.source != Source::default() {
         agents.push(set(env::SOURCE, escaped(&json!(injection.source).to_string())));
     }
+    agents.extend(injection.query_seconds.map(|seconds| set(env::QUERY_SECONDS, seconds.to_string())));
     agents.push(set(env::PARAMETERS, escaped(&json!(assignment).to_string())));
     if on_cluster {
         agents.extend(sidecar::into_container(container));
@@ -173,6 +175,7 @@ mod tests {
             primary_container: "train",
             metrics: &metrics,
             source: &Source::default(),
+            query_seconds: None,
             settings: &settings,
         };
         job(manifest, &Owner::example(), &assignment, &injection)

@@ -39,6 +39,8 @@ pub(super) struct Injection<'a> {
     pub primary_container: &'a str,
     pub metrics: &'a [String],
     pub source: &'a Source,
+    /// How often Prometheus is asked about the trial, if it is.
+    pub query_seconds: Option<u32>,
     pub settings: &'a Settings,
 }
 

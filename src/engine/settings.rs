@@ -13,11 +13,20 @@ pub struct Settings {
     pub away: Option<(Timestamp, Timestamp)>,
     /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
     pub status_interval_ms: i64,
+    /// There is a Prometheus to ask about trials.
+    pub prometheus: Option<Prometheus>,
+}
+
+/// The Prometheus that is asked about trials.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prometheus {
+    /// The label that each series' namespace stands in: a trial sees those of its own alone. `None`: it sees all.
+    pub namespace_label: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { report_url: String::new(), agent: None, away: None, status_interval_ms: 1000 }
+        Settings { report_url: String::new(), agent: None, away: None, status_interval_ms: 1000, prometheus: None }
     }
 }
 

@@ -100,6 +100,7 @@ mod tests {
             primary_container: "train",
             metrics: &["accuracy".to_owned()],
             source: &Source::default(),
+            query_seconds: None,
             settings: &settings,
         };
         let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();

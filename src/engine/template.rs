@@ -61,7 +61,7 @@ pub(super) fn misplaced(manifest: &Value, at: &str, parameters: &BTreeSet<&str>)
     problems
 }
 
-fn flawed(text: &str, flaw: Flaw) -> String {
+pub(super) fn flawed(text: &str, flaw: Flaw) -> String {
     const SHOWN: usize = 60;
     let shown: String = text.chars().take(SHOWN).collect();
     match flaw {

@@ -4,9 +4,11 @@ mod intake;
 mod pace;
 mod passing;
 mod pending;
+mod queries;
 mod routes;
 
 pub use intake::{Intake, Refused};
 pub use pace::Pace;
 pub use passing::Passing;
+pub use queries::Queries;
 pub use routes::{metrics_router, router};

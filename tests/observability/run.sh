@@ -11,3 +11,4 @@ promtool check rules charts/automl-operator/files/rules.yaml
 promtool test rules tests/observability/rules_test.yaml
 cargo build --locked --bins
 tests/observability/live.py "${CARGO_TARGET_DIR:-target}/debug/automl"
+tests/observability/query.py "${CARGO_TARGET_DIR:-target}/debug/automl"

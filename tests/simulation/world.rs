@@ -64,7 +64,7 @@ impl Drop for Closed {
 impl Life {
     /// From now on agents find this one, whether it leads or not.
     pub fn answer(&self, door: &Door) {
-        door.open(&self.name, router(self.intake.clone(), None), self.closed.0.subscribe());
+        door.open(&self.name, router(self.intake.clone(), None, None), self.closed.0.subscribe());
     }
 
     /// Stops it in order, as a signal does.
@@ -130,7 +130,7 @@ impl World {
         let mut tasks = JoinSet::new();
         tasks.spawn(intake.clone().run());
         let (closed, closing) = watch::channel(false);
-        let (door, routes, life) = (self.door.clone(), router(intake.clone(), None), name.to_owned());
+        let (door, routes, life) = (self.door.clone(), router(intake.clone(), None, None), name.to_owned());
         if leads {
             door.open(&life, routes, closing);
         } else {

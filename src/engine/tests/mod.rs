@@ -3,6 +3,7 @@
 mod interruptions;
 mod known;
 mod limits;
+mod measured;
 mod model;
 mod others;
 mod panics;
