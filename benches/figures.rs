@@ -326,7 +326,10 @@ async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
                 session: "1".into(),
                 records: vec![
                     Record { sequence: 1, body: Body::Observation(observation) },
-                    Record { sequence: 2, body: Body::Ended { exit_code: Some(0), signal: None, tail: String::new() } },
+                    Record {
+                        sequence: 2,
+                        body: Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 0 },
+                    },
                 ],
                 end: true,
             };

@@ -1,6 +1,6 @@
 """Walks down Rosenbrock's valley by gradient descent, and says in one of several ways how far it has come.
 
-Needs nothing but Python. What to write into an Experiment for each way stands in the YAML files beside this one.
+Needs nothing but Python, and for MLflow its package. What to write into an Experiment for each way stands in the YAML files beside this one.
 """
 
 import argparse
@@ -86,12 +86,21 @@ def push(progress, _):
             break
 
 
+def log_to_mlflow(progress, _):
+    import mlflow  # the one way that needs a package
+
+    with mlflow.start_run():
+        for step, height in progress:
+            mlflow.log_metric("height", height, step=step)
+
+
 WAYS = {
     "sentences": print_sentences,
     "csv": write_csv,
     "jsonl": write_json_lines,
     "prometheus": offer_to_prometheus,
     "push": push,
+    "mlflow": log_to_mlflow,
 }
 
 

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 /// See the module.
 pub(super) struct Collector {
     end: Sender<bool>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Option<String>>,
 }
 
 impl Collector {
@@ -39,16 +39,16 @@ impl Collector {
                     }
                 }
             }
-            if let Some(trouble) = feed.trouble() {
-                say(trouble);
-            }
+            let trouble = feed.trouble();
+            trouble.iter().for_each(say);
+            trouble
         });
         Collector { end, thread }
     }
 
-    /// The program has ended, by itself or not: reads what is left.
-    pub fn finish(self, by_itself: bool) {
+    /// The program has ended, by itself or not: reads what is left. Why something could not be read.
+    pub fn finish(self, by_itself: bool) -> Option<String> {
         let _ = self.end.send(by_itself);
-        let _ = self.thread.join();
+        self.thread.join().ok().flatten()
     }
 }

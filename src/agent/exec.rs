@@ -1,5 +1,6 @@
 //! Runs the program, from its start to its report.
 
+use super::asking::Asking;
 use super::channel::Channel;
 use super::checkpoint::Directory;
 use super::collect::Collector;
@@ -83,13 +84,21 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
         reporter
     });
     let channel = channel.map(|channel| channel.open(Box::new(teller(reporter.as_ref())), stopping));
+    let asking = settings.query.zip(settings.route()).zip(reporter.clone());
+    let asking =
+        asking.map(|((interval, route), reporter)| Asking::start(route, interval, move |body| reporter.say(body)));
     let collector = feed.map(|feed| Collector::start(feed, teller(reporter.as_ref())));
     let status = run(child, &stopper, &reader, reporter.as_ref(), &settings);
     if let Some(channel) = channel {
         channel.close();
     }
-    if let Some(collector) = collector {
-        collector.finish(status.as_ref().is_ok_and(|status| status.code().is_some()));
+    let by_itself = status.as_ref().is_ok_and(|status| status.code().is_some());
+    let trouble = collector.and_then(|collector| collector.finish(by_itself));
+    if let (Some(trouble), Some(reporter)) = (trouble, &reporter) {
+        reporter.say(Body::Trouble(trouble));
+    }
+    if let Some(asking) = asking {
+        asking.finish(by_itself && stopper.kill_at().is_none());
     }
     if let Some(directory) = checkpoint {
         directory.leave();
@@ -197,6 +206,7 @@ fn report_end(
         exit_code: status.and_then(ExitStatus::code),
         signal: status.and_then(ExitStatusExt::signal),
         tail,
+        left_out: 0,
     };
     if let Err(why) = reporter.finish(ended, patience) {
         say(format_args!("the operator did not store all that was measured: {why}"));

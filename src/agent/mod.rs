@@ -4,6 +4,7 @@
 //! its output on untouched, and reads a copy of it line by line. What the operator wants comes by environment variables
 //! ([`crate::report::env`]); without them the command is just wrapped.
 
+mod asking;
 mod channel;
 mod checkpoint;
 mod child;

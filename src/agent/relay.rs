@@ -3,18 +3,21 @@
 //! operator could not be told by the pod's end is left as this container's termination message.
 
 use super::reporter::Reporter;
-use super::route::{Route, read_line, write_line};
+use super::route::{LOCAL_TIMEOUT, Route, agent, read_line, write_line};
 use super::say::say;
 use super::settings::Settings;
 use super::{CANNOT_RUN, USAGE};
-use crate::report::{Relayed, Session};
+use crate::report::{Ask, Called, Relayed, Session};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+/// Longest time for an answer of the operator to a question.
+const LONGEST_ASK: Duration = Duration::from_secs(30);
 /// Callers at a time: there is one program.
 const MAX_CALLERS: usize = 16;
 
@@ -41,9 +44,10 @@ pub(super) fn relay() -> i32 {
         }
     };
     // The program hears of a stop from the agent around it.
+    let asking = route.clone();
     let reporter = Reporter::start(settings.whose.clone(), route, |stop| say(format_args!("stop: {}", stop.message)));
     let taking = Arc::clone(&reporter);
-    std::thread::spawn(move || serve(&listener, &taking));
+    std::thread::spawn(move || serve(&listener, &taking, &asking));
     signals.forever().next();
     if let Err(why) = reporter.settle(settings.flush) {
         say(format_args!("the operator did not store all that was measured: {why}"));
@@ -65,24 +69,30 @@ fn listen(socket: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn serve(listener: &UnixListener, reporter: &Arc<Reporter>) {
+fn serve(listener: &UnixListener, reporter: &Arc<Reporter>, route: &Route) {
     let callers = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming().flatten() {
         if callers.fetch_add(1, Ordering::Relaxed) >= MAX_CALLERS {
             callers.fetch_sub(1, Ordering::Relaxed);
             continue;
         }
-        let (reporter, callers) = (Arc::clone(reporter), Arc::clone(&callers));
+        let (reporter, route, callers) = (Arc::clone(reporter), route.clone(), Arc::clone(&callers));
         std::thread::spawn(move || {
             // A caller that is gone says it again.
-            let _ = answer(&stream, &reporter);
+            let _ = answer(&stream, &reporter, &route);
             callers.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
 
-fn answer(stream: &UnixStream, reporter: &Reporter) -> std::io::Result<()> {
-    let Relayed { after, batch } = read_line(stream)?;
+fn answer(stream: &UnixStream, reporter: &Reporter, route: &Route) -> std::io::Result<()> {
+    let Relayed { after, batch } = match read_line(stream, LOCAL_TIMEOUT)? {
+        Called::Relayed(relayed) => relayed,
+        Called::Ask(Ask { ask_within_ms }) => {
+            let within = Duration::from_millis(ask_within_ms).min(LONGEST_ASK);
+            return write_line(stream, &route.ask(&agent(), within));
+        }
+    };
     let Ok(session) = batch.session.parse::<Session>() else {
         return Err(std::io::Error::other("no session"));
     };

@@ -1,6 +1,6 @@
 //! The two ways by which an agent's records reach the operator.
 
-use crate::report::{Answer, Batch, MAX_BATCH_BYTES, Relayed};
+use crate::report::{self, Answer, Ask, Batch, Called, MAX_BATCH_BYTES, Queried, Relayed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// One request to the operator.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A line to or from the agent in the pod's other container, which answers at once.
-const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where records go.
 #[derive(Clone)]
@@ -65,10 +65,28 @@ impl Route {
     pub fn post(&self, agent: &ureq::Agent, batch: Batch, after: u64) -> Posted {
         match self {
             Route::Operator { url, token_file } => post(agent, url, token_file.as_deref(), &batch),
-            Route::Relay(socket) => match hand_over(socket, &Relayed { after, batch }) {
-                Ok(answer) => Posted::Answer(answer),
-                Err(error) => Posted::Failed(format!("{}: {error}", socket.display())),
-            },
+            Route::Relay(socket) => {
+                match hand_over(socket, &Called::Relayed(Relayed { after, batch }), LOCAL_TIMEOUT) {
+                    Ok(answer) => Posted::Answer(answer),
+                    Err(error) => Posted::Failed(format!("{}: {error}", socket.display())),
+                }
+            }
+        }
+    }
+
+    /// Asks the operator what Prometheus knows of the trial.
+    ///
+    /// # Errors
+    /// A sentence: nothing came of it in this time.
+    pub fn ask(&self, agent: &ureq::Agent, within: Duration) -> Result<Queried, String> {
+        match self {
+            Route::Operator { url, token_file } => ask(agent, url, token_file.as_deref(), within),
+            Route::Relay(socket) => {
+                let ask = Ask { ask_within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX) };
+                let answer: Result<Result<Queried, String>, _> =
+                    hand_over(socket, &Called::Ask(ask), within + LOCAL_TIMEOUT);
+                answer.unwrap_or_else(|error| Err(format!("{}: {error}", socket.display())))
+            }
         }
     }
 }
@@ -86,9 +104,8 @@ fn post(agent: &ureq::Agent, url: &str, token_file: Option<&Path>, batch: &Batch
         Err(error) => return Posted::Failed(error.to_string()),
     };
     let mut request = agent.post(url).header("content-type", "application/json");
-    // Read anew each time, because it rotates.
-    if let Some(token) = token_file.and_then(|file| std::fs::read_to_string(file).ok()) {
-        request = request.header("authorization", format!("Bearer {}", token.trim()));
+    if let Some(bearer) = bearer(token_file) {
+        request = request.header("authorization", bearer);
     }
     let mut response = match request.send(&body) {
         Ok(response) => response,
@@ -111,11 +128,36 @@ fn post(agent: &ureq::Agent, url: &str, token_file: Option<&Path>, batch: &Batch
     }
 }
 
+/// Read anew each time, because it rotates.
+fn bearer(token_file: Option<&Path>) -> Option<String> {
+    let token = std::fs::read_to_string(token_file?).ok()?;
+    Some(format!("Bearer {}", token.trim()))
+}
+
+fn ask(agent: &ureq::Agent, url: &str, token_file: Option<&Path>, within: Duration) -> Result<Queried, String> {
+    let url = format!("{}{}", url.strip_suffix(report::PATH).unwrap_or(url), report::QUERY_PATH);
+    let mut request = agent.post(&url).config().timeout_global(Some(within)).build();
+    if let Some(bearer) = bearer(token_file) {
+        request = request.header("authorization", bearer);
+    }
+    let mut response = request.send_empty().map_err(|error| format!("the operator cannot be asked: {error}"))?;
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().unwrap_or_default();
+    let refusal = serde_json::from_str::<Refusal>(&text).map(|refusal| refusal.error);
+    let why = refusal.unwrap_or_else(|_| format!("{url} answered {status}"));
+    match status {
+        200 => serde_json::from_str(&text).map_err(|error| format!("the operator's answer cannot be read: {error}")),
+        // Asking again soon would change nothing.
+        400 | 403..=405 => Ok(Queried { observations: Vec::new(), trouble: Some(why) }),
+        _ => Err(why),
+    }
+}
+
 /// One line each way.
-fn hand_over(socket: &Path, relayed: &Relayed) -> std::io::Result<Answer> {
+fn hand_over<T: DeserializeOwned>(socket: &Path, called: &Called, within: Duration) -> std::io::Result<T> {
     let stream = UnixStream::connect(socket)?;
-    write_line(&stream, relayed)?;
-    read_line(&stream)
+    write_line(&stream, called)?;
+    read_line(&stream, within)
 }
 
 /// Says something in one line.
@@ -127,8 +169,8 @@ pub(super) fn write_line(mut stream: &UnixStream, said: &impl Serialize) -> std:
 }
 
 /// Reads what was said in one line of bounded length.
-pub(super) fn read_line<T: DeserializeOwned>(stream: &UnixStream) -> std::io::Result<T> {
-    stream.set_read_timeout(Some(LOCAL_TIMEOUT))?;
+pub(super) fn read_line<T: DeserializeOwned>(stream: &UnixStream, within: Duration) -> std::io::Result<T> {
+    stream.set_read_timeout(Some(within))?;
     let mut line = Vec::new();
     BufReader::new(stream.take(2 * MAX_BATCH_BYTES as u64)).read_until(b'\n', &mut line)?;
     Ok(serde_json::from_slice(&line)?)

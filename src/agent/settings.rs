@@ -28,6 +28,8 @@ pub(super) struct Settings {
     pub source: Source,
     /// Where the trial keeps its checkpoints.
     pub checkpoint: Option<Checkpoint>,
+    /// How often the operator is asked what Prometheus knows of the trial; `None`: it is not.
+    pub query: Option<Duration>,
     /// The trial's parameters as JSON.
     pub parameters: Option<String>,
     /// There is a file with them already.
@@ -79,6 +81,7 @@ impl Settings {
             metrics: text(env::METRICS).and_then(|value| serde_json::from_str(&value).ok()).unwrap_or_default(),
             source: text(env::SOURCE).and_then(|value| serde_json::from_str(&value).ok()).unwrap_or_default(),
             checkpoint: text(env::CHECKPOINT).and_then(|value| serde_json::from_str(&value).ok()),
+            query: text(env::QUERY_SECONDS).map(|_| seconds(env::QUERY_SECONDS, 30).max(Duration::from_secs(1))),
             parameters: text(env::PARAMETERS),
             has_parameters_file: text(env::PARAMETERS_FILE).is_some(),
             lifeline: text(env::LIFELINE).as_deref() == Some("0"),

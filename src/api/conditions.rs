@@ -117,7 +117,7 @@ reasons! {
     PROGRAM_FAILED = "ProgramFailed";
     /// The program ended well but the objective's metric was never seen; the message lists what was.
     METRIC_NOT_FOUND = "MetricNotFound";
-    /// The objective's metric was NaN or infinite throughout.
+    /// The objective's metric was NaN or infinite: throughout, or once where `failurePolicy.nonFinite` is Fail.
     METRIC_NOT_FINITE = "MetricNotFinite";
     /// The trial ran longer than `limits.maxTrialDuration`.
     MAX_TRIAL_DURATION_REACHED = "MaxTrialDurationReached";

@@ -147,6 +147,10 @@ pub struct ExperimentSpec {
 
 /// A metric to optimise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "!has(self.over) || self.statistic == 'Mean'",
+    "over is the number of values that statistic Mean is of; leave it out, or write statistic: Mean"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Objective {
     /// Name, as the program prints it.
@@ -161,10 +165,22 @@ pub struct Objective {
     /// Which of a trial's values counts.
     #[serde(default)]
     pub statistic: Statistic,
+    /// Of so many last values statistic Mean is the mean; 10 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 100))]
+    pub over: Option<u32>,
+}
+
+impl Objective {
+    /// How many of the last values its statistic needs.
+    pub fn recent(&self) -> usize {
+        const OVER: u32 = 10;
+        if self.statistic == Statistic::Mean { self.over.unwrap_or(OVER) as usize } else { 0 }
+    }
 }
 
 /// No blanks around a name, since none would be seen in a program's output.
-fn metric_schema(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn metric_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 128,
@@ -292,11 +308,24 @@ pub struct FailurePolicy {
     #[serde(default = "default_retries")]
     #[schemars(range(min = 0, max = 50))]
     pub retries: u32,
+    /// What it means when a trial reports a value of an objective that is NaN or infinite.
+    #[serde(default)]
+    pub non_finite: NonFinitePolicy,
+}
+
+/// What a value that is no finite number means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NonFinitePolicy {
+    /// It is passed over: the finite values count. A trial that has none has failed.
+    #[default]
+    Ignore,
+    /// The trial has failed, and is stopped.
+    Fail,
 }
 
 impl Default for FailurePolicy {
     fn default() -> Self {
-        FailurePolicy { retries: default_retries() }
+        FailurePolicy { retries: default_retries(), non_finite: NonFinitePolicy::default() }
     }
 }
 

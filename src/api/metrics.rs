@@ -1,5 +1,6 @@
 //! Where an Experiment's metrics come from.
 
+use super::experiment::metric_schema;
 use crate::report::FileFormat;
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -14,7 +15,8 @@ pub struct Metrics {
     pub source: MetricsSource,
 }
 
-/// Where metrics come from: one of these; none stands for `stdout`. See `docs/metrics.md`.
+/// Where metrics come from: one of these; none stands for `stdout`. `prometheusQuery` may stand beside it, for metrics that
+/// the program does not know. See `docs/metrics.md`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = (
     "[has(self.stdout), has(self.file), has(self.tensorboard), has(self.prometheus), has(self.mlflow),\
@@ -49,6 +51,42 @@ pub struct MetricsSource {
     /// `nni.report_final_result`. It gets its parameters from `nni.get_next_parameter`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nni: Option<NniSource>,
+    /// What a Prometheus knows of the trial: the operator asks the one that it is configured with, while the trial runs and
+    /// once more at its end. All other metrics come from the source beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus_query: Option<PrometheusQuerySource>,
+}
+
+/// Queries to the Prometheus that the operator is configured with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusQuerySource {
+    /// A query for each metric.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    pub queries: Vec<MetricQuery>,
+    /// Seconds from one time to the next.
+    #[serde(default = "query_interval_seconds")]
+    #[schemars(range(min = 5, max = 3600))]
+    pub interval_seconds: u32,
+}
+
+fn query_interval_seconds() -> u32 {
+    30
+}
+
+/// How a metric is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricQuery {
+    /// Its name: that of the objective, or one of `additionalMetrics`. What is called `epoch` or `step` is the step of all.
+    #[schemars(schema_with = "metric_schema")]
+    pub metric: String,
+    /// A query in PromQL that gives one number, such as `max(loss{pod="${trial.pod}"})`. Placeholders stand in quotes; those
+    /// of the trial template are filled in, and `${trial.pod}`, the name of the trial's pod. Series of other namespaces are
+    /// not seen.
+    #[schemars(length(min = 1, max = 2048))]
+    pub query: String,
 }
 
 /// A file store of MLflow.

@@ -17,13 +17,13 @@ pub use conditions::Condition;
 pub use crds::crds;
 pub use duration::Duration;
 pub use experiment::{
-    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
-    StoppingRule, TrialCounts, WarmStart,
+    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits,
+    NonFinitePolicy, Objective, StoppingRule, TrialCounts, WarmStart,
 };
 pub use fidelity::{Checkpoint, Fidelity};
 pub use metrics::{
-    FileSource, Metrics, MetricsSource, MlflowSource, NniSource, PrometheusSource, PushSource, StdoutSource,
-    TensorboardSource,
+    FileSource, MetricQuery, Metrics, MetricsSource, MlflowSource, NniSource, PrometheusQuerySource, PrometheusSource,
+    PushSource, StdoutSource, TensorboardSource,
 };
 pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};
 pub use template::{Retain, TrialTemplate};

@@ -182,6 +182,13 @@ pub struct TrialStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 64)))]
     pub other_metrics: Vec<String>,
+    /// There were more than are listed.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub more_metrics: bool,
+    /// Why metrics could not be read, the last time that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub trouble: Option<String>,
     /// What of the reports is stored here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reports: Option<Progress>,
@@ -212,4 +219,8 @@ pub struct Exit {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub tail: String,
+    /// How many values were left out of the curves, since they came faster than they could be stored. The lowest, the
+    /// highest and the last of each metric are never.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub values_left_out: u64,
 }

@@ -4,6 +4,7 @@
 use super::alive::Alive;
 use super::checkpoints;
 use super::exit::Failure;
+use super::prometheus::PrometheusArguments;
 use crate::controller::{Clock, Config, Mutation, Operator};
 use crate::engine::Settings;
 use crate::local::apiserver::{ApiServer, BuildError, DiskError};
@@ -33,6 +34,8 @@ pub struct Machine {
     pub gpus: Option<u32>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// Which Prometheus trials may be asked about.
+    pub prometheus: PrometheusArguments,
 }
 
 /// A running laptop.
@@ -65,6 +68,7 @@ impl Laptop {
         let server = builder.state_directory(&state_dir).build().map_err(not_built)?;
         let alive = Alive::new(&state_dir);
         let away = alive.away(Clock::system().now());
+        let queries = machine.prometheus.queries()?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::other)?;
         let metrics = match machine.metrics {
             Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
@@ -89,6 +93,7 @@ impl Laptop {
                 report_url,
                 away,
                 checkpoints: Some(checkpoints::folder(&state_dir).display().to_string()),
+                prometheus: machine.prometheus.settings(None),
                 ..Settings::default()
             },
             lease: None,
@@ -112,7 +117,7 @@ impl Laptop {
                 }
             });
         }
-        let routes = router(Arc::clone(&intake), None);
+        let routes = router(Arc::clone(&intake), None, queries);
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, routes).await {
                 tracing::error!(%error, "the report endpoint has ended");
@@ -186,7 +191,9 @@ mod tests {
     async fn a_part_that_ends_by_itself_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let base_dir = folder.path().to_owned();
-        let machine = Machine { state_dir: folder.path().join("state"), base_dir, gpus: Some(0), metrics: None };
+        let state_dir = folder.path().join("state");
+        let prometheus = PrometheusArguments::default();
+        let machine = Machine { state_dir, base_dir, gpus: Some(0), metrics: None, prometheus };
         let laptop = Laptop::start(&machine).await.unwrap();
         let quiet = tokio::time::timeout(Duration::from_millis(200), laptop.lost()).await;
         assert!(quiet.is_err(), "nothing has ended: {quiet:?}");

@@ -25,6 +25,7 @@ pub async fn local(arguments: LocalArguments) -> Outcome {
         base_dir: arguments.base_dir.clone(),
         gpus: arguments.machine.gpus,
         metrics: arguments.machine.metrics,
+        prometheus: arguments.machine.prometheus.clone(),
     };
     let mut signals = Signals::listen()?;
     let laptop = Laptop::start(&machine).await?;

@@ -18,6 +18,7 @@ mod operator;
 mod price;
 mod print;
 mod progress;
+mod prometheus;
 mod run;
 mod serve;
 mod signals;
@@ -91,6 +92,8 @@ struct MachineArguments {
     /// Also serve metrics for Prometheus, at /metrics of this address
     #[arg(long, value_name = "IP:PORT")]
     metrics: Option<std::net::SocketAddr>,
+    #[command(flatten)]
+    prometheus: prometheus::PrometheusArguments,
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +235,8 @@ struct OperatorArguments {
     /// them by TRACEPARENT
     #[arg(long, value_name = "URL", env = "AUTOML_OTLP_ENDPOINT", value_parser = plain_http)]
     otlp_endpoint: Option<String>,
+    #[command(flatten)]
+    prometheus: prometheus::PrometheusArguments,
     /// Log lines as JSON
     #[arg(long, env = "AUTOML_LOG_JSON")]
     log_json: bool,

@@ -67,6 +67,7 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
         signal(SignalKind::terminate()).map_err(Failure::other)?,
     );
     let client = client(config)?;
+    let queries = arguments.prometheus.queries()?;
     let listener = listen(arguments.listen, "--listen").await?;
     let address = listener.local_addr().map_err(Failure::other)?;
     let metrics_listener = match arguments.metrics_address {
@@ -89,7 +90,13 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
         Config {
             namespace: arguments.namespace,
             identity,
-            settings: Settings { report_url, agent, otlp_endpoint: arguments.otlp_endpoint, ..Settings::default() },
+            settings: Settings {
+                report_url,
+                agent,
+                otlp_endpoint: arguments.otlp_endpoint,
+                prometheus: arguments.prometheus.settings(Some("namespace")),
+                ..Settings::default()
+            },
             lease: arguments.lease_namespace.map(|namespace| LeaseName {
                 namespace,
                 name: arguments.lease_name,
@@ -112,7 +119,7 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
         log_level: (arguments.metrics_authentication || metrics_address.ip().is_loopback()).then_some(log_level),
     };
     let metrics = observed.router(Arc::clone(&intake));
-    let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())));
+    let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())), queries);
     let routes = if metrics_listener.is_some() { routes } else { routes.merge(metrics.clone()) };
     let mut serving = tokio::spawn(axum::serve(listener, routes).into_future());
     let mut observing = tokio::spawn(serve_metrics(metrics_listener, metrics));

@@ -27,6 +27,7 @@ pub async fn run(arguments: RunArguments) -> Outcome {
         base_dir: base_dir(&arguments.filename),
         gpus: arguments.machine.gpus,
         metrics: arguments.machine.metrics,
+        prometheus: arguments.machine.prometheus.clone(),
     };
     let mut progress = if arguments.quiet { Progress::quiet() } else { Progress::on_stderr() };
     // Before anything runs that would have to be stopped.

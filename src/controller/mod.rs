@@ -35,6 +35,7 @@ mod watch;
 mod wire;
 mod workers;
 
+pub use crate::engine::Asked;
 pub use checkup::{Finding, Plans, checkup};
 pub use clock::Clock;
 pub use failure::{Class, Failure};

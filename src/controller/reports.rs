@@ -11,7 +11,7 @@ use super::telemetry::Telemetry;
 use super::tokens::{Caller, Denied, Tokens};
 use super::watch::Name;
 use crate::api::{Experiment, Trial, TrialStatus};
-use crate::engine::fold;
+use crate::engine::{Asked, Prometheus, Wanted, fold, queries};
 use crate::report::{Batch, Progress};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -28,6 +28,7 @@ pub struct Reports {
     tokens: Tokens,
     gate: Gate,
     telemetry: Telemetry,
+    prometheus: Prometheus,
     mutation: Mutation,
     since: Mutex<Option<Timestamp>>,
 }
@@ -47,10 +48,11 @@ impl Reports {
         hand: Hand,
         shared: Arc<Shared>,
         (gate, telemetry): (Gate, Telemetry),
+        prometheus: Prometheus,
         mutation: Mutation,
     ) -> Self {
         let tokens = Tokens::new(client, hand.clone());
-        Reports { hand, shared, tokens, gate, telemetry, mutation, since: Mutex::default() }
+        Reports { hand, shared, tokens, gate, telemetry, prometheus, mutation, since: Mutex::default() }
     }
 
     /// Whose token this is.
@@ -139,6 +141,19 @@ impl Reports {
         }
     }
 
+    /// What Prometheus is to be asked about a caller's trial; nothing, once it has ended.
+    ///
+    /// # Errors
+    /// When the API server has to be asked and does not answer.
+    pub async fn queries(&self, caller: &Caller) -> Result<Vec<Asked>, Failure> {
+        let Standing::Open(trial) = self.standing(&caller.trial, &caller.trial_uid).await? else {
+            return Ok(Vec::new());
+        };
+        let experiment = self.experiment(&caller.trial.0, &trial);
+        let asked = experiment.map(|experiment| queries(&experiment, &trial, &caller.pod, &self.prometheus));
+        Ok(asked.unwrap_or_default())
+    }
+
     /// Whether the Trial of this name exists, as far as was seen, and has not ended.
     pub fn is_active(&self, name: &Name) -> bool {
         matches!(self.shared.with(|index| index.trial(name)), Lookup::Active(_))
@@ -212,11 +227,9 @@ impl Reports {
         self.shared.with(|index| index.experiment(&name).cloned())
     }
 
-    /// Names of the metrics that the Experiment wants; `None` when it is not known.
-    fn wanted(&self, namespace: &str, trial: &Trial) -> Option<Vec<String>> {
-        let experiment = self.experiment(namespace, trial)?;
-        let objectives = experiment.spec.objectives.iter().map(|objective| objective.metric.clone());
-        Some(objectives.chain(experiment.spec.additional_metrics.iter().cloned()).collect())
+    /// The metrics that the Experiment wants; `None` when it is not known.
+    fn wanted(&self, namespace: &str, trial: &Trial) -> Option<Vec<Wanted>> {
+        Some(Wanted::of(&self.experiment(namespace, trial)?.spec))
     }
 }
 

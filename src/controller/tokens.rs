@@ -19,6 +19,8 @@ pub struct Caller {
     pub trial: Name,
     /// UID of the Trial.
     pub trial_uid: String,
+    /// Name of the pod.
+    pub pod: String,
 }
 
 /// Why a report is not taken.
@@ -92,7 +94,7 @@ impl Tokens {
         }
         let trial = owner.owner_references().iter().find(|owner| owner.controller == Some(true));
         match trial.filter(|trial| trial.kind == "Trial" && trial.api_version.starts_with("automl.dev/")) {
-            Some(trial) => Ok(Caller { trial: (namespace, trial.name.clone()), trial_uid: trial.uid.clone() }),
+            Some(trial) => Ok(Caller { trial: (namespace, trial.name.clone()), trial_uid: trial.uid.clone(), pod }),
             None => Err(Denied::Pod(label, "its Job is no trial's")),
         }
     }

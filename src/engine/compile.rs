@@ -3,6 +3,7 @@
 use super::given;
 use super::inject::{AGENTS_OWN, variable};
 use super::known::{self, Given};
+use super::query;
 use super::source::source;
 use super::stage::Resource;
 use super::template::{misplaced, uses_checkpoints};
@@ -25,7 +26,7 @@ pub struct Compiled {
     pub(super) tuner: Box<dyn Tuner>,
     /// What may stop a trial early.
     pub(super) rules: Rules,
-    /// The objective's metric, then the additional ones.
+    /// The metrics that the agent reads, the objective's first.
     pub(super) metrics: Vec<String>,
     /// Where they come from.
     pub(super) source: Source,
@@ -103,6 +104,10 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     let metrics: Vec<String> =
         std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect();
     let parameters: BTreeSet<&str> = names(spec).map(|(_, name)| name).collect();
+    let metrics = match &spec.metrics.source.prometheus_query {
+        Some(asked) => query::unasked(asked, metrics, &parameters)?,
+        None => metrics,
+    };
     let source = source(&spec.metrics.source, &metrics, &parameters)?;
     let rules = rules(&spec.early_stopping)?;
     let (initial, known) = initial_trials(spec, &space, &objective.metric)

@@ -1,8 +1,9 @@
 //! Folds reports into a Trial's status. Pure; reports that are in there already change nothing.
 
-use crate::api::{Exit, TrialStatus};
-use crate::metrics::{MetricSummary, Observation};
+use crate::api::{Exit, ExperimentSpec, TrialStatus};
+use crate::metrics::{MetricSummary, Observation, nearest};
 use crate::report::{Batch, Body, Progress};
+use std::collections::BTreeSet;
 
 /// Bounds of the CRD's schema.
 const MAX_METRICS: usize = 16;
@@ -10,11 +11,32 @@ const MAX_OTHERS: usize = 32;
 const MAX_OTHER_NAME: usize = 64;
 const MAX_NAME: usize = 128;
 const MAX_TAIL: usize = 2048;
+const MAX_TROUBLE: usize = 1024;
 /// Integers that every JSON reader keeps exactly.
 const MAX_STEP: u64 = 1 << 53;
 
-/// The status after these batches, in this order. `wanted`: names of the metrics to keep; `None`: all of them.
-pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[String]>) -> TrialStatus {
+/// A metric to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// How many of its last values are kept as they are.
+    pub recent: usize,
+}
+
+impl Wanted {
+    /// The metrics that an Experiment wants.
+    pub fn of(spec: &ExperimentSpec) -> Vec<Self> {
+        let objectives = spec.objectives.iter();
+        let objectives =
+            objectives.map(|objective| Wanted { name: objective.metric.clone(), recent: objective.recent() });
+        let others = spec.additional_metrics.iter().map(|name| Wanted { name: name.clone(), recent: 0 });
+        objectives.chain(others).collect()
+    }
+}
+
+/// The status after these batches, in this order. `wanted`: the metrics to keep; `None`: all of them.
+pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[Wanted]>) -> TrialStatus {
     let mut status = status.clone();
     let mut progress = status.reports.take().unwrap_or_default();
     for batch in batches {
@@ -22,14 +44,19 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[String]>) 
             status.metrics.iter_mut().for_each(MetricSummary::restart);
             // The program runs again: the end of the one before it is not its own.
             status.exit = None;
+            status.trouble = None;
         }
         for record in progress.news(batch) {
             match &record.body {
                 Body::Observation(observation) => observe(&mut status.metrics, observation, wanted),
-                Body::Seen(names) => status.other_metrics = others(names),
-                Body::Ended { exit_code, signal, tail } => {
+                Body::Seen(names) => (status.other_metrics, status.more_metrics) = others(names, wanted),
+                Body::Trouble(why) => {
+                    status.trouble = (!why.is_empty()).then(|| why.chars().take(MAX_TROUBLE).collect());
+                }
+                Body::Ended { exit_code, signal, tail, left_out } => {
                     let tail = last(tail, MAX_TAIL).to_owned();
-                    status.exit = Some(Exit { attempt: batch.attempt, code: *exit_code, signal: *signal, tail });
+                    let (attempt, code, signal, values_left_out) = (batch.attempt, *exit_code, *signal, *left_out);
+                    status.exit = Some(Exit { attempt, code, signal, tail, values_left_out });
                 }
             }
         }
@@ -39,27 +66,36 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[String]>) 
     status
 }
 
-fn observe(metrics: &mut Vec<MetricSummary>, observation: &Observation, wanted: Option<&[String]>) {
+fn observe(metrics: &mut Vec<MetricSummary>, observation: &Observation, wanted: Option<&[Wanted]>) {
     let name = &observation.metric;
-    if wanted.is_some_and(|wanted| !wanted.contains(name)) || name.is_empty() || name.chars().count() > MAX_NAME {
+    let found = wanted.and_then(|wanted| wanted.iter().find(|wanted| &wanted.name == name));
+    if (wanted.is_some() && found.is_none()) || name.is_empty() || name.chars().count() > MAX_NAME {
         return;
     }
+    let recent = found.map_or(0, |wanted| wanted.recent);
     let bounded = Observation { step: observation.step.map(|step| step.min(MAX_STEP)), ..observation.clone() };
     if let Some(summary) = metrics.iter_mut().find(|summary| &summary.name == name) {
-        summary.observe(&bounded);
+        summary.observe_and_keep(&bounded, recent);
     } else if metrics.len() < MAX_METRICS {
         let mut summary = MetricSummary::new(name);
-        summary.observe(&bounded);
+        summary.observe_and_keep(&bounded, recent);
         metrics.push(summary);
     }
 }
 
-fn others(names: &[String]) -> Vec<String> {
-    let mut kept: Vec<String> =
-        names.iter().filter(|name| name.chars().count() <= MAX_OTHER_NAME).take(MAX_OTHERS).cloned().collect();
+/// The names that are kept, and whether there are more. Those most like what is wanted stay.
+fn others(names: &[String], wanted: Option<&[Wanted]>) -> (Vec<String>, bool) {
+    let fitting: BTreeSet<&str> =
+        names.iter().map(String::as_str).filter(|name| name.chars().count() <= MAX_OTHER_NAME).collect();
+    let more = fitting.len() > MAX_OTHERS;
+    let first = wanted.and_then(<[Wanted]>::first).filter(|_| more);
+    let ranked: Vec<&str> = match first {
+        Some(objective) => nearest(&objective.name, fitting),
+        None => fitting.into_iter().collect(),
+    };
+    let mut kept: Vec<String> = ranked.into_iter().take(MAX_OTHERS).map(str::to_owned).collect();
     kept.sort();
-    kept.dedup();
-    kept
+    (kept, more)
 }
 
 /// The last characters of a text.
@@ -93,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_program_that_runs_again_has_not_ended() {
-        let ended = || Body::Ended { exit_code: Some(3), signal: None, tail: "no data".into() };
+        let ended = || Body::Ended { exit_code: Some(3), signal: None, tail: "no data".into(), left_out: 0 };
         let first = batch("1", vec![(1, observation("loss", 1, 1.0)), (2, ended())]);
         let status = fold(&TrialStatus::default(), std::slice::from_ref(&first), None);
         assert_eq!(status.exit.as_ref().and_then(|exit| exit.code), Some(3));
@@ -102,23 +138,37 @@ mod tests {
         assert_eq!(fold(&again, &[first], None), again, "what the first says again changes nothing");
     }
 
+    #[test]
+    fn what_could_not_be_read_is_kept_until_it_could() {
+        let trouble = |sequence, why: &str| (sequence, Body::Trouble(why.into()));
+        let said = |records| fold(&TrialStatus::default(), &[batch("1", records)], None).trouble;
+        assert_eq!(said(vec![trouble(1, "it is down"), trouble(2, "it is slow")]).as_deref(), Some("it is slow"));
+        assert_eq!(said(vec![trouble(1, "it is down"), trouble(2, "")]), None);
+        assert_eq!(said(vec![trouble(1, &"é".repeat(5000))]).unwrap().chars().count(), MAX_TROUBLE);
+        let first = batch("1", vec![trouble(1, "it is down")]);
+        assert_eq!(fold(&TrialStatus::default(), &[first, batch("2", vec![])], None).trouble, None, "another process");
+    }
+
     fn progress(status: &TrialStatus) -> u64 {
         status.reports.as_ref().map_or(0, |progress| progress.sequence)
     }
 
     #[test]
     fn keeps_what_is_asked_for_within_the_bounds_of_the_schema() {
-        let ended = Body::Ended { exit_code: Some(3), signal: None, tail: "é".repeat(5000) };
-        let names = (0..100).map(|n| format!("n{n:03}")).chain(["x".repeat(65)]).collect();
+        let ended = Body::Ended { exit_code: Some(3), signal: None, tail: "é".repeat(5000), left_out: 7 };
+        let names = (0..100).map(|n| format!("n{n:03}")).chain(["x".repeat(65), "accuracy".into()]).collect();
         let mut records = vec![(1, observation("acc", 1, 0.5)), (2, observation("other", 1, 9.0))];
         records.extend([(3, Body::Seen(names)), (4, ended), (5, observation("acc", u64::MAX, f64::NAN))]);
-        let status = fold(&TrialStatus::default(), &[batch("s", records)], Some(&["acc".into()]));
+        let status =
+            fold(&TrialStatus::default(), &[batch("s", records)], Some(&[Wanted { name: "acc".into(), recent: 2 }]));
         assert_eq!(status.metrics.len(), 1, "only what is wanted");
         assert_eq!((status.metrics[0].count, status.metrics[0].latest), (2, Some(0.5)));
         assert_eq!(status.metrics[0].latest_step, Some(MAX_STEP));
-        assert_eq!(status.other_metrics.len(), MAX_OTHERS);
+        assert_eq!(status.metrics[0].recent.len(), 1, "the finite one of at most two");
+        assert_eq!((status.other_metrics.len(), status.more_metrics), (MAX_OTHERS, true));
+        assert!(status.other_metrics.contains(&"accuracy".into()), "what may be meant stays");
         let exit = status.exit.unwrap();
-        assert_eq!((exit.code, exit.tail.chars().count()), (Some(3), MAX_TAIL));
+        assert_eq!((exit.code, exit.tail.chars().count(), exit.values_left_out), (Some(3), MAX_TAIL, 7));
         let many = (0..50).map(|n| (n + 1, observation(&format!("m{n}"), 1, 1.0))).collect();
         assert_eq!(fold(&TrialStatus::default(), &[batch("s", many)], None).metrics.len(), MAX_METRICS);
     }

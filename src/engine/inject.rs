@@ -18,7 +18,7 @@ const TOKEN_VOLUME: &str = "automl-report";
 const REPORT_TIME: f64 = 5.0;
 
 /// The variables by which the agent is told what to do.
-pub(super) const AGENTS_OWN: [&str; 15] = [
+pub(super) const AGENTS_OWN: [&str; 16] = [
     env::NAMESPACE,
     env::TRIAL,
     env::TRIAL_UID,
@@ -34,6 +34,7 @@ pub(super) const AGENTS_OWN: [&str; 15] = [
     env::CHECKPOINT,
     env::CHECKPOINT_DIR,
     env::PARENT_CHECKPOINT_DIR,
+    env::QUERY_SECONDS,
 ];
 
 /// The Job of a trial's attempt, from its rendered manifest. What is not an object where one must be is left as it is:
@@ -138,6 +139,7 @@ fn wrap(
     if *injection.source != Source::default() {
         agents.push(set(env::SOURCE, escaped(&json!(injection.source).to_string())));
     }
+    agents.extend(injection.query_seconds.map(|seconds| set(env::QUERY_SECONDS, seconds.to_string())));
     agents.push(set(env::PARAMETERS, escaped(&json!(assignment).to_string())));
     if on_cluster {
         agents.extend(sidecar::into_container(container));
@@ -186,6 +188,7 @@ mod tests {
             metrics: &metrics,
             source: &Source::default(),
             checkpoints: None,
+            query_seconds: None,
             settings: &settings,
         };
         job(manifest, &Owner::example(), &assignment, &injection)

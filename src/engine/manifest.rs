@@ -41,6 +41,8 @@ pub(super) struct Injection<'a> {
     pub metrics: &'a [String],
     pub source: &'a Source,
     pub checkpoints: Option<Checkpoints<'a>>,
+    /// How often Prometheus is asked about the trial, if it is.
+    pub query_seconds: Option<u32>,
     pub settings: &'a Settings,
 }
 

@@ -32,6 +32,10 @@ pub fn plan(snapshot: &Snapshot<'_>, now: Timestamp) -> Plan {
     planner.plan
 }
 
+/// Said of an Experiment that cannot be measured here.
+const NO_PROMETHEUS: &str = "metrics.source.prometheusQuery: this operator has no Prometheus to ask; start it with \
+                             --prometheus-url (in the chart: prometheus.url), or choose another source";
+
 /// Most trials that one plan makes; the schema allows no more at a time.
 const AT_A_TIME: usize = 1000;
 
@@ -120,6 +124,12 @@ impl<'a> Planner<'a> {
             Ok(compiled) => compiled,
             Err(problem) => return Accepted::No(problem.clone()),
         };
+        if self.snapshot.experiment.spec.metrics.source.prometheus_query.is_some()
+            && self.snapshot.settings.prometheus.is_none()
+            && self.end.is_none()
+        {
+            return Accepted::No(Problem::new(reasons::INVALID_METRICS, NO_PROMETHEUS));
+        }
         let known = find(&self.status.conditions, types::ACCEPTED)
             .filter(|condition| condition.observed_generation == generation);
         if known.is_some_and(|condition| condition.status == "True") {

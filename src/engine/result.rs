@@ -94,7 +94,7 @@ pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, seen: &str, objective:
         (JobEnd::Complete, Some(value)) => Verdict {
             ending: Ending::Succeeded,
             reason: reasons::SUCCEEDED,
-            message: format!("{} = {value}", objective.metric),
+            message: format!("{} = {value}{}", objective.metric, left_out(status)),
             objective: Some(value),
         },
         (JobEnd::Complete, None) => {
@@ -109,6 +109,15 @@ pub(super) fn verdict(status: &TrialStatus, end: &JobEnd, seen: &str, objective:
             Verdict::failed(reasons::PROGRAM_FAILED, how_the_program_ended(status, message, seen), value)
         }
     })
+}
+
+/// The verdict on a trial for which values that are no finite numbers are a failure; `None`: it has reported none.
+pub(super) fn not_finite(status: &TrialStatus, objective: &Objective) -> Option<Verdict> {
+    let summary = status.metrics.iter().find(|summary| summary.name == objective.metric)?;
+    let point = summary.curve.points.iter().find(|point| point.value.is_none());
+    let step = point.map_or(String::new(), |point| format!(" at step {}", point.step));
+    let message = format!("{} was NaN or infinite{step}; failurePolicy.nonFinite is Fail", objective.metric);
+    (summary.non_finite > 0).then(|| Verdict::failed(reasons::METRIC_NOT_FINITE, message, None))
 }
 
 /// The verdict on a trial that has run for as long as it may.
@@ -131,6 +140,14 @@ pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, obj
     Verdict { ending: Ending::EarlyStopped, reason, message: format!("stopped: {why}"), objective }
 }
 
+/// Half a sentence about values that came too fast, where there were any.
+fn left_out(status: &TrialStatus) -> String {
+    match status.exit.as_ref().map_or(0, |exit| exit.values_left_out) {
+        0 => String::new(),
+        count => format!("; {count} values came faster than they could be stored, and are not in the curves"),
+    }
+}
+
 /// Why a trial has no objective value, as a reason and half a sentence: what was seen instead, and what to do.
 fn without_value(status: &TrialStatus, objective: &Objective) -> (&'static str, String) {
     let wanted = &objective.metric;
@@ -139,10 +156,12 @@ fn without_value(status: &TrialStatus, objective: &Objective) -> (&'static str, 
     }
     let others = status.other_metrics.iter().map(String::as_str);
     let seen = nearest(wanted, status.metrics.iter().map(|summary| summary.name.as_str()).chain(others));
-    let why = match seen.first() {
-        None => format!("it printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output"),
-        Some(first) => format!(
-            "it never printed {wanted}; it printed {}; if {first} is meant, write metric: {first:?} in spec.objectives[0]",
+    let more = if status.more_metrics { " and more names than are kept" } else { "" };
+    let why = match (seen.first(), &status.trouble) {
+        (_, Some(trouble)) => format!("{wanted} was never read: {trouble}"),
+        (None, None) => format!("it printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output"),
+        (Some(first), None) => format!(
+            "it never printed {wanted}; it printed {}{more}; if {first} is meant, write metric: {first:?} in spec.objectives[0]",
             seen.join(", ")
         ),
     };
@@ -187,7 +206,9 @@ mod tests {
             let other_metrics = others.iter().map(|name| (*name).to_owned()).collect();
             TrialStatus { metrics: summary.into_iter().collect(), other_metrics, ..TrialStatus::default() }
         };
+        let troubled = TrialStatus { trouble: Some("no series matches".into()), ..status(None, &["acc"]) };
         let table = [
+            (troubled, "MetricNotFound", "accuracy was never read: no series matches"),
             (status(None, &[]), "MetricNotFound", "it printed no metric; print a line such as `epoch=1 accuracy=0.5`"),
             (
                 status(Some("loss"), &["acc"]),

@@ -27,7 +27,7 @@ impl TrialStep<'_> {
         if let Some(verdict) = self.out_of_time() {
             return self.conclude(verdict, Some(job));
         }
-        if let Some(step) = self.hopeless(job) {
+        if let Some(step) = self.diverged(job).or_else(|| self.hopeless(job)) {
             return step;
         }
         if job.deleting {
@@ -134,6 +134,13 @@ impl TrialStep<'_> {
         let message = format!("Job {} was suspended while it ran; it begins anew once it is let in again", job.name);
         set(&mut patch.conditions, types::COMPLETE, false, reasons::PENDING, message.clone(), None, now);
         Step { actions: vec![self.write(patch, None)], wake_at: None, waiting: Some((reasons::PENDING, message)) }
+    }
+
+    /// A value of an objective that is no number fails the trial, where that is wanted. What has ended by itself is left to
+    /// its end.
+    fn diverged(&self, job: &JobView) -> Option<Step> {
+        let verdict = self.not_finite().filter(|_| !self.has_exited())?;
+        Some(self.conclude(verdict, Some(job)))
     }
 
     /// A rule wants it stopped. What has ended by itself is left to its end.

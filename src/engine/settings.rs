@@ -17,6 +17,15 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// Shortest time between two writes of an Experiment's counters, in milliseconds. Conditions are never held back.
     pub status_interval_ms: i64,
+    /// There is a Prometheus to ask about trials.
+    pub prometheus: Option<Prometheus>,
+}
+
+/// The Prometheus that is asked about trials.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prometheus {
+    /// The label that each series' namespace stands in: a trial sees those of its own alone. `None`: it sees all.
+    pub namespace_label: Option<String>,
 }
 
 impl Default for Settings {
@@ -28,6 +37,7 @@ impl Default for Settings {
             checkpoints: None,
             otlp_endpoint: None,
             status_interval_ms: 1000,
+            prometheus: None,
         }
     }
 }

@@ -101,6 +101,7 @@ mod tests {
             metrics: &["accuracy".to_owned()],
             source: &Source::default(),
             checkpoints: None,
+            query_seconds: None,
             settings: &settings,
         };
         let assignment: Assignment = [("lr".to_owned(), ParameterValue::Double(0.01))].into();

@@ -28,6 +28,13 @@ impl Resource {
         if fidelity.is_nan() { max } else { fidelity.clamp(min, max) }
     }
 
+    /// The assignment with the fidelity; absent, it is the highest.
+    pub(super) fn told(&self, assignment: &Assignment, fidelity: Option<f64>) -> Assignment {
+        let mut told = assignment.clone();
+        told.insert(self.parameter.clone(), self.value(self.within(fidelity.unwrap_or(f64::NAN))));
+        told
+    }
+
     /// The parameter's value: a whole number where only such are handed out.
     fn value(&self, fidelity: f64) -> ParameterValue {
         let tuner::Fidelity { min, max, .. } = self.fidelity;
@@ -42,11 +49,8 @@ impl Resource {
 impl Compiled {
     /// What the program is told: the assignment, and the fidelity where there is one; absent, it is the highest.
     pub(super) fn told<'a>(&self, assignment: &'a Assignment, fidelity: Option<f64>) -> Cow<'a, Assignment> {
-        let Some(resource) = &self.resource else { return Cow::Borrowed(assignment) };
-        let mut told = assignment.clone();
-        let fidelity = resource.within(fidelity.unwrap_or(f64::NAN));
-        told.insert(resource.parameter.clone(), resource.value(fidelity));
-        Cow::Owned(told)
+        let resource = self.resource.as_ref();
+        resource.map_or(Cow::Borrowed(assignment), |resource| Cow::Owned(resource.told(assignment, fidelity)))
     }
 
     /// The stage of a new trial, by what the tuner says; `None` where there is no fidelity.

@@ -74,7 +74,7 @@ pub(super) fn uses_checkpoints(manifest: &Value) -> bool {
     found
 }
 
-fn flawed(text: &str, flaw: Flaw) -> String {
+pub(super) fn flawed(text: &str, flaw: Flaw) -> String {
     const SHOWN: usize = 60;
     let shown: String = text.chars().take(SHOWN).collect();
     match flaw {

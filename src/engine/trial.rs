@@ -10,7 +10,7 @@ use super::job::{JobEnd, JobView};
 use super::manifest::{Injection, Owner};
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::record::{patch_of, same_complete, write, write_waiting};
-use super::result::{Verdict, ended_by_itself, judged, stopped, unexplained, verdict};
+use super::result::{Verdict, ended_by_itself, judged, not_finite, stopped, unexplained, verdict};
 use super::snapshot::{Fate, Snapshot};
 use super::source::filled_in;
 use super::stage::misfit;
@@ -18,7 +18,7 @@ use super::standing::{current_job, own_job, started, takes_slot};
 use super::status::{later, set, stored};
 use super::template::{Names, render};
 use crate::api::conditions::{reasons, types};
-use crate::api::{Objective, Trial, TrialStatus, Usage};
+use crate::api::{NonFinitePolicy, Objective, Trial, TrialStatus, Usage};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -147,6 +147,7 @@ pub(super) fn job_of(
         primary_container: &experiment.spec.trial_template.primary_container,
         metrics: &compiled.metrics,
         source: &source,
+        query_seconds: experiment.spec.metrics.source.prometheus_query.as_ref().map(|asked| asked.interval_seconds),
         settings: snapshot.settings,
     };
     inject::job(manifest, &owner, assignment, &injection)
@@ -162,6 +163,15 @@ impl<'a> TrialStep<'a> {
     /// What the trial is judged by. It cannot be changed, so it holds even while the spec cannot be run.
     pub(super) fn objective(&self) -> Option<&'a Objective> {
         self.context.snapshot.experiment.spec.objectives.first()
+    }
+
+    /// The verdict on a trial that has reported what is no number, where that fails it.
+    pub(super) fn not_finite(&self) -> Option<Verdict> {
+        let spec = &self.context.snapshot.experiment.spec;
+        match spec.failure_policy.non_finite {
+            NonFinitePolicy::Ignore => None,
+            NonFinitePolicy::Fail => spec.objectives.iter().find_map(|objective| not_finite(&self.status, objective)),
+        }
     }
 
     /// Its pod's containers are started again where they fail, and such a pod does not stay once the Job has failed.
@@ -208,6 +218,9 @@ impl<'a> TrialStep<'a> {
         }
         let end = &judged(end, pods, &self.status, self.restarts() && ended_by_itself(&self.status));
         let seen = pods.map_or("", |pods| &pods.why);
+        if let (JobEnd::Complete, Some(verdict)) = (end, self.not_finite()) {
+            return self.conclude(verdict, Some(job));
+        }
         match (verdict(&self.status, end, seen, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),
             (None, _, Some(end)) => self.cut_short(end),

@@ -9,6 +9,7 @@ mod mlflow;
 mod nearest;
 mod nni;
 mod prometheus;
+mod promql;
 mod push;
 mod record;
 mod source;
@@ -25,6 +26,7 @@ pub use mlflow::{MetricFile, Mlflow};
 pub use nearest::nearest;
 pub use nni::Nni;
 pub use prometheus::{Prometheus, SelectorError};
+pub use promql::{Answered, PromQl, PromQlError, answer};
 pub use push::{Push, PushError};
 pub use source::{Format, Source, SourceError};
 pub use statistic::{Direction, Statistic};
@@ -34,6 +36,17 @@ pub use text::{FilterError, LineParser};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// Whether a name is that of a step, such as `epoch`, where values come under names.
+pub fn is_step(name: &str) -> bool {
+    text::step::rank(name).is_some()
+}
+
+/// The observations among numbers that come together under names, of which one may be their step.
+pub fn observations(numbers: Vec<(String, f64)>, time: Timestamp) -> Vec<Observation> {
+    let names = numbers.iter().map(|(name, _)| name.clone()).filter(|name| !is_step(name));
+    record::observe(&mut wanted::Wanted::new(names), numbers, time)
+}
 
 /// One value of one metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

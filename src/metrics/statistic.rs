@@ -24,4 +24,6 @@ pub enum Statistic {
     Min,
     /// The highest.
     Max,
+    /// The mean of the last ones.
+    Mean,
 }

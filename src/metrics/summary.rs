@@ -38,6 +38,10 @@ pub struct MetricSummary {
     /// All values are those of a program that has been started again since, and has not yet said one.
     #[serde(default, skip_serializing_if = "is_false")]
     pub restarted: bool,
+    /// The last finite values, where their mean counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub recent: Vec<Point>,
     /// The values over the steps, thinned.
     #[serde(default)]
     pub curve: Curve,
@@ -62,6 +66,11 @@ impl MetricSummary {
     /// several values an epoch, or begin a second fold. The first value of a program that was started again replaces what
     /// was known from its step on; one without a step replaces all, since such a program begins at the beginning.
     pub fn observe(&mut self, observation: &Observation) {
+        self.observe_and_keep(observation, 0);
+    }
+
+    /// As [`Self::observe`]; so many of the last values are kept as they are.
+    pub fn observe_and_keep(&mut self, observation: &Observation, most: usize) {
         if std::mem::take(&mut self.restarted) {
             self.rewind(observation.step.unwrap_or(0));
         }
@@ -72,6 +81,9 @@ impl MetricSummary {
         if value.is_finite() {
             self.latest = Some(value);
             self.see(step, value);
+            self.recent.push(Point::new(step, value));
+            let spare = self.recent.len().saturating_sub(most);
+            self.recent.drain(..spare);
         } else {
             self.non_finite = self.non_finite.saturating_add(1);
         }
@@ -98,7 +110,9 @@ impl MetricSummary {
             return;
         }
         let (name, curve) = (std::mem::take(&mut self.name), std::mem::take(&mut self.curve));
-        *self = MetricSummary { curve, ..MetricSummary::new(name) };
+        let mut recent = std::mem::take(&mut self.recent);
+        recent.retain(|point| point.step < step);
+        *self = MetricSummary { curve, recent, ..MetricSummary::new(name) };
         self.count = self.curve.arrived;
         let points: Vec<(u64, Option<f64>)> = self.curve.points.iter().map(|point| (point.step, point.value)).collect();
         self.latest_step = points.last().map(|(step, _)| *step);
@@ -113,10 +127,17 @@ impl MetricSummary {
     pub fn statistic(&self, statistic: Statistic, direction: Direction) -> Option<f64> {
         match (statistic, direction) {
             (Statistic::Latest, _) => self.latest,
+            (Statistic::Mean, _) => mean(self.recent.iter().map(Point::number)),
             (Statistic::Min, _) | (Statistic::Best, Direction::Minimize) => self.min,
             (Statistic::Max, _) | (Statistic::Best, Direction::Maximize) => self.max,
         }
     }
+}
+
+/// The mean of finite values, reckoned so that it is finite however large they are; `None` where there are none.
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
+    let count = values.len() as f64;
+    (count > 0.0).then(|| values.map(|value| value / count).sum())
 }
 
 #[cfg(test)]
@@ -156,6 +177,29 @@ mod tests {
         }
         assert_eq!((summary.count, summary.non_finite, summary.latest_step), (5, 2, Some(5)));
         assert_eq!(seen(&[(None, f64::NAN)]).statistic(Statistic::Best, Direction::Maximize), None);
+    }
+
+    #[test]
+    fn the_mean_of_the_last_values() {
+        let mut summary = MetricSummary::new("m");
+        let mut say = |step: u64, value: f64| {
+            let time = Timestamp::UNIX_EPOCH;
+            summary.observe_and_keep(&Observation { metric: "m".into(), step: Some(step), value, time }, 3);
+            summary.statistic(Statistic::Mean, Direction::Maximize)
+        };
+        let values = [9.0, f64::NAN, 1.0, 2.0, 3.0, f64::INFINITY, 7.0];
+        let means: Vec<Option<f64>> = values.iter().zip(1..).map(|(value, step)| say(step, *value)).collect();
+        let expected = [9.0, 9.0, 5.0, 4.0, 2.0, 2.0, 4.0];
+        assert_eq!(means, expected.map(Some), "of fewer while there are no three");
+        summary.restart();
+        summary.observe_and_keep(
+            &Observation { metric: "m".into(), step: Some(5), value: 6.0, time: Timestamp::UNIX_EPOCH },
+            3,
+        );
+        assert_eq!(summary.statistic(Statistic::Mean, Direction::Minimize), Some(4.0), "2 of step 4, and 6");
+        assert_eq!(seen(&[(None, 1.0)]).recent, [], "nothing is kept that nobody asks for");
+        assert_eq!(mean([f64::MAX, f64::MAX].into_iter()), Some(f64::MAX));
+        assert_eq!(seen(&[(None, f64::NAN)]).statistic(Statistic::Mean, Direction::Minimize), None);
     }
 
     #[test]

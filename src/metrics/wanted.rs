@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many names that nobody asked for are remembered, and how long each may be, in bytes.
-pub(super) const MAX_SEEN: usize = 32;
+pub(super) const MAX_SEEN: usize = 128;
 const MAX_SEEN_LENGTH: usize = 64;
 
 /// Numbers of such names tell of the program and the machine, not of how well it does.

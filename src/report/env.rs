@@ -14,6 +14,8 @@ pub const ATTEMPT: &str = "AUTOML_ATTEMPT";
 pub const METRICS: &str = "AUTOML_METRICS";
 /// Where metrics come from, a [`super::Source`] in JSON; without it, from the program's output.
 pub const SOURCE: &str = "AUTOML_SOURCE";
+/// Seconds from one time to the next that the operator is asked what Prometheus knows of the trial; absent: it is not.
+pub const QUERY_SECONDS: &str = "AUTOML_QUERY_SECONDS";
 /// File with the bearer token; read anew for each request, because it rotates.
 pub const TOKEN_FILE: &str = "AUTOML_TOKEN_FILE";
 /// The trial's parameters, a JSON object.

@@ -43,7 +43,7 @@ mod tests {
     }
 
     fn ended(tail: &str) -> Body {
-        Body::Ended { exit_code: Some(0), signal: None, tail: tail.into() }
+        Body::Ended { exit_code: Some(0), signal: None, tail: tail.into(), left_out: 0 }
     }
 
     #[test]

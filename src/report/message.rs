@@ -41,6 +41,8 @@ pub enum Body {
     Observation(Observation),
     /// Names of all other metrics seen so far.
     Seen(Vec<String>),
+    /// Why metrics could not be read, the last time that was tried; empty: they could.
+    Trouble(String),
     /// The program has ended.
     #[serde(rename_all = "camelCase")]
     Ended {
@@ -50,7 +52,14 @@ pub enum Body {
         signal: Option<i32>,
         /// Its last lines, at most 2 KiB.
         tail: String,
+        /// How many values were left out on the way, since they came faster than they could be stored.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        left_out: u64,
     },
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// From the agent around the program to the one beside it, in another container of the pod.
@@ -61,6 +70,35 @@ pub struct Relayed {
     pub after: u64,
     /// What is to be said to the operator.
     pub batch: Batch,
+}
+
+/// From the agent around the program to the one beside it, which has the token: to ask the operator what Prometheus knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ask {
+    /// How long the answer is waited for, in milliseconds.
+    pub ask_within_ms: u64,
+}
+
+/// What the agent beside the program hears.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Called {
+    /// What is to be said on.
+    Relayed(Relayed),
+    /// What is to be asked.
+    Ask(Ask),
+}
+
+/// From the operator: what Prometheus knows of the trial.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queried {
+    /// As of now.
+    pub observations: Vec<Observation>,
+    /// Why some are missing or doubtful: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// From the operator.

@@ -15,7 +15,7 @@ mod source;
 
 pub use checkpoint::{Checkpoint, ParentCheckpoint};
 pub use last_words::last_words;
-pub use message::{Answer, Batch, Body, Record, Relayed, Stop};
+pub use message::{Answer, Ask, Batch, Body, Called, Queried, Record, Relayed, Stop};
 pub use outbox::Outbox;
 pub use progress::Progress;
 pub use session::Session;
@@ -25,5 +25,7 @@ pub use source::{FileFormat, Source};
 pub const AUDIENCE: &str = "automl.dev/report";
 /// Path of the endpoint that takes a [`Batch`] and gives an [`Answer`].
 pub const PATH: &str = "/v1/report";
+/// Path of the endpoint that asks Prometheus about the caller's trial, and gives a [`Queried`]. The body is empty.
+pub const QUERY_PATH: &str = "/v1/query";
 /// Most bytes of one [`Batch`] as JSON; the endpoint takes no more.
 pub const MAX_BATCH_BYTES: usize = 256 * 1024;

@@ -29,11 +29,20 @@ impl Outbox {
     }
 
     /// Takes something to say that is numbered already; nothing when that number, or a greater one, was taken before.
-    pub fn put(&mut self, record: Record) {
+    pub fn put(&mut self, mut record: Record) {
         if record.sequence <= self.last {
             return;
         }
         self.last = record.sequence;
+        if let Body::Ended { left_out, .. } = &mut record.body {
+            *left_out = left_out.saturating_add(self.thinned);
+        }
+        // These stand for what was said of their kind before, which may have been often.
+        match &record.body {
+            Body::Trouble(_) => self.records.retain(|record| !matches!(record.body, Body::Trouble(_))),
+            Body::Seen(_) => self.records.retain(|record| !matches!(record.body, Body::Seen(_))),
+            Body::Observation(_) | Body::Ended { .. } => {}
+        }
         self.records.push_back(record);
         if self.records.len() > MAX_RECORDS {
             self.thin();
@@ -101,7 +110,7 @@ impl Outbox {
             }
         }
         let mut records: Vec<Record> = self.records.into();
-        records.retain(|record| !matches!(record.body, Body::Seen(_)));
+        records.retain(|record| !matches!(record.body, Body::Seen(_) | Body::Trouble(_)));
         // Metric after metric has to go, those that were said first stay longest.
         while !fits(&records) {
             let mut metrics: Vec<&str> = Vec::new();
@@ -230,6 +239,24 @@ mod tests {
         assert!(outbox.len() <= MAX_RECORDS);
         assert_eq!(outbox.len() as u64 + outbox.thinned(), 100_000);
         assert_eq!(outbox.records.back().unwrap().sequence, 100_000);
+    }
+
+    #[test]
+    fn what_stands_for_all_before_it_is_kept_once() {
+        let mut outbox = Outbox::default();
+        for at in 0..100_000_u32 {
+            outbox.push(Body::Seen(vec![format!("m{at}")]));
+            outbox.push(Body::Trouble(format!("it has been down {at} times")));
+        }
+        outbox.push(observation(1));
+        assert_eq!((outbox.len(), outbox.thinned()), (3, 0));
+        for value in 0..10_000 {
+            outbox.push(observation(value));
+        }
+        let thinned = outbox.thinned();
+        outbox.push(Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 5 });
+        let Some(Body::Ended { left_out, .. }) = outbox.records.back().map(|record| &record.body) else { panic!() };
+        assert_eq!(*left_out, thinned + 5, "those that an agent before has left out count as well");
     }
 
     #[test]

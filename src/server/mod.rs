@@ -5,10 +5,12 @@ mod observed;
 mod pace;
 mod passing;
 mod pending;
+mod queries;
 mod routes;
 
 pub use intake::{Intake, Refused};
 pub use observed::{LogLevel, Observed};
 pub use pace::Pace;
 pub use passing::Passing;
+pub use queries::Queries;
 pub use routes::router;

@@ -2,6 +2,7 @@
 
 use super::intake::{Intake, Refused};
 use super::passing::Passing;
+use super::queries::Queries;
 use crate::controller::Denied;
 use crate::report::{self, Batch};
 use axum::Router;
@@ -19,34 +20,30 @@ struct Served {
     intake: Arc<Intake>,
     /// The way to the replica that leads, where there are several.
     passing: Option<Passing>,
+    /// The way to Prometheus, where there is one.
+    queries: Option<Arc<Queries>>,
 }
 
-/// Reports and health, to be served on a listener or called as a tower service. `passing`: one of several replicas needs
-/// it.
-pub fn router(intake: Arc<Intake>, passing: Option<Passing>) -> Router {
+/// Reports, questions and health, to be served on a listener or called as a tower service. `passing`: one of several replicas
+/// needs it. `queries`: where a Prometheus is configured.
+pub fn router(intake: Arc<Intake>, passing: Option<Passing>, queries: Option<Arc<Queries>>) -> Router {
     Router::new()
         .route(report::PATH, post(take))
+        .route(report::QUERY_PATH, post(query))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::max(report::MAX_BATCH_BYTES))
-        .with_state(Served { intake, passing })
+        .with_state(Served { intake, passing, queries })
 }
 
 async fn take(
-    State(Served { intake, passing }): State<Served>,
+    State(Served { intake, passing, .. }): State<Served>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let elsewhere = passing.filter(|_| !intake.reports().is_open());
-    let destination = elsewhere.and_then(|passing| Some((passing.destination(&headers)?, passing)));
-    let (answer, good) = match (destination, body) {
-        (Some((leader, passing)), Ok(body)) => {
-            let answer = passing.pass((&leader, report::PATH), &headers, body).await.unwrap_or_else(|why| {
-                let message = format!("the replica that leads cannot be reached ({leader}): {why}; say it again later");
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
-            });
-            (answer, "passed")
-        }
+    let elsewhere = elsewhere(&intake, passing, &headers);
+    let (answer, good) = match (elsewhere, body) {
+        (Some(elsewhere), Ok(body)) => (pass(elsewhere, report::PATH, &headers, body).await, "passed"),
         (_, body) => (answer(&intake, &headers, body).await.map(axum::Json).into_response(), "ok"),
     };
     let outcome = match answer.status() {
@@ -56,6 +53,47 @@ async fn take(
     };
     intake.reports().telemetry().batches.with_label_values(&[outcome]).inc();
     answer
+}
+
+/// Where another replica leads: its URL.
+fn elsewhere(intake: &Intake, passing: Option<Passing>, headers: &HeaderMap) -> Option<(String, Passing)> {
+    let passing = passing.filter(|_| !intake.reports().is_open())?;
+    Some((passing.destination(headers)?, passing))
+}
+
+async fn pass((leader, passing): (String, Passing), path: &str, headers: &HeaderMap, body: Bytes) -> Response {
+    passing.pass((&leader, path), headers, body).await.unwrap_or_else(|why| {
+        let message = format!("the replica that leads cannot be reached ({leader}): {why}; say it again later");
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+    })
+}
+
+/// What Prometheus knows of the caller's trial.
+async fn query(State(Served { intake, passing, queries }): State<Served>, headers: HeaderMap) -> Response {
+    if let Some(elsewhere) = elsewhere(&intake, passing, &headers) {
+        return pass(elsewhere, report::QUERY_PATH, &headers, Bytes::new()).await;
+    }
+    asked(&intake, queries.as_deref(), &headers).await.map(axum::Json).into_response()
+}
+
+async fn asked(intake: &Intake, queries: Option<&Queries>, headers: &HeaderMap) -> Result<report::Queried, Refusal> {
+    let caller = intake.reports().authenticate(token(headers)).await?;
+    if !intake.reports().is_open() {
+        let message = "this operator is not (yet) the one that leads; ask again later";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
+    }
+    let Some(queries) = queries else {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "this operator has no Prometheus to ask"));
+    };
+    let asked = intake.reports().queries(&caller).await;
+    let asked = asked.map_err(|failure| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()))?;
+    let queried = queries.ask(&caller.trial_uid, asked).await;
+    queried.ok_or_else(|| Refusal::new(StatusCode::TOO_MANY_REQUESTS, "the trial is asking already; ask again later"))
+}
+
+fn token(headers: &HeaderMap) -> &str {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    bearer.strip_prefix("Bearer ").unwrap_or_default().trim()
 }
 
 async fn answer(

@@ -1,5 +1,6 @@
 //! The real agent around real programs, against a small HTTP server.
 
+mod asked;
 mod bad;
 mod operator;
 mod programs;

@@ -10,14 +10,14 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// The container beside the program's.
-struct Sidecar {
+pub struct Sidecar {
     child: Child,
     folder: TempDir,
     url: String,
 }
 
 impl Sidecar {
-    fn start(url: &str) -> Self {
+    pub fn start(url: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = run(folder.path(), url, 20);
         Sidecar { child, folder, url: url.to_owned() }
@@ -31,7 +31,7 @@ impl Sidecar {
     }
 
     /// The program's container.
-    fn program(&self, script: &str) -> Command {
+    pub fn program(&self, script: &str) -> Command {
         let mut command = agent(script);
         command.env("AUTOML_SOCKET", self.folder.path().join("agent.sock"));
         command.env("AUTOML_METRICS", r#"["accuracy"]"#).env("AUTOML_TRIAL", "t").env("AUTOML_FLUSH_SECONDS", "10");
@@ -39,7 +39,7 @@ impl Sidecar {
     }
 
     /// All containers but this one have ended. Gives the termination message.
-    fn end(mut self) -> Option<Batch> {
+    pub fn end(mut self) -> Option<Batch> {
         signal(&self.child, "TERM");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         let text = std::fs::read_to_string(self.folder.path().join("last-words")).ok()?;

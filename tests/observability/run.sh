@@ -12,3 +12,4 @@ promtool test rules tests/observability/rules_test.yaml
 cargo build --locked --bins
 tests/observability/live.py "${CARGO_TARGET_DIR:-target}/debug/automl"
 tests/observability/provoke.py "${CARGO_TARGET_DIR:-target}/debug/automl"
+tests/observability/query.py "${CARGO_TARGET_DIR:-target}/debug/automl"

@@ -83,7 +83,12 @@ impl Agent {
                 End::Exit(143)
             }
             End::Exit(code) => {
-                self.push(Body::Ended { exit_code: Some(code), signal: None, tail: "the last line".into() });
+                self.push(Body::Ended {
+                    exit_code: Some(code),
+                    signal: None,
+                    tail: "the last line".into(),
+                    left_out: 0,
+                });
                 let until = Instant::now() + FLUSH;
                 while !self.outbox.is_empty() && Instant::now() < until {
                     if self.say(true).await.is_none() {

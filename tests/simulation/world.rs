@@ -54,7 +54,7 @@ pub struct Life {
 
 /// All that an operator serves.
 fn all_routes(intake: &Arc<Intake>) -> axum::Router {
-    router(intake.clone(), None).merge(Observed::default().router(intake.clone()))
+    router(intake.clone(), None, None).merge(Observed::default().router(intake.clone()))
 }
 
 /// Shuts the door for reports when it is dropped.

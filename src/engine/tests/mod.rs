@@ -4,6 +4,7 @@ mod fidelity;
 mod interruptions;
 mod known;
 mod limits;
+mod measured;
 mod model;
 mod others;
 mod panics;

@@ -320,13 +320,20 @@ impl Model {
                     let status = trial.status.get_or_insert_default();
                     if status.exit.is_none() {
                         report(status, 0.5, self.now);
-                        status.exit = Some(Exit { attempt, code: Some(code), signal: None, tail: String::new() });
+                        status.exit = Some(Exit {
+                            attempt,
+                            code: Some(code),
+                            signal: None,
+                            tail: String::new(),
+                            values_left_out: 0,
+                        });
                         trial.metadata.resource_version = Some(version);
                     }
                     continue;
                 }
                 Play::Exit(code) => {
-                    let exit = Exit { attempt, code: Some(code), signal: None, tail: String::new() };
+                    let exit =
+                        Exit { attempt, code: Some(code), signal: None, tail: String::new(), values_left_out: 0 };
                     trial.status.get_or_insert_default().exit = Some(exit);
                     trial.metadata.resource_version = Some(version.clone());
                     (None, ("Failed", "BackoffLimitExceeded", "failed"))

@@ -154,7 +154,7 @@ impl LineParser {
             Some(known) => std::mem::replace(known, drawn) != drawn,
             None => {
                 // Bounded where every metric is wanted.
-                if self.drawn.len() < wanted::MAX_SEEN * 8 {
+                if self.drawn.len() < wanted::MAX_SEEN * 2 {
                     self.drawn.insert(metric.to_owned(), drawn);
                 }
                 true

@@ -4,7 +4,7 @@ use super::Witness;
 use super::facts::{TrialLife, attempt, ended, owner};
 use automl_operator::api::conditions::{find, is_true, types};
 use automl_operator::api::{Experiment, ExperimentStatus, Trial, TrialStatus};
-use automl_operator::engine::fold;
+use automl_operator::engine::{Wanted, fold};
 use automl_operator::report::{Batch, Progress, Record};
 use kube::ResourceExt;
 use serde_json::Value;
@@ -216,6 +216,7 @@ impl TrialLife {
             })
         };
         let batches: Vec<Batch> = self.said.iter().filter_map(batch).collect();
-        fold(&TrialStatus::default(), &batches, Some(wanted))
+        let wanted: Vec<Wanted> = wanted.iter().map(|name| Wanted { name: name.clone(), recent: 0 }).collect();
+        fold(&TrialStatus::default(), &batches, Some(&wanted))
     }
 }
