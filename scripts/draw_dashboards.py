@@ -37,7 +37,8 @@ def shown(value, unit):
     if unit == "percentunit":
         return f"{100 * value:.1f} %"
     if unit == "bytes":
-        return f"{value / 2**30:.1f} GiB"
+        power = min(3, max(0, int(math.log2(max(value, 1)) // 10)))
+        return f"{value / 1024**power:.1f} {['B', 'KiB', 'MiB', 'GiB'][power]}"
     if unit == "s" and value < 1:
         return f"{1000 * value:.3g} ms"
     words = {"percent": " %", "watt": " W", "celsius": " °C", "s": " s", "h": " h", "ops": "/s", "reqps": "/s", "currencyUSD": " USD"}
@@ -162,6 +163,8 @@ def main():
             bench.apply(one)
         for at in range(WORK // 5):
             bench.apply(live.experiment(f"short-{at}", "echo accuracy=1", limits={"maxTrials": 1}))
+            if at % 3 == 2:
+                bench.interrupt()
             time.sleep(5)
         for path in sorted((live.FILES / "dashboards").glob("*.json")):
             text, height = draw(bench, path)

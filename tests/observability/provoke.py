@@ -56,10 +56,13 @@ class Wall(http.server.BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
         self.end_headers()
-        while part := answer.read1(65536):
-            self.thawed()
-            self.wfile.write(part)
-            self.wfile.flush()
+        try:
+            while part := answer.read1(65536):
+                self.thawed()
+                self.wfile.write(part)
+                self.wfile.flush()
+        except OSError:
+            pass  # whoever asked is gone
 
     def refuse(self):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
