@@ -346,8 +346,8 @@ async fn an_experiment_is_one_trace_whoever_tells_of_it() {
         }
     }
     assert!(trials.len() >= 2, "{trials:#?}");
-    let running = named("running").remove(0);
-    assert_eq!(running["events"][0]["name"], "first metric", "{running}");
+    let running = named("running");
+    assert!(running.iter().any(|span| span["events"][0]["name"] == "first metric"), "{running:#?}");
     drop(second);
     cluster.runner.stop(Duration::from_secs(5)).await.unwrap();
 }
