@@ -159,6 +159,36 @@ fn hyperband_goes_on_from_checkpoints() {
 }
 
 #[test]
+fn a_population_finds_a_schedule() {
+    let example = Path::new(ROOT).join("examples/pbt");
+    let text = std::fs::read_to_string(example.join("experiment.yaml")).unwrap();
+    let (text, wanted) = match std::env::var_os("CI").is_some() {
+        true => (text, 24),
+        false => (text.replace("maxTrials: 24", "maxTrials: 12").replace("min: 4, max: 16", "min: 3, max: 6"), 12),
+    };
+    let list = list(&example, &text);
+    let items = list["items"].as_array().unwrap();
+    let (status, trials) = (&items[0]["status"], &items[1..]);
+    assert_eq!(status["trials"]["succeeded"], wanted, "{status}");
+    let named = |name: &Value| trials.iter().find(|trial| trial["metadata"]["name"] == *name).unwrap();
+    let (mut continued, mut replaced) = (0, 0);
+    for trial in trials {
+        let Some(parent) = trial["spec"].get("parent") else { continue };
+        let parent = named(&parent["name"]);
+        let points = trial["status"]["metrics"][0]["curve"]["points"].as_array().unwrap();
+        let first = points.first().unwrap()["step"].as_f64().unwrap();
+        assert_eq!(first, parent["spec"]["fidelity"].as_f64().unwrap() + 1.0, "from its parent's checkpoint: {trial}");
+        match trial["spec"]["assignments"] == parent["spec"]["assignments"] {
+            true => continued += 1,
+            false => replaced += 1,
+        }
+    }
+    assert_eq!(continued + replaced, wanted - 6, "six members");
+    assert!(replaced >= wanted / 12 && continued > replaced, "{continued} went on, {replaced} were replaced");
+    assert!(status["best"]["value"].as_f64().unwrap() > 0.9, "{status}");
+}
+
+#[test]
 fn metrics_come_from_where_the_program_says_them() {
     let example = Path::new(ROOT).join("examples/metrics");
     for name in ["filter", "csv", "jsonl", "prometheus", "push", "nni"] {
@@ -186,5 +216,5 @@ fn every_example_has_a_test() {
     let folders = std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
     let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["digits", "early-stopping", "hyperband", "metrics", "parabola"]);
+    assert_eq!(names, ["digits", "early-stopping", "hyperband", "metrics", "parabola", "pbt"]);
 }

@@ -228,7 +228,8 @@ fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "enum": [
             "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest", "TuRBO",
-            "Gradient", "PolicyGradient", "SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving",
+            "Gradient", "PolicyGradient", "SuccessiveHalving", "Hyperband", "BOHB", "ASHA",
+            "PBT", "PB2",
         ],
     })
 }

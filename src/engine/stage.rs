@@ -22,16 +22,10 @@ impl Resource {
         Resource { fidelity, parameter: spec.parameter.clone() }
     }
 
-    /// What is handed out in place of what a tuner or a person says.
-    fn within(&self, fidelity: f64) -> f64 {
-        let tuner::Fidelity { min, max, .. } = self.fidelity;
-        if fidelity.is_nan() { max } else { fidelity.clamp(min, max) }
-    }
-
     /// The assignment with the fidelity; absent, it is the highest.
     pub(super) fn told(&self, assignment: &Assignment, fidelity: Option<f64>) -> Assignment {
         let mut told = assignment.clone();
-        told.insert(self.parameter.clone(), self.value(self.within(fidelity.unwrap_or(f64::NAN))));
+        told.insert(self.parameter.clone(), self.value(self.fidelity.within(fidelity.unwrap_or(f64::NAN))));
         told
     }
 
@@ -55,19 +49,7 @@ impl Compiled {
 
     /// The stage of a new trial, by what the tuner says; `None` where there is no fidelity.
     pub(super) fn stage(&self, said: Option<Stage>) -> Option<Stage> {
-        let resource = self.resource.as_ref()?;
-        let said = said.unwrap_or(Stage { fidelity: f64::NAN, parent: None });
-        Some(Stage { fidelity: resource.within(said.fidelity), ..said })
-    }
-
-    /// The stage of a given point for whose index the tuner would say this: as any other that begins.
-    pub(super) fn first_stage(&self, said: Option<Option<Stage>>) -> Option<Stage> {
-        match said {
-            Some(None) => self.stage(None),
-            Some(Some(stage)) if stage.parent.is_none() => self.stage(Some(stage)),
-            // A promotion is due, or nothing at all: it comes with the next index.
-            _ => self.stage(Some(Stage { fidelity: f64::NEG_INFINITY, parent: None })),
-        }
+        Some(self.resource.as_ref()?.fidelity.stage(said))
     }
 }
 
@@ -128,7 +110,7 @@ mod tests {
         ];
         for (spec, said, expected) in table {
             let resource = Resource::new(&serde_json::from_value(spec.clone()).unwrap());
-            assert_eq!(json!(resource.value(resource.within(said))), expected, "{spec} {said}");
+            assert_eq!(json!(resource.value(resource.fidelity.within(said))), expected, "{spec} {said}");
         }
     }
 

@@ -52,10 +52,10 @@ pub(super) fn suggestions(
         let request = Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };
         let ask = || caught(|| compiled.tuner.suggest(&request));
         let (assignment, stage) = match compiled.initial.get(index as usize) {
-            Some(given) if compiled.resource.is_none() => (given.clone(), None),
             Some(given) => {
-                let said = ask().ok().and_then(Result::ok).map(|suggestion| suggestion.stage);
-                (given.clone(), compiled.first_stage(said))
+                let said = || ask().ok().and_then(Result::ok).map(|suggestion| suggestion.stage);
+                let resource = compiled.resource.as_ref();
+                (given.clone(), resource.map(|resource| resource.fidelity.first_stage(said())))
             }
             None => match ask() {
                 Ok(Ok(suggestion)) => (suggestion.assignment, compiled.stage(suggestion.stage)),

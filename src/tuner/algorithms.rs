@@ -2,8 +2,8 @@
 
 use super::settings::{Setting, SettingError, Settings};
 use super::{
-    Fidelity, Tuner, anneal, auto, cma_es, evolution, forest, gp, gradient, grid, halving, policy_gradient, random,
-    sobol, tpe,
+    Fidelity, Tuner, anneal, auto, cma_es, evolution, forest, gp, gradient, grid, halving, policy_gradient, population,
+    random, sobol, tpe,
 };
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use serde_json::Value;
@@ -140,11 +140,25 @@ pub const ALGORITHMS: &[Algorithm] = &[
         make: halving::Bohb::make,
     },
     Algorithm {
-        name: "AsyncSuccessiveHalving",
-        summary: "ASHA by promotion: a trial goes on as soon as it is among the best of its rung; nothing ever waits",
+        name: "ASHA",
+        summary: "asynchronous successive halving: a trial goes on as soon as it is among the best of its rung; nothing ever waits",
         paper: "Li et al., 2020",
         hands_out_fidelity: true,
         make: halving::AsyncSuccessiveHalving::make,
+    },
+    Algorithm {
+        name: "PBT",
+        summary: "a population that trains: the worst go on from copies of the best, with other parameters",
+        paper: "Jaderberg et al., 2017",
+        hands_out_fidelity: true,
+        make: population::Population::pbt,
+    },
+    Algorithm {
+        name: "PB2",
+        summary: "PBT whose other parameters are those that a Gaussian process, varying in time, expects most of",
+        paper: "Parker-Holder, Nguyen and Roberts, 2020",
+        hands_out_fidelity: true,
+        make: population::Population::pb2,
     },
 ];
 

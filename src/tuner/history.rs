@@ -109,6 +109,11 @@ impl History {
         self.finished.values()
     }
 
+    /// The trial of this index.
+    pub fn get(&self, index: u64) -> Option<&Finished> {
+        self.finished.get(&index)
+    }
+
     /// Those of an index below this one, in the order of their indices.
     pub fn before(&self, index: u64) -> impl DoubleEndedIterator<Item = &Finished> {
         self.finished.range(..index).map(|(_, finished)| finished)

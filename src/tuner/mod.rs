@@ -16,6 +16,7 @@ mod halving;
 mod history;
 mod neighbour;
 mod policy_gradient;
+mod population;
 mod protocol;
 mod random;
 mod settings;
@@ -23,6 +24,7 @@ mod sobol;
 mod stage;
 mod streams;
 mod tpe;
+mod translate;
 mod unrepeated;
 
 pub use algorithms::{ALGORITHMS, Algorithm, build};
@@ -31,6 +33,7 @@ pub use history::{Finished, History, Outcome};
 pub use protocol::Session;
 pub use settings::{Setting, SettingError};
 pub use stage::{Fidelity, Stage};
+pub use translate::{Origin, Translated, translate};
 
 use crate::space::{Assignment, SearchSpace, Unsatisfiable};
 use rand::SeedableRng;

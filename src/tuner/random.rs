@@ -12,9 +12,13 @@ pub(super) struct Random {
 }
 
 impl Random {
+    pub fn new(allow_repeats: bool) -> Self {
+        Random { allow_repeats }
+    }
+
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
-        Ok(Box::new(Random { allow_repeats: settings.allow_repeats() }))
+        Ok(Box::new(Random::new(settings.allow_repeats())))
     }
 }
 

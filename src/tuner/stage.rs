@@ -11,6 +11,30 @@ pub struct Fidelity {
     pub eta: f64,
 }
 
+impl Fidelity {
+    /// What is spent in place of this: within the range; all of it where it is no number.
+    pub fn within(&self, share: f64) -> f64 {
+        if share.is_nan() { self.max } else { share.clamp(self.min, self.max) }
+    }
+
+    /// The stage of a new trial, by what its tuner says: where it says nothing, the whole.
+    pub fn stage(&self, said: Option<Stage>) -> Stage {
+        let said = said.unwrap_or(Stage { fidelity: f64::NAN, parent: None });
+        Stage { fidelity: self.within(said.fidelity), ..said }
+    }
+
+    /// The stage of a given point, for whose index the tuner would say this (`None`: it has no trial): that of any other trial
+    /// that begins.
+    pub fn first_stage(&self, said: Option<Option<Stage>>) -> Stage {
+        match said {
+            Some(None) => self.stage(None),
+            Some(Some(stage)) if stage.parent.is_none() => self.stage(Some(stage)),
+            // A promotion is due, or nothing at all: it comes with the next index.
+            _ => Stage { fidelity: self.min, parent: None },
+        }
+    }
+}
+
 /// What a trial spends, and what it goes on from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stage {

@@ -88,7 +88,7 @@ fn other_algorithms_give_each_trial_the_whole() {
 #[test]
 fn given_points_begin_as_others_do() {
     let initial: Vec<Value> = (0..12).map(|at| json!({"assignments": {"x": f64::from(at) / 100.0}})).collect();
-    for (algorithm, first) in [("Hyperband", 1.0), ("AsyncSuccessiveHalving", 1.0), ("TPE", 9.0)] {
+    for (algorithm, first) in [("Hyperband", 1.0), ("ASHA", 1.0), ("TPE", 9.0)] {
         let mut model = Model::new(spec(algorithm, json!({"initialTrials": initial.clone()})), learns);
         model.run();
         let trials: Vec<_> = model.trials.values().take(12).map(|trial| &trial.spec).collect();
@@ -104,7 +104,7 @@ fn an_interruption_anywhere_changes_nothing() {
         let trials = model.trials.values();
         trials.map(|t| json!([t.spec.assignments, t.spec.fidelity, t.spec.parent.as_ref().map(|p| &p.name)])).collect()
     };
-    for algorithm in ["Hyperband", "AsyncSuccessiveHalving"] {
+    for algorithm in ["Hyperband", "ASHA"] {
         let spec = || spec(algorithm, json!({"limits": {"maxTrials": 22, "parallelTrials": 1}}));
         let mut undisturbed = Model::new(spec(), learns);
         undisturbed.run();

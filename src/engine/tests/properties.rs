@@ -75,7 +75,7 @@ fn spec(algorithm: &str) -> Value {
     let mut spec = json!({
         "parameters": parameters, "algorithm": {"name": algorithm, "settings": settings}, "limits": {"maxFailedTrials": 6},
     });
-    if matches!(algorithm, "Hyperband" | "AsyncSuccessiveHalving") {
+    if matches!(algorithm, "Hyperband" | "ASHA") {
         spec["fidelity"] = json!({"parameter": "epochs", "min": 1, "max": 4, "eta": 2});
     }
     spec
@@ -113,7 +113,7 @@ proptest! {
     #[test]
     fn interruptions_change_nothing_of_what_people_do(
         play in plays(),
-        algorithm in prop::sample::select(vec!["Random", "Sobol", "Grid", "TPE", "Auto", "Evolution", "Hyperband", "AsyncSuccessiveHalving"]),
+        algorithm in prop::sample::select(vec!["Random", "Sobol", "Grid", "TPE", "Auto", "Evolution", "Hyperband", "ASHA"]),
         deeds in deeds(),
         cuts in prop::collection::vec(0_usize..5, 1..40),
     ) {

@@ -10,6 +10,7 @@ mod acquisition;
 mod factor;
 mod features;
 mod fit;
+mod growth;
 mod improvement;
 mod kernel;
 mod minimise;
@@ -19,6 +20,7 @@ mod trials;
 mod turbo;
 mod warp;
 
+pub(super) use growth::{Growth, Interval};
 pub(super) use turbo::Turbo;
 
 use super::settings::{SettingError, Settings};

@@ -167,7 +167,7 @@ fn a_round_ends_before_the_next_begins_unless_they_may_overlap() {
 fn asynchronous_halving_never_waits() {
     let space = real();
     for searcher in ["TPE", "Random"] {
-        let tuner = tuner("AsyncSuccessiveHalving", json!({"searcher": searcher}), &space, WHOLE);
+        let tuner = tuner("ASHA", json!({"searcher": searcher}), &space, WHOLE);
         for parallel in [1, 4, 64] {
             let run = run(tuner.as_ref(), &space, 200, parallel, 0.0, 5);
             assert_eq!((run.history.len(), run.none), (200, None));
@@ -181,7 +181,7 @@ fn asynchronous_halving_never_waits() {
 #[test]
 fn no_failure_and_no_order_of_ends_stalls_a_search() {
     let space = real();
-    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving"] {
+    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "ASHA"] {
         let tuner = tuner(name, json!({}), &space, WHOLE);
         for seed in 0..12 {
             let (parallel, failing) = ([1, 3, 8, 64][seed as usize % 4], [0.0, 0.2, 0.9, 1.0][seed as usize / 3]);
@@ -194,7 +194,7 @@ fn no_failure_and_no_order_of_ends_stalls_a_search() {
 #[test]
 fn a_finite_space_is_tried_out_and_its_best_go_on() {
     let space = space(Domain::Int { min: 0, max: 9, scale: Scale::Linear, step: None });
-    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving"] {
+    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "ASHA"] {
         let tuner = tuner(name, json!({}), &space, WHOLE);
         for parallel in [1, 4, 20] {
             let run = run(tuner.as_ref(), &space, 1000, parallel, 0.1, 7);
@@ -213,7 +213,7 @@ fn a_finite_space_is_tried_out_and_its_best_go_on() {
 #[test]
 fn trials_of_other_fidelities_and_without_a_parent_do_no_harm() {
     let space = real();
-    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving"] {
+    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "ASHA"] {
         let tuner = tuner(name, json!({}), &space, WHOLE);
         let mut run = run(tuner.as_ref(), &space, 60, 1, 0.0, 9);
         let some = run.history.iter().next().unwrap().assignment.clone();
@@ -236,7 +236,7 @@ fn trials_of_other_fidelities_and_without_a_parent_do_no_harm() {
 #[test]
 fn any_space_and_any_numbers_will_do() {
     for (label, space) in spaces() {
-        for name in ["SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving"] {
+        for name in ["SuccessiveHalving", "Hyperband", "BOHB", "ASHA"] {
             let tuner = tuner(name, json!({"allowRepeats": true}), &space, Fidelity { min: 0.1, max: 1.0, eta: 2.5 });
             let (mut history, mut pending) = (History::new(&space), Vec::<Pending>::new());
             for index in 0..60 {
@@ -262,7 +262,7 @@ fn any_space_and_any_numbers_will_do() {
 
 #[test]
 fn without_a_fidelity_a_sentence_says_what_to_write() {
-    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "AsyncSuccessiveHalving"] {
+    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "ASHA"] {
         let errors = build(name, &BTreeMap::new(), &real(), None).err().unwrap();
         assert!(errors[0].to_string().contains("write spec.fidelity"), "{}", errors[0]);
     }

@@ -14,11 +14,25 @@
 //! {"op":"tell","params":{"lr":0.1,"opt":"adam"},"value":0.2}
 //! ```
 //!
-//! The last one is a result that was known before. What goes wrong is answered with `{"error":"..."}`.
+//! The last one is a result that was known before.
+//!
+//! Algorithms that hand out a resource need `"fidelity":{"min":1,"max":27,"eta":3}` in `init` (`eta` is 3 where it is left out).
+//! Each answer to `ask` then has the `fidelity` that the trial has spent when it ends, and where it goes on from the checkpoint
+//! of another the id of that one as its `parent`; `tell` gives the value at that fidelity. Without an algorithm that hands it
+//! out every trial spends `max`. When the next trial depends on what comes out of those that run, `ask` is answered with
+//! `{"wait":true}`, or `parallel` with fewer trials; ask again after a `tell`.
+//!
+//! ```text
+//! {"op":"ask"}                          {"id":9,"params":{"lr":0.01,"opt":"adam"},"fidelity":3,"parent":4}
+//! ```
+//!
+//! What goes wrong is answered with `{"error":"..."}`.
 
 mod wire;
 
-use super::{ALGORITHMS, Finished, History, Outcome, Pending, Request, Tuner, build};
+use super::{
+    ALGORITHMS, Fidelity, Finished, History, NoSuggestion, Outcome, Pending, Request, Stage, Suggestion, Tuner, build,
+};
 use crate::space::Assignment;
 use serde_json::{Value as Json, json};
 use std::collections::VecDeque;
@@ -46,6 +60,8 @@ struct Search {
     next: u64,
     known: u64,
     maximise: bool,
+    /// What there is to spend.
+    fidelity: Option<Fidelity>,
 }
 
 impl Session {
@@ -70,9 +86,10 @@ impl Session {
             }
             ("init", Some(_)) => Err("init comes once, as the first line".into()),
             ("ask", Some(search)) => match line.parallel {
-                None => search.ask().map(Some),
+                None => Ok(Some(search.ask()?.unwrap_or_else(|| json!({ "wait": true })))),
                 Some(count @ 1..=MOST) => {
-                    let trials: Vec<Json> = (0..count).map(|_| search.ask()).collect::<Result<_, _>>()?;
+                    let trials = (0..count).map_while(|_| search.ask().transpose());
+                    let trials: Vec<Json> = trials.collect::<Result<_, _>>()?;
                     Ok(Some(json!({ "trials": trials })))
                 }
                 Some(count) => Err(format!("parallel is {count}; write a whole number from 1 to {MOST}")),
@@ -101,8 +118,9 @@ impl Search {
         {
             return Err(format!("settings.budget is {budget}; write the number of trials"));
         }
-        let tuner = build(named.map_or(asked.as_str(), |algorithm| algorithm.name), &settings, &space.space, None)
-            .map_err(|errors| joined(&errors))?;
+        let name = named.map_or(asked.as_str(), |algorithm| algorithm.name);
+        let fidelity = line.fidelity.map(|given| Fidelity { min: given.min, max: given.max, eta: given.eta });
+        let tuner = build(name, &settings, &space.space, fidelity).map_err(|errors| joined(&errors))?;
         let mut initial = VecDeque::new();
         for (at, given) in line.initial.iter().enumerate() {
             let given = space.read(given);
@@ -113,10 +131,11 @@ impl Search {
         }
         let history = History::new(&space.space);
         let (pending, seed) = (Vec::new(), line.seed);
-        Ok(Search { space, tuner, history, pending, initial, seed, next: 0, known: KNOWN, maximise })
+        Ok(Search { space, tuner, history, pending, initial, seed, next: 0, known: KNOWN, maximise, fidelity })
     }
 
-    fn ask(&mut self) -> Result<Json, String> {
+    /// The next trial; `None` while it depends on those that run.
+    fn ask(&mut self) -> Result<Option<Json>, String> {
         let request = Request {
             space: &self.space.space,
             history: &self.history,
@@ -124,20 +143,31 @@ impl Search {
             seed: self.seed,
             index: self.next,
         };
-        let (assignment, note) = match self.initial.pop_front() {
-            Some(given) => (given, None),
-            None => {
-                let suggestion = self.tuner.suggest(&request).map_err(|none| none.to_string())?;
-                (suggestion.assignment, self.tuner.note(&request))
+        let (Suggestion { assignment, stage }, note) = match self.initial.pop_front() {
+            Some(given) => {
+                let said = || self.tuner.suggest(&request).ok().map(|suggestion| suggestion.stage);
+                let stage = self.fidelity.map(|fidelity| fidelity.first_stage(said()));
+                (Suggestion { assignment: given, stage }, None)
             }
+            None => match self.tuner.suggest(&request) {
+                Ok(suggestion) => (suggestion, self.tuner.note(&request)),
+                Err(NoSuggestion::Waiting) => return Ok(None),
+                Err(none) => return Err(none.to_string()),
+            },
         };
+        let stage = self.fidelity.map(|fidelity| fidelity.stage(stage));
         self.next += 1;
         let mut answer = json!({ "id": self.next, "params": self.space.write(&assignment) });
-        if let (Some(answer), Some(note)) = (answer.as_object_mut(), note) {
-            answer.insert("note".into(), note.into());
+        if let Some(answer) = answer.as_object_mut() {
+            answer.extend(note.map(|note| ("note".into(), note.into())));
+            if let Some(Stage { fidelity, parent }) = stage {
+                answer.insert("fidelity".into(), plain(fidelity));
+                // Ids count from 1.
+                answer.extend(parent.map(|index| ("parent".into(), (index + 1).into())));
+            }
         }
-        self.pending.push(Pending::new(self.next - 1, assignment));
-        Ok(answer)
+        self.pending.push(Pending::new(self.next - 1, assignment).at(stage));
+        Ok(Some(answer))
     }
 
     fn tell(&mut self, line: &Line) -> Result<(), String> {
@@ -151,23 +181,29 @@ impl Search {
             (Some(_), false) => Outcome::Complete { losses: vec![f64::NAN] },
             (None, false) => return Err("tell needs a value, or failed: true".into()),
         };
-        let (index, assignment) = match (line.id, &line.params) {
+        let (index, assignment, stage) = match (line.id, &line.params) {
             (Some(id), _) => {
                 let at = self.pending.iter().position(|pending| pending.index.checked_add(1) == Some(id));
                 let pending = self.pending.swap_remove(at.ok_or_else(|| format!("no trial {id} is running"))?);
-                (pending.index, pending.assignment)
+                (pending.index, pending.assignment, pending.stage)
             }
             (None, Some(params)) => {
                 let assignment = self.space.read(params);
                 let checked = self.space.space.check(&assignment);
                 self.known += 1;
-                (self.known - 1, checked.map_err(|errors| format!("params: {}", joined(&errors)))?)
+                let checked = checked.map_err(|errors| format!("params: {}", joined(&errors)))?;
+                (self.known - 1, checked, None)
             }
             (None, None) => return Err("tell needs the id of a trial, or params".into()),
         };
-        self.history.insert(Finished::new(index, assignment, outcome));
+        self.history.insert(Finished::new(index, assignment, outcome).at(stage));
         Ok(())
     }
+}
+
+/// A whole number as such.
+fn plain(number: f64) -> Json {
+    if number.fract() == 0.0 && number.abs() < 9e15 { Json::from(number as i64) } else { Json::from(number) }
 }
 
 #[cfg(test)]

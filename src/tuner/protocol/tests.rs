@@ -90,3 +90,27 @@ fn directions_mirror_each_other() {
     assert_eq!(ask("minimize", 1.0), ask("maximize", -1.0));
     assert_ne!(ask("minimize", 1.0), ask("maximize", 1.0));
 }
+
+/// A resource is handed out: of three trials at 1 one goes on at 3, once all of them have ended.
+#[test]
+fn a_resource_is_handed_out() {
+    let init = |algorithm: &str, settings: &str| {
+        format!(
+            r#"{{"op":"init","space":{{"x":{{"type":"double","min":0,"max":1}}}},"algorithm":"{algorithm}","settings":{settings},"fidelity":{{"min":1,"max":3}},"initial":[{{"x":0.5}}]}}"#
+        )
+    };
+    let mut session = started(&init("successivehalving", "{}"));
+    assert_eq!(session.line(r#"{"op":"ask"}"#).unwrap(), r#"{"fidelity":1,"id":1,"params":{"x":0.5}}"#);
+    session.line(r#"{"op":"ask","parallel":2}"#);
+    for id in 1..=3 {
+        assert_eq!(session.line(&json!({"op": "tell", "id": id, "value": id}).to_string()), None);
+    }
+    let next = r#"{"fidelity":3,"id":4,"params":{"x":0.5},"parent":1}"#;
+    assert_eq!(session.line(r#"{"op":"ask"}"#).unwrap(), next);
+    let mut session = started(&init("pbt", r#"{"population":2}"#));
+    let answer: Json = serde_json::from_str(&session.line(r#"{"op":"ask","parallel":5}"#).unwrap()).unwrap();
+    assert_eq!(answer["trials"].as_array().unwrap().len(), 2);
+    assert_eq!(session.line(r#"{"op":"ask"}"#).unwrap(), r#"{"wait":true}"#);
+    let mut session = started(&init("random", "{}"));
+    assert_eq!(session.line(r#"{"op":"ask"}"#).unwrap(), r#"{"fidelity":3,"id":1,"params":{"x":0.5}}"#);
+}

@@ -17,6 +17,7 @@ pub(super) struct Line {
     pub algorithm: Option<String>,
     #[serde(default)]
     pub settings: BTreeMap<String, Json>,
+    pub fidelity: Option<Resource>,
     #[serde(default)]
     pub seed: u64,
     #[serde(default)]
@@ -27,6 +28,20 @@ pub(super) struct Line {
     pub value: Option<Json>,
     #[serde(default)]
     pub failed: bool,
+}
+
+/// What algorithms that hand out a resource have to hand out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resource {
+    pub min: f64,
+    pub max: f64,
+    #[serde(default = "eta")]
+    pub eta: f64,
+}
+
+fn eta() -> f64 {
+    3.0
 }
 
 /// One parameter.

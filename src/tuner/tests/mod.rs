@@ -1,4 +1,5 @@
 mod health;
+mod populations;
 mod properties;
 mod quality;
 mod searches;

@@ -64,7 +64,7 @@ fn rungs() -> Vec<Scenario> {
     };
     vec![
         alone("successive halving, two at a time", rungs("SuccessiveHalving", two_at_a_time(7)), standard),
-        alone("asynchronous halving, one at a time", rungs("AsyncSuccessiveHalving", one_at_a_time(6)), standard),
+        alone("asynchronous halving, one at a time", rungs("ASHA", one_at_a_time(6)), standard),
         alone("a rung with failures", rungs("Hyperband", one_at_a_time(10)), |program| {
             match (program.index, program.attempt) {
                 (Some(1), _) => ending(program, End::Exit(1)),
