@@ -42,7 +42,7 @@ impl Call {
         };
         let (resource, name, below) = match rest {
             ["namespaces", _, resource, rest @ ..] | [resource, rest @ ..] => {
-                (*resource, rest.first().is_some(), rest.get(1).copied())
+                (*resource, !rest.is_empty(), rest.get(1).copied())
             }
             [] => ("other", false, None),
         };
