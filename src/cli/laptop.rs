@@ -11,7 +11,7 @@ use crate::local::files::{no_room, private_folder};
 use crate::local::runner::state::StateError;
 use crate::local::runner::{self, Gpus, Runner, RunnerError};
 use crate::metrics::Observation;
-use crate::server::{Intake, Pace, metrics_router, router};
+use crate::server::{Intake, Pace, metrics_router, router, serve};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl Laptop {
         }
         let routes = router(Arc::clone(&intake), None, queries);
         tasks.spawn(async move {
-            if let Err(error) = axum::serve(listener, routes).await {
+            if let Err(error) = serve(listener, routes).await {
                 tracing::error!(%error, "the report endpoint has ended");
             }
         });

@@ -4,7 +4,7 @@ use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator};
 use crate::engine::{AgentImage, Settings};
-use crate::server::{Intake, Pace, Passing, router};
+use crate::server::{Intake, Pace, Passing, router, serve};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub async fn operator(arguments: OperatorArguments) -> Outcome {
     let intake = Intake::new(operator.reports(), Pace::CLUSTER);
     let mut storing = tokio::spawn(Arc::clone(&intake).run());
     let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())), queries);
-    let mut serving = tokio::spawn(axum::serve(listener, routes).into_future());
+    let mut serving = tokio::spawn(serve(listener, routes));
     tracing::info!(%address, "operator started");
     let outcome = tokio::select! {
         _ = interrupt.recv() => Ok(ExitCode::Done),
