@@ -12,7 +12,7 @@ use crate::local::files::{no_room, private_folder};
 use crate::local::runner::state::StateError;
 use crate::local::runner::{self, Gpus, Runner, RunnerError};
 use crate::metrics::Observation;
-use crate::server::{Intake, Observed, Pace, router};
+use crate::server::{Intake, Observed, Pace, router, serve};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,7 +119,7 @@ impl Laptop {
         }
         let routes = router(Arc::clone(&intake), None, queries);
         tasks.spawn(async move {
-            if let Err(error) = axum::serve(listener, routes).await {
+            if let Err(error) = serve(listener, routes).await {
                 tracing::error!(%error, "the report endpoint has ended");
             }
         });

@@ -5,7 +5,7 @@ use super::exit::{ExitCode, Failure, Outcome};
 use super::print;
 use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator, Plans, checkup};
 use crate::engine::{AgentImage, Settings};
-use crate::server::{Intake, LogLevel, Observed, Pace, Passing, router};
+use crate::server::{Intake, LogLevel, Observed, Pace, Passing, router, serve};
 use axum::Router;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ async fn listen(address: SocketAddr, argument: &str) -> Result<TcpListener, Fail
 /// Serves metrics, where they have a port of their own; pending where they have none.
 async fn serve_metrics(listener: Option<TcpListener>, routes: Router) -> std::io::Result<()> {
     match listener {
-        Some(listener) => axum::serve(listener, routes).await,
+        Some(listener) => serve(listener, routes).await,
         None => std::future::pending().await,
     }
 }
@@ -121,7 +121,7 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
     let metrics = observed.router(Arc::clone(&intake));
     let routes = router(Arc::clone(&intake), Some(Passing::new(operator.leader())), queries);
     let routes = if metrics_listener.is_some() { routes } else { routes.merge(metrics.clone()) };
-    let mut serving = tokio::spawn(axum::serve(listener, routes).into_future());
+    let mut serving = tokio::spawn(serve(listener, routes));
     let mut observing = tokio::spawn(serve_metrics(metrics_listener, metrics));
     tracing::info!(%address, %metrics_address, "operator started");
     let outcome = tokio::select! {

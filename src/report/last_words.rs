@@ -67,7 +67,9 @@ mod tests {
         };
         assert!(values("accuracy").contains(&0.99) && values("loss").contains(&-1.0));
         assert_eq!(values("loss").last(), Some(&2999.0));
-        assert_eq!(batch.records.last().unwrap().body, ended("the last line"));
+        let Body::Ended { tail, left_out, .. } = &batch.records.last().unwrap().body else { panic!() };
+        let kept = (values("accuracy").len() + values("loss").len()) as u64;
+        assert_eq!((tail.as_str(), *left_out), ("the last line", 6000 - kept), "what is left out is counted");
         assert_eq!(last_words(&frame(), Outbox::default()), None, "all was said");
     }
 

@@ -29,14 +29,11 @@ impl Outbox {
     }
 
     /// Takes something to say that is numbered already; nothing when that number, or a greater one, was taken before.
-    pub fn put(&mut self, mut record: Record) {
+    pub fn put(&mut self, record: Record) {
         if record.sequence <= self.last {
             return;
         }
         self.last = record.sequence;
-        if let Body::Ended { left_out, .. } = &mut record.body {
-            *left_out = left_out.saturating_add(self.thinned);
-        }
         // These stand for what was said of their kind before, which may have been often.
         match &record.body {
             Body::Trouble(_) => self.records.retain(|record| !matches!(record.body, Body::Trouble(_))),
@@ -46,6 +43,10 @@ impl Outbox {
         self.records.push_back(record);
         if self.records.len() > MAX_RECORDS {
             self.thin();
+        }
+        // The end is said once, and nothing after it.
+        if let Some(last) = self.records.back_mut() {
+            count_left_out(std::slice::from_mut(last), self.thinned);
         }
     }
 
@@ -98,8 +99,10 @@ impl Outbox {
     /// All that is not acknowledged, as few of it as fit into so many bytes: each metric keeps its extremes and its last
     /// value for as long as there is room, and the program's end is said in any case.
     pub fn into_few(mut self, fits: impl Fn(&[Record]) -> bool) -> Vec<Record> {
+        let told = self.thinned;
         loop {
-            let records: Vec<Record> = self.records.iter().cloned().collect();
+            let mut records: Vec<Record> = self.records.iter().cloned().collect();
+            count_left_out(&mut records, self.thinned - told);
             if fits(&records) {
                 return records;
             }
@@ -110,6 +113,7 @@ impl Outbox {
             }
         }
         let mut records: Vec<Record> = self.records.into();
+        count_left_out(&mut records, self.thinned - told);
         records.retain(|record| !matches!(record.body, Body::Seen(_) | Body::Trouble(_)));
         // Metric after metric has to go, those that were said first stay longest.
         while !fits(&records) {
@@ -158,6 +162,15 @@ fn metric_of(record: &Record) -> Option<&str> {
     match &record.body {
         Body::Observation(observation) => Some(&observation.metric),
         _ => None,
+    }
+}
+
+/// So many more values are left out than the program's end says.
+fn count_left_out(end: &mut [Record], more: u64) {
+    for record in end {
+        if let Body::Ended { left_out, .. } = &mut record.body {
+            *left_out = left_out.saturating_add(more);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod passing;
 mod pending;
 mod queries;
 mod routes;
+mod serve;
 
 pub use intake::{Intake, Refused};
 pub use observed::{LogLevel, Observed};
@@ -14,3 +15,4 @@ pub use pace::Pace;
 pub use passing::Passing;
 pub use queries::Queries;
 pub use routes::router;
+pub use serve::serve;
