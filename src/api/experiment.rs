@@ -192,8 +192,8 @@ fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "enum": [
-            "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest", "TuRBO",
-            "Gradient", "PolicyGradient",
+            "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "GeneticNSGA2", "CMA-ES", "Anneal", "Forest",
+            "TuRBO", "Gradient", "PolicyGradient",
         ],
     })
 }

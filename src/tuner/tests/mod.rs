@@ -1,3 +1,4 @@
+mod goals;
 mod health;
 mod properties;
 mod quality;
