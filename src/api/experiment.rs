@@ -227,9 +227,8 @@ fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "enum": [
-            "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "CMA-ES", "Anneal", "Forest", "TuRBO",
-            "Gradient", "PolicyGradient", "SuccessiveHalving", "Hyperband", "BOHB", "ASHA",
-            "PBT", "PB2",
+            "Auto", "Random", "Grid", "Sobol", "TPE", "GP", "Evolution", "GeneticNSGA2", "CMA-ES", "Anneal", "Forest",
+            "TuRBO", "Gradient", "PolicyGradient", "SuccessiveHalving", "Hyperband", "BOHB", "ASHA", "PBT", "PB2",
         ],
     })
 }

@@ -46,7 +46,9 @@ impl Dialogue {
         };
         let own = settings.iter().filter(|(name, _)| *name != "early_stopping" && !OF_NOBODY.contains(&name.as_str()));
         let own: BTreeMap<String, Value> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let direction = match message.get("direction").and_then(Value::as_str) {
+        // Of several objectives rules see the first.
+        let direction = message.get("direction").map(|direction| direction.get(0).unwrap_or(direction));
+        let direction = match direction.and_then(Value::as_str) {
             Some(word) if word.eq_ignore_ascii_case("maximize") => Direction::Maximize,
             _ => Direction::Minimize,
         };

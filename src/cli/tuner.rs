@@ -5,7 +5,7 @@ use super::exit::{ExitCode, Failure, Outcome};
 use super::print;
 use super::serve::Dialogue;
 use crate::stopping::RULES;
-use crate::tuner::{ALGORITHMS, Algorithm, Setting};
+use crate::tuner::{ALGORITHMS, Algorithm, Goals, MAX_OBJECTIVES, Setting};
 use std::io::BufRead;
 
 /// Runs one of its subcommands.
@@ -42,6 +42,11 @@ fn describe(algorithm: &Algorithm) -> String {
     if !algorithm.paper.is_empty() {
         lines += &format!("    {}\n", algorithm.paper);
     }
+    match algorithm.goals {
+        Goals::One => {}
+        Goals::Constrained => lines += "    takes outcome constraints\n",
+        Goals::Several => lines += &format!("    takes up to {MAX_OBJECTIVES} objectives, and outcome constraints\n"),
+    }
     for Setting { name, default, values } in algorithm.settings() {
         lines += &format!("    {name:16} {default:8} {values}\n");
     }
@@ -58,6 +63,7 @@ mod tests {
         for line in [
             "TPE\n    multivariate",
             "    Bergstra et al., 2011",
+            "    takes up to 3 objectives, and outcome constraints\n",
             "    startupTrials    10       a whole number from 0 to 10000\n",
             "    allowRepeats     false    true or false\n",
             "    Patience         the best value",

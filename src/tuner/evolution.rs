@@ -45,23 +45,24 @@ impl Evolution {
         }))
     }
 
-    /// Those alive that gave a result, with their losses; none until the first population is complete.
-    fn population(&self, request: &Request<'_>) -> Vec<(f64, Assignment)> {
+    /// Those alive that gave a result, with their violations and losses; none until the first population is complete.
+    fn population(&self, request: &Request<'_>) -> Vec<((f64, f64), Assignment)> {
         if request.history.len() < self.population {
             return Vec::new();
         }
         let alive = request.history.iter().rev().take(self.population);
-        let losses = alive.map(|finished| (finished.outcome.loss(), &finished.assignment));
-        let fit = losses.filter(|(loss, _)| loss.is_finite());
+        let fit = alive.filter(|finished| finished.outcome.loss().is_finite());
+        let fit = fit.map(|finished| ((finished.violation(), finished.outcome.loss()), &finished.assignment));
         // What a person tried outside of the space has no children in it.
-        fit.filter_map(|(loss, assignment)| Some((loss, request.space.check(assignment).ok()?))).collect()
+        fit.filter_map(|(fitness, assignment)| Some((fitness, request.space.check(assignment).ok()?))).collect()
     }
 
-    fn tournament<'a>(&self, population: &'a [(f64, Assignment)], rng: &mut impl Rng) -> Option<&'a Assignment> {
+    fn tournament<'a>(&self, population: &'a [((f64, f64), Assignment)], rng: &mut impl Rng) -> Option<&'a Assignment> {
         if population.is_empty() {
             return None;
         }
         let drawn = (0..self.sample).map(|_| &population[rng.random_range(0..population.len())]);
-        drawn.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, assignment)| assignment)
+        let better = |a: &(f64, f64), b: &(f64, f64)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1));
+        drawn.min_by(|a, b| better(&a.0, &b.0)).map(|(_, assignment)| assignment)
     }
 }

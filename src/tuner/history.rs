@@ -1,6 +1,7 @@
 //! Trials that have ended, as tuners see them.
 
 use super::Stage;
+use super::pareto::Front;
 use crate::space::{Assignment, Key, Parameter, SearchSpace};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,12 +17,29 @@ pub struct Finished {
     pub outcome: Outcome,
     /// What it spent, where the experiment has a fidelity.
     pub stage: Option<Stage>,
+    /// One an outcome constraint: 0 or less where it holds, else by how much it does not. One that is not a number does not
+    /// hold at all.
+    pub excesses: Vec<f64>,
 }
 
 impl Finished {
-    /// The trial of this index, without a fidelity.
+    /// The trial of this index, without a fidelity and without outcome constraints.
     pub fn new(index: u64, assignment: Assignment, outcome: Outcome) -> Self {
-        Finished { index, assignment, outcome, stage: None }
+        Finished { index, assignment, outcome, stage: None, excesses: Vec::new() }
+    }
+
+    /// The same under outcome constraints; one number each, see [`Finished::excesses`].
+    #[must_use]
+    pub fn constrained(self, excesses: Vec<f64>) -> Self {
+        Finished { excesses, ..self }
+    }
+
+    /// By how much all outcome constraints together do not hold; 0 when they do.
+    pub fn violation(&self) -> f64 {
+        let sum: f64 =
+            self.excesses.iter().map(|excess| if excess.is_nan() { f64::INFINITY } else { excess.max(0.0) }).sum();
+        // The sum of nothing is -0, which would come before 0.
+        sum + 0.0
     }
 
     /// The same at this stage.
@@ -49,13 +67,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The first objective's loss; infinite when there is none.
+    /// The first objective's loss; infinite unless there is one for each objective.
     pub fn loss(&self) -> f64 {
+        let losses = self.losses();
+        let finite = losses.iter().all(|loss| loss.is_finite());
+        losses.first().copied().filter(|_| finite).unwrap_or(f64::INFINITY)
+    }
+
+    /// One an objective; none when the trial failed.
+    pub fn losses(&self) -> &[f64] {
         match self {
-            Outcome::Complete { losses } | Outcome::EarlyStopped { losses } => {
-                losses.first().copied().filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY)
-            }
-            Outcome::Failed => f64::INFINITY,
+            Outcome::Complete { losses } | Outcome::EarlyStopped { losses } => losses,
+            Outcome::Failed => &[],
         }
     }
 }
@@ -63,8 +86,11 @@ impl Outcome {
 /// Trials that have ended, ordered by index. Kept up to date trial by trial: each change takes logarithmic time.
 pub struct History {
     finished: BTreeMap<u64, Finished>,
-    /// Those with a finite loss, the best first.
-    ranked: BTreeSet<(Loss, u64)>,
+    /// Those with finite losses, the best first: by violation, then by the first loss.
+    ranked: BTreeSet<(Loss, Loss, u64)>,
+    objectives: usize,
+    /// Those that no other dominates; kept only for several objectives.
+    front: Front,
     /// How often each configuration of the space was tried.
     tried: HashMap<Key, u32>,
     space: SearchSpace,
@@ -76,16 +102,41 @@ impl History {
         let parameters: Vec<Parameter> = space.parameters().to_vec();
         // Constraints do not matter for telling configurations apart, and the parameters have been checked before.
         let space = SearchSpace::unconstrained(parameters);
-        History { finished: BTreeMap::new(), ranked: BTreeSet::new(), tried: HashMap::new(), space }
+        History {
+            finished: BTreeMap::new(),
+            ranked: BTreeSet::new(),
+            objectives: 1,
+            front: Front::default(),
+            tried: HashMap::new(),
+            space,
+        }
     }
 
-    /// Adds a trial, in place of the one of the same index.
-    pub fn insert(&mut self, finished: Finished) {
+    /// The same for so many objectives; to be said before the first trial is added.
+    #[must_use]
+    pub fn with_objectives(self, objectives: usize) -> Self {
+        History { objectives, ..self }
+    }
+
+    /// How many objectives there are.
+    pub fn objectives(&self) -> usize {
+        self.objectives
+    }
+
+    /// Adds a trial, in place of the one of the same index. Of several objectives each must have a loss, or it counts as
+    /// failed.
+    pub fn insert(&mut self, mut finished: Finished) {
         self.remove(finished.index);
+        if self.objectives > 1 && finished.outcome.losses().len() != self.objectives {
+            finished.outcome = Outcome::Failed;
+        }
         if let Some(key) = self.key(&finished) {
             *self.tried.entry(key).or_default() += 1;
         }
         self.ranked.extend(rank(&finished));
+        if let Some(losses) = self.held(&finished) {
+            self.front.insert(finished.index, losses);
+        }
         self.finished.insert(finished.index, finished);
     }
 
@@ -94,6 +145,16 @@ impl History {
         let Some(finished) = self.finished.remove(&index) else { return };
         if let Some(rank) = rank(&finished) {
             self.ranked.remove(&rank);
+        }
+        if self.front.remove(index) {
+            // Rare: only what is deleted or changed goes, and only of a member another may take the place.
+            let mut front = Front::default();
+            for other in self.finished.values() {
+                if let Some(losses) = self.held(other) {
+                    front.insert(other.index, losses);
+                }
+            }
+            self.front = front;
         }
         let Some(key) = self.key(&finished) else { return };
         if let Some(count) = self.tried.get_mut(&key) {
@@ -119,10 +180,24 @@ impl History {
         self.finished.range(..index).map(|(_, finished)| finished)
     }
 
-    /// Those with a finite loss, the best first; of equals the earlier one.
+    /// Those with finite losses, the best first; of equals the earlier one. Where there are outcome constraints, those that
+    /// violate them come last, the more the later; where there are several objectives, the first one counts.
     pub fn ranked(&self) -> impl ExactSizeIterator<Item = &Finished> {
         // Both hold the same trials, so nothing is left out here.
-        self.ranked.iter().map(|(_, index)| &self.finished[index])
+        self.ranked.iter().map(|(_, _, index)| &self.finished[index])
+    }
+
+    /// Of several objectives: those that satisfy the outcome constraints and that no other such trial dominates, in the
+    /// order of their indices.
+    pub fn front(&self) -> impl DoubleEndedIterator<Item = &Finished> {
+        self.front.indices().filter_map(|index| self.finished.get(&index))
+    }
+
+    /// The losses of a trial that may belong to the front.
+    fn held<'a>(&self, finished: &'a Finished) -> Option<&'a [f64]> {
+        let losses = finished.outcome.losses();
+        let held = self.objectives > 1 && finished.outcome.loss().is_finite() && finished.violation() == 0.0;
+        held.then_some(losses)
     }
 
     /// How many trials have ended.
@@ -151,7 +226,7 @@ impl History {
     }
 }
 
-/// A finite loss, in the order of numbers.
+/// A loss, in the order of numbers.
 #[derive(Clone, Copy, Debug)]
 struct Loss(f64);
 
@@ -176,6 +251,7 @@ impl PartialEq for Loss {
 
 impl Eq for Loss {}
 
-fn rank(finished: &Finished) -> Option<(Loss, u64)> {
-    Some(finished.outcome.loss()).filter(|loss| loss.is_finite()).map(|loss| (Loss(loss), finished.index))
+fn rank(finished: &Finished) -> Option<(Loss, Loss, u64)> {
+    let loss = Some(finished.outcome.loss()).filter(|loss| loss.is_finite())?;
+    Some((Loss(finished.violation()), Loss(loss), finished.index))
 }

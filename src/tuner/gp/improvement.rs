@@ -24,6 +24,18 @@ pub(super) fn log_improvement(z: f64) -> (f64, f64) {
     }
 }
 
+/// `ln Phi(z)` and its derivative: the chance that a standard normal number is below.
+pub(super) fn log_cumulative(z: f64) -> (f64, f64) {
+    if z < TAIL {
+        let t = -z;
+        let c = (1..=TERMS).rev().fold(0.0, |rest, term| f64::from(term) / (t + rest));
+        (-0.5 * z * z - 0.5 * TAU.ln() - (t + c).ln(), t + c)
+    } else {
+        let cumulative = 0.5 * erfc(-z * FRAC_1_SQRT_2);
+        (cumulative.ln(), (-0.5 * z * z).exp() / TAU.sqrt() / cumulative)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +58,20 @@ mod tests {
             let step = 1e-5 * (1.0_f64).max(-z);
             let ((above, _), (below, _)) = (log_improvement(z + step), log_improvement(z - step));
             let ((_, slope), numeric) = (log_improvement(z), (above - below) / (2.0 * step));
+            assert!((slope - numeric).abs() < 1e-4 * (1.0 + slope), "{z}: {slope} is not {numeric}");
+        }
+    }
+    #[test]
+    fn the_chance_is_exact() {
+        let table = [(0.0, -0.693_147_180_559_945), (-1.0, -1.841_021_645_009_264), (-5.0, -15.064_998_393_988_73)];
+        for (z, expected) in table {
+            let (value, _) = log_cumulative(z);
+            assert!((value - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{z}: {value} is not {expected}");
+        }
+        for z in [-1e5, -100.0, -2.500_001, -2.499_999, -1.0, 0.0, 3.0] {
+            let step = 1e-5 * (1.0_f64).max(-z);
+            let ((above, _), (below, _)) = (log_cumulative(z + step), log_cumulative(z - step));
+            let ((_, slope), numeric) = (log_cumulative(z), (above - below) / (2.0 * step));
             assert!((slope - numeric).abs() < 1e-4 * (1.0 + slope), "{z}: {slope} is not {numeric}");
         }
     }

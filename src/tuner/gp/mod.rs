@@ -10,6 +10,7 @@ mod acquisition;
 mod factor;
 mod features;
 mod fit;
+mod front;
 mod growth;
 mod improvement;
 mod kernel;
@@ -26,20 +27,23 @@ pub(super) use turbo::Turbo;
 use super::settings::{SettingError, Settings};
 use super::sobol::spread;
 use super::unrepeated::{Tried, unrepeated};
-use super::{NoSuggestion, Pending, Request, Suggestion, Tuner, generator};
+use super::{Finished, NoSuggestion, Pending, Request, Suggestion, Tuner, generator, pareto};
 use crate::space::{Assignment, SearchSpace};
-use acquisition::Acquisition;
+use acquisition::{Acquisition, Limit};
 use features::{Features, Point};
 use fit::fit;
 use kernel::Hyperparameters;
 use posterior::Posterior;
 use rand::{Rng, RngExt};
 use search::Search;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use trials::Trials;
 
 /// Trials whose neighbourhood is searched more closely.
 const BEST: usize = 5;
+/// Of several objectives: trials among which these are found, three times.
+const POOL: usize = 100;
 
 /// The optimiser.
 pub(super) struct Gp {
@@ -47,8 +51,8 @@ pub(super) struct Gp {
     /// Trials before the model is asked; those of a Sobol sequence.
     pub startup_trials: usize,
     features: Features,
-    /// The last fit, with what it was fitted to.
-    fitted: Mutex<Option<Fitted>>,
+    /// The last fit, with what it was fitted to, by objective and then by outcome constraint.
+    fitted: Mutex<BTreeMap<usize, Fitted>>,
 }
 
 struct Fitted {
@@ -66,7 +70,7 @@ impl Gp {
     }
 
     pub fn new(allow_repeats: bool, startup_trials: usize, space: &SearchSpace) -> Self {
-        Gp { allow_repeats, startup_trials, features: Features::new(space), fitted: Mutex::new(None) }
+        Gp { allow_repeats, startup_trials, features: Features::new(space), fitted: Mutex::default() }
     }
 }
 
@@ -96,22 +100,38 @@ impl Gp {
             return None;
         }
         let point = |assignment: &Assignment| self.features.point(space, assignment);
-        let hyperparameters = self.fitted(
-            trials.fitted.iter().map(|finished| point(&finished.assignment)).collect(),
-            warp::standardised(&trials::losses(&trials.fitted)),
-        );
-        let points = trials.modelled.iter().map(|finished| point(&finished.assignment)).collect();
-        let targets = warp::standardised(&trials::losses(&trials.modelled));
-        let posterior = Posterior::new(&self.features.kinds, hyperparameters, points, &targets);
+        let objectives = request.history.objectives();
+        let points = |trials: &[&Finished]| trials.iter().map(|finished| point(&finished.assignment)).collect();
+        let model = |which: usize, fitted: Vec<f64>, targets: &[f64]| {
+            let hyperparameters = self.fitted(which, points(&trials.fitted), fitted);
+            Posterior::new(&self.features.kinds, hyperparameters, points(&trials.modelled), targets)
+        };
+        let of_objective = |which: usize| {
+            let targets = |some: &[&Finished]| warp::standardised(&trials::losses(some, which));
+            model(which, targets(&trials.fitted), &targets(&trials.modelled))
+        };
+        let of_constraint = |which: usize| {
+            let (targets, most) = trials::excesses(&trials.modelled, which);
+            let posterior = model(objectives + which, trials::excesses(&trials.fitted, which).0, &targets);
+            Limit { posterior, most }
+        };
+        let posteriors: Vec<Posterior<'_>> = (0..objectives).map(of_objective).collect();
+        let constraints = trials.modelled.iter().map(|finished| finished.excesses.len()).max().unwrap_or(0);
+        let limits: Vec<Limit<'_>> = (0..constraints).map(of_constraint).collect();
         let failed = trials.failed.iter().map(|finished| point(&finished.assignment)).collect();
         // Sums of real numbers depend on their order; the answer must not.
         let mut pending: Vec<&Pending> = request.pending.iter().collect();
         pending.sort_unstable_by_key(|pending| pending.index);
         let pending = pending.into_iter().map(|pending| point(&pending.assignment));
-        let acquisition = Acquisition::new(posterior, failed, pending);
+        let holds = |at: usize| trials.modelled.get(at).is_some_and(|finished| finished.violation() == 0.0);
+        let acquisition = Acquisition::of(posteriors, limits, &holds, failed, pending);
         let tried = (!self.allow_repeats && space.cardinality().is_some()).then(|| Tried::new(request));
         let free = |assignment: &Assignment| tried.as_ref().is_none_or(|tried| !tried.contains(assignment));
-        let best: Vec<&Assignment> = request.history.ranked().take(BEST).map(|finished| &finished.assignment).collect();
+        let best: Vec<&Finished> = match objectives {
+            1 => request.history.ranked().take(BEST).collect(),
+            _ => pareto::best(&pareto::pool(request.history, POOL), BEST),
+        };
+        let best: Vec<&Assignment> = best.into_iter().map(|finished| &finished.assignment).collect();
         // Scrambled anew for each trial, and not as for the trials that the sequence itself gives.
         let scrambling = rng.random_range(1 << 16..1 << 30);
         let spread = |number| spread(request, u64::from(number), scrambling);
@@ -119,14 +139,14 @@ impl Gp {
         search.run(&best, spread, rng)
     }
 
-    /// The fit, or the last one if that was of the same data.
-    fn fitted(&self, points: Vec<Point>, targets: Vec<f64>) -> Hyperparameters {
+    /// The fit, or the last one of this model if that was of the same data.
+    fn fitted(&self, which: usize, points: Vec<Point>, targets: Vec<f64>) -> Hyperparameters {
         let Ok(mut fitted) = self.fitted.lock() else { return fit(&self.features.kinds, &points, &targets) };
-        if let Some(fitted) = fitted.as_ref().filter(|last| last.points == points && last.targets == targets) {
+        if let Some(fitted) = fitted.get(&which).filter(|last| last.points == points && last.targets == targets) {
             return fitted.hyperparameters.clone();
         }
         let hyperparameters = fit(&self.features.kinds, &points, &targets);
-        *fitted = Some(Fitted { points, targets, hyperparameters: hyperparameters.clone() });
+        fitted.insert(which, Fitted { points, targets, hyperparameters: hyperparameters.clone() });
         hyperparameters
     }
 }

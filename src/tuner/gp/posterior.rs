@@ -70,9 +70,9 @@ impl<'a> Posterior<'a> {
         (belief, slopes)
     }
 
-    /// The lowest mean at an observed point.
-    pub fn lowest(&self) -> f64 {
-        self.observed().iter().map(|point| dot(&self.covariances(point), &self.weights)).fold(f64::INFINITY, f64::min)
+    /// The means at the observed points.
+    pub fn means(&self) -> Vec<f64> {
+        self.observed().iter().map(|point| dot(&self.covariances(point), &self.weights)).collect()
     }
 
     /// Points in the model, observed or not.

@@ -49,8 +49,7 @@ impl Search<'_> {
         spread: impl Fn(u32) -> Vec<f64>,
         rng: &mut impl Rng,
     ) -> Option<Assignment> {
-        let size = self.acquisition.size().max(1);
-        let wanted = (WORK / (size * size)).clamp(LEAST_CANDIDATES, CANDIDATES);
+        let wanted = (WORK / self.acquisition.work()).clamp(LEAST_CANDIDATES, CANDIDATES);
         let wanted = wanted.min(usize::try_from(self.space.effort() / 2).unwrap_or(CANDIDATES)).max(1);
         let mut candidates: Vec<Candidate> =
             (0..wanted).filter_map(|number| self.candidate(spread(u32::try_from(number).ok()?))).collect();

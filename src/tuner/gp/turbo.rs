@@ -72,11 +72,13 @@ impl Turbo {
         let features = &self.model.features;
         let trials = Trials::of(inside(), space.parameters().len());
         let point = |finished: &&Finished| features.point(space, &finished.assignment);
-        let hyperparameters = self
-            .model
-            .fitted(trials.fitted.iter().map(point).collect(), warp::standardised(&trials::losses(&trials.fitted)));
+        let hyperparameters = self.model.fitted(
+            0,
+            trials.fitted.iter().map(point).collect(),
+            warp::standardised(&trials::losses(&trials.fitted, 0)),
+        );
         let lengths = box_of(region.length, &hyperparameters.inverse_lengths);
-        let targets = warp::standardised(&trials::losses(&trials.modelled));
+        let targets = warp::standardised(&trials::losses(&trials.modelled, 0));
         let points = trials.modelled.iter().map(point).collect();
         let posterior = Posterior::new(&features.kinds, hyperparameters, points, &targets);
         // Sums of real numbers depend on their order; the answer must not.
@@ -87,7 +89,7 @@ impl Turbo {
         let finite = !self.model.allow_repeats && space.cardinality().is_some();
         let tried = Tried::new(request);
         let place = space.encode(&centre);
-        let work = WORK / acquisition.size().pow(2).max(1);
+        let work = WORK / acquisition.work();
         let wanted = work.clamp(LEAST_CANDIDATES, CANDIDATES).min(100 * place.len());
         let candidates = (0..space.effort().min(wanted as u64)).map(|_| near(space, &centre, &place, &lengths, rng));
         let free = candidates.filter(|a| space.satisfies(a) && !(finite && tried.contains(a)));

@@ -16,6 +16,14 @@
 //!
 //! The last one is a result that was known before.
 //!
+//! Several objectives are a list of directions, and a list of values each time; outcome constraints are a number of them, and
+//! one number each: 0 or less where it holds, else by how much it does not.
+//!
+//! ```text
+//! {"op":"init","space":{...},"direction":["maximize","minimize"],"constraints":1,"algorithm":"auto"}
+//! {"op":"tell","id":1,"value":[0.93,120],"constraints":[-0.2]}
+//! ```
+//!
 //! Algorithms that hand out a resource need `"fidelity":{"min":1,"max":27,"eta":3}` in `init` (`eta` is 3 where it is left out).
 //! Each answer to `ask` then has the `fidelity` that the trial has spent when it ends, and where it goes on from the checkpoint
 //! of another the id of that one as its `parent`; `tell` gives the value at that fidelity. Without an algorithm that hands it
@@ -32,6 +40,7 @@ mod wire;
 
 use super::{
     ALGORITHMS, Fidelity, Finished, History, NoSuggestion, Outcome, Pending, Request, Stage, Suggestion, Tuner, build,
+    check_goals,
 };
 use crate::space::Assignment;
 use serde_json::{Value as Json, json};
@@ -40,6 +49,8 @@ use wire::{Line, Space, joined};
 
 /// Trials that one line may ask for.
 const MOST: u64 = 1000;
+/// Outcome constraints of a search.
+const MOST_CONSTRAINTS: usize = 16;
 /// Indices from here on are those of results that were known before.
 const KNOWN: u64 = 1 << 63;
 
@@ -59,7 +70,9 @@ struct Search {
     seed: u64,
     next: u64,
     known: u64,
-    maximise: bool,
+    /// By objective.
+    maximise: Vec<bool>,
+    constraints: usize,
     /// What there is to spend.
     fidelity: Option<Fidelity>,
 }
@@ -105,10 +118,22 @@ impl Session {
 impl Search {
     fn new(line: Line) -> Result<Self, String> {
         let space = Space::new(line.space.ok_or("init needs a space")?)?;
-        let maximise = match line.direction.as_deref().map(str::to_ascii_lowercase).as_deref() {
-            None | Some("minimize") => false,
-            Some("maximize") => true,
-            Some(other) => return Err(format!("direction is {other:?}; write minimize or maximize")),
+        let maximise = match &line.direction {
+            None => vec![false],
+            Some(directions) => directions.list().iter().map(|text| maximised(text)).collect::<Result<_, _>>()?,
+        };
+        if maximise.is_empty() {
+            return Err("direction is an empty list; write minimize or maximize, one an objective".into());
+        }
+        let constraints = match &line.constraints {
+            None => 0,
+            Some(count) => count
+                .as_u64()
+                .and_then(|count| usize::try_from(count).ok())
+                .filter(|count| *count <= MOST_CONSTRAINTS)
+                .ok_or_else(|| {
+                    format!("constraints is {count}; write how many there are, from 0 to {MOST_CONSTRAINTS}")
+                })?,
         };
         let asked = line.algorithm.ok_or("init needs an algorithm")?;
         let named = ALGORITHMS.iter().find(|algorithm| algorithm.name.eq_ignore_ascii_case(&asked));
@@ -119,6 +144,7 @@ impl Search {
             return Err(format!("settings.budget is {budget}; write the number of trials"));
         }
         let name = named.map_or(asked.as_str(), |algorithm| algorithm.name);
+        check_goals(name, maximise.len(), constraints).map_err(|error| error.to_string())?;
         let fidelity = line.fidelity.map(|given| Fidelity { min: given.min, max: given.max, eta: given.eta });
         let tuner = build(name, &settings, &space.space, fidelity).map_err(|errors| joined(&errors))?;
         let mut initial = VecDeque::new();
@@ -129,9 +155,10 @@ impl Search {
             let middle = space.space.decode_around(&given, &[]);
             initial.push_back(space.space.check(&middle).map_err(wrong)?);
         }
-        let history = History::new(&space.space);
+        let history = History::new(&space.space).with_objectives(maximise.len());
         let (pending, seed) = (Vec::new(), line.seed);
-        Ok(Search { space, tuner, history, pending, initial, seed, next: 0, known: KNOWN, maximise, fidelity })
+        let (next, known) = (0, KNOWN);
+        Ok(Search { space, tuner, history, pending, initial, seed, next, known, maximise, constraints, fidelity })
     }
 
     /// The next trial; `None` while it depends on those that run.
@@ -173,13 +200,14 @@ impl Search {
     fn tell(&mut self, line: &Line) -> Result<(), String> {
         let outcome = match (&line.value, line.failed) {
             (_, true) => Outcome::Failed,
-            (Some(Json::Number(number)), false) => {
-                let value = number.as_f64().unwrap_or(f64::NAN);
-                Outcome::Complete { losses: vec![if self.maximise { -value } else { value }] }
-            }
-            // What is not a number in JSON: a program's NaN may come as null or as text.
-            (Some(_), false) => Outcome::Complete { losses: vec![f64::NAN] },
+            (Some(value), false) => Outcome::Complete { losses: self.losses(value)? },
             (None, false) => return Err("tell needs a value, or failed: true".into()),
+        };
+        let excesses = match (&line.constraints, line.failed) {
+            (_, true) => Vec::new(),
+            (None, false) if self.constraints == 0 => Vec::new(),
+            (Some(Json::Array(list)), false) if list.len() == self.constraints => list.iter().map(number).collect(),
+            _ => return Err(format!("constraints is no list of {} numbers, as many as init said", self.constraints)),
         };
         let (index, assignment, stage) = match (line.id, &line.params) {
             (Some(id), _) => {
@@ -196,9 +224,35 @@ impl Search {
             }
             (None, None) => return Err("tell needs the id of a trial, or params".into()),
         };
-        self.history.insert(Finished::new(index, assignment, outcome).at(stage));
+        self.history.insert(Finished::new(index, assignment, outcome).at(stage).constrained(excesses));
         Ok(())
     }
+
+    /// One an objective.
+    fn losses(&self, value: &Json) -> Result<Vec<f64>, String> {
+        let values = match value {
+            Json::Array(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        if values.len() != self.maximise.len() {
+            return Err(format!("value has {} numbers; write {}, one an objective", values.len(), self.maximise.len()));
+        }
+        let signs = self.maximise.iter().map(|maximise| if *maximise { -1.0 } else { 1.0 });
+        Ok(values.iter().zip(signs).map(|(value, sign)| sign * number(value)).collect())
+    }
+}
+
+fn maximised(direction: &str) -> Result<bool, String> {
+    match direction.to_ascii_lowercase().as_str() {
+        "minimize" => Ok(false),
+        "maximize" => Ok(true),
+        _ => Err(format!("direction is {direction:?}; write minimize or maximize")),
+    }
+}
+
+/// What is not a number in JSON is none: a program's NaN may come as null or as text.
+fn number(value: &Json) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
 }
 
 /// A whole number as such.

@@ -114,3 +114,38 @@ fn a_resource_is_handed_out() {
     let mut session = started(&init("random", "{}"));
     assert_eq!(session.line(r#"{"op":"ask"}"#).unwrap(), r#"{"fidelity":3,"id":1,"params":{"x":0.5}}"#);
 }
+
+#[test]
+fn several_objectives_and_constraints() {
+    let init = |algorithm: &str, rest: &str| {
+        format!(
+            r#"{{"op":"init","space":{{"x":{{"type":"double","min":0,"max":1}}}},"algorithm":"{algorithm}","direction":["maximize","minimize"],{rest}}}"#
+        )
+    };
+    let mut session = started(&init("geneticnsga2", r#""constraints":1"#));
+    let table = [
+        (r#"{"op":"tell","params":{"x":0.5},"value":[0.9,3],"constraints":[-1]}"#, None),
+        (r#"{"op":"tell","params":{"x":0.4},"value":[0.9,null],"constraints":["NaN"]}"#, None),
+        (r#"{"op":"tell","params":{"x":0.3},"failed":true}"#, None),
+        (
+            r#"{"op":"tell","params":{"x":0.2},"value":0.9,"constraints":[1]}"#,
+            Some("value has 1 numbers; write 2, one an objective"),
+        ),
+        (
+            r#"{"op":"tell","params":{"x":0.2},"value":[0.9,1]}"#,
+            Some("constraints is no list of 1 numbers, as many as init said"),
+        ),
+    ];
+    for (line, error) in table {
+        let answer = error.map(|error| json!({ "error": error }).to_string());
+        assert_eq!(session.line(line), answer, "{line}");
+    }
+    let search = session.search.as_ref().unwrap();
+    let front: Vec<&[f64]> = search.history.front().map(|finished| finished.outcome.losses()).collect();
+    assert_eq!(front, [[-0.9, 3.0]]);
+    let refused = |algorithm: &str, rest: &str| Session::default().line(&init(algorithm, rest)).unwrap();
+    assert!(refused("forest", r#""seed":1"#).contains("Forest knows nothing of several objectives; write one of Auto"));
+    assert!(
+        refused("tpe", r#""constraints":-1"#).contains("constraints is -1; write how many there are, from 0 to 16")
+    );
+}

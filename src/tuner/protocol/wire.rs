@@ -13,7 +13,9 @@ use std::marker::PhantomData;
 pub(super) struct Line {
     pub op: String,
     pub space: Option<Ordered<Specification>>,
-    pub direction: Option<String>,
+    pub direction: Option<Several<String>>,
+    /// Of `init`: how many outcome constraints there are. Of `tell`: one number each.
+    pub constraints: Option<Json>,
     pub algorithm: Option<String>,
     #[serde(default)]
     pub settings: BTreeMap<String, Json>,
@@ -42,6 +44,23 @@ pub(super) struct Resource {
 
 fn eta() -> f64 {
     3.0
+}
+
+/// One, or a list of them: one an objective.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Several<T> {
+    One(T),
+    List(Vec<T>),
+}
+
+impl<T> Several<T> {
+    pub fn list(&self) -> &[T] {
+        match self {
+            Several::One(one) => std::slice::from_ref(one),
+            Several::List(list) => list,
+        }
+    }
 }
 
 /// One parameter.

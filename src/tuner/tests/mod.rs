@@ -1,3 +1,4 @@
+mod goals;
 mod health;
 mod populations;
 mod properties;

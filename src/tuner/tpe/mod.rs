@@ -9,13 +9,17 @@
 //! component. Candidates are drawn from the good density, and the one with the highest ratio of good to other wins.
 //! Running trials count among the others (constant liar), so that parallel trials spread. A parameter that was not active
 //! in a trial is uniform in that trial's component, which makes one mixture serve conditional spaces.
+//!
+//! Of several objectives the good trials are those of the first fronts, and of the front that is too large those that
+//! dominate most: MOTPE (Ozaki et al., 2022, <https://doi.org/10.1613/jair.1.13188>). Trials that violate outcome constraints
+//! come after all others, the more the later.
 
 mod mixture;
 
 use super::random::uniform;
 use super::settings::{SettingError, Settings};
 use super::unrepeated::{Tried, unrepeated};
-use super::{Finished, NoSuggestion, Pending, Request, Suggestion, Tuner, generator};
+use super::{Finished, NoSuggestion, Pending, Request, Suggestion, Tuner, generator, pareto};
 use crate::space::{Assignment, SearchSpace};
 use mixture::{Mixture, Point, point};
 use rand::{Rng, RngExt};
@@ -27,6 +31,8 @@ const MAX_TRIALS: usize = 2000;
 const MAX_VALUES: usize = 1 << 16;
 /// Most trials that count as good ones.
 const MAX_GOOD: usize = 25;
+/// Of several objectives: trials among which the good ones are found, three times.
+const POOL: usize = 200;
 
 /// The estimator.
 pub(super) struct Tpe {
@@ -80,7 +86,10 @@ impl Tpe {
         if good == 0 {
             return None;
         }
-        let good: Vec<&Finished> = ranked.take(good).collect();
+        let good: Vec<&Finished> = match request.history.objectives() {
+            1 => ranked.take(good).collect(),
+            _ => pareto::best(&pareto::pool(request.history, POOL), good),
+        };
         let indices: HashSet<u64> = good.iter().map(|finished| finished.index).collect();
         let most = (MAX_VALUES / space.parameters().len().max(1)).clamp(MAX_GOOD, MAX_TRIALS);
         let latest = request.history.iter().rev().filter(|finished| !indices.contains(&finished.index)).take(most);
