@@ -4,7 +4,7 @@ use automl_operator::api::{Experiment, Trial};
 use automl_operator::controller::{Clock, Config, Mutation, Operator, Telemetry};
 use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Settings, Snapshot, compile, plan};
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
-use automl_operator::metrics::{LineParser, Observation};
+use automl_operator::metrics::{Format, LineParser, Observation, Push, Source};
 use automl_operator::report::{Batch, Body, Record};
 use automl_operator::server::{Intake, Pace};
 use futures::StreamExt;
@@ -17,6 +17,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::collections::HashSet;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -386,6 +387,9 @@ fn page() {
 }
 
 /// The line parser by itself.
+/// As PyTorch writes it.
+const EVENT_FILE: &str = "tests/data/metrics/torch.tfevents";
+
 fn lines() {
     let plain = b"INFO 2026-01-01 12:00:00 loading shard 17 of 100 from the data folder, this takes a while\n";
     let metric = b"epoch=3 accuracy=0.9312 loss=0.2145\n";
@@ -398,6 +402,33 @@ fn lines() {
         }
         row(format!("parser: {what}"), format!("{:.0} MB/s", text.len() as f64 / 1e6 / start.elapsed().as_secs_f64()));
     }
+    let many = |head: &str, line: &str| (head.to_owned() + &line.repeat((32 << 20) / line.len())).into_bytes();
+    let events = Path::new(env!("CARGO_MANIFEST_DIR")).join(EVENT_FILE);
+    let events = std::fs::read(events).map(|file| file.repeat((16 << 20) / file.len().max(1))).unwrap_or_default();
+    let sources = [
+        ("JSON lines", Format::JsonLines, many("", "{\"epoch\": 3, \"accuracy\": 0.9312, \"loss\": 0.2145}\n")),
+        ("CSV", Format::Csv, many("epoch,accuracy,loss\n", "3,0.9312,0.2145\n")),
+        ("event files of TensorBoard", Format::TensorBoard, events),
+    ];
+    for (what, format, bytes) in sources {
+        let metrics = ["accuracy".to_owned(), "loss".to_owned()];
+        let Ok(mut source) = Source::new(format, &metrics, &[]) else { continue };
+        let start = Instant::now();
+        for part in bytes.chunks(64 << 10) {
+            std::hint::black_box(source.feed(part, Timestamp::UNIX_EPOCH));
+        }
+        row(format!("parser: {what}"), format!("{:.0} MB/s", bytes.len() as f64 / 1e6 / start.elapsed().as_secs_f64()));
+    }
+    let mut push = Push::new(["accuracy".to_owned(), "loss".to_owned()]);
+    let posted = b"{\"epoch\": 3, \"accuracy\": 0.9312, \"loss\": 0.2145}";
+    let (start, count) = (Instant::now(), 200_000);
+    for _ in 0..count {
+        std::hint::black_box(push.parse(posted, Timestamp::UNIX_EPOCH).is_ok());
+    }
+    row(
+        "parser: what programs post, an object each",
+        format!("{:.0} /s", f64::from(count) / start.elapsed().as_secs_f64()),
+    );
 }
 
 /// The whole agent around `cat`, and its resident memory when idle.
@@ -416,11 +447,17 @@ fn agent() {
         );
         let _ = std::fs::remove_file(&file);
     }
+    let push = r#"{"push": {}}"#;
     let talk = "i=0; while [ $i -lt 200000 ]; do echo epoch=$i accuracy=0.5 loss=0.25; i=$((i+1)); done; sleep 30";
-    for (what, script) in [("idle trial", "sleep 30"), ("after 200,000 lines with metrics", talk)] {
+    for (what, script, source) in [
+        ("idle trial", "sleep 30", ""),
+        ("idle trial that may push", "sleep 30", push),
+        ("after 200,000 lines with metrics", talk, ""),
+    ] {
         let mut command = Command::new(program);
         command.args(["exec", "--", "sh", "-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
         command.env("AUTOML_REPORT_URL", "http://127.0.0.1:1").env("AUTOML_METRICS", r#"["accuracy", "loss"]"#);
+        command.env("AUTOML_SOURCE", source);
         let Ok(mut child) = command.spawn() else { continue };
         std::thread::sleep(Duration::from_secs(4));
         row(format!("agent: resident memory, {what}"), format!("{:.1} MB", resident_mb(&child.id().to_string())));

@@ -37,6 +37,9 @@ case $code in
   *) exit $code ;;
 esac
 
+# Heavy, and only what tests/programs.rs needs.
+[ "${CI:-}" != true ] || scripts/venv.sh tests/programs
+
 # All that fails is shown, not only what fails first.
 tests=(cargo test --locked --no-fail-fast "$@")
 failed=0 code=0

@@ -1,6 +1,9 @@
 //! `automl operator` as a process: the built program against an API server over HTTP, trials as real processes, killed
 //! and doubled.
 
+#[path = "operator_support/flood.rs"]
+mod flood;
+
 use automl_operator::api::{Experiment, Trial, crds};
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::local::runner::{Gpus, Runner, Settings};
