@@ -16,8 +16,8 @@ pub use conditions::Condition;
 pub use crds::crds;
 pub use duration::Duration;
 pub use experiment::{
-    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits, Objective,
-    StoppingRule, TrialCounts, WarmStart,
+    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, FrontTrial, InitialTrial, Limits,
+    Objective, OutcomeConstraint, StoppingRule, TrialCounts, WarmStart,
 };
 pub use metrics::{
     FileSource, Metrics, MetricsSource, MlflowSource, NniSource, PrometheusSource, PushSource, StdoutSource,

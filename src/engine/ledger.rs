@@ -32,15 +32,18 @@ pub struct Ledger {
     learnt: Option<Learnt>,
     /// What the tuner learns from; needs a spec that can be run.
     history: Option<History>,
+    /// Of several objectives: names by their order in the history.
+    names: HashMap<u64, String>,
     jury: Jury,
     /// What trials used that are gone.
     gone: Usage,
 }
 
 /// What depends on the Experiment's spec.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Learnt {
-    direction: Direction,
+    /// One an objective; at least one.
+    directions: Vec<Direction>,
     retain: Retain,
 }
 
@@ -55,6 +58,10 @@ pub struct Ended {
     pub excused: bool,
     /// Value of the objective, as the user's program printed it.
     pub objective: Option<f64>,
+    /// The same of each objective, where there are several.
+    pub objectives: Vec<f64>,
+    /// By how much each outcome constraint does not hold.
+    pub excesses: Vec<f64>,
     /// Its parameters.
     pub assignment: Assignment,
     /// What it has used.
@@ -87,9 +94,10 @@ impl Ledger {
     /// Takes what depends on the spec: call it for each new generation, before a plan. `compiled`: the spec made ready,
     /// when it can be run.
     pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
-        if let Some(objective) = spec.objectives.first() {
+        if !spec.objectives.is_empty() {
             let known = self.learnt.is_some();
-            self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain });
+            let directions = spec.objectives.iter().map(|objective| objective.direction).collect();
+            self.learnt = Some(Learnt { directions, retain: spec.trial_template.retain });
             if compiled.is_some_and(|compiled| compiled.rules.is_empty()) {
                 self.jury.dismiss();
             }
@@ -98,11 +106,14 @@ impl Ledger {
                 self.find_best();
             }
         }
-        if let (Some(compiled), Some(learnt), None) = (compiled, self.learnt, &self.history) {
-            let ended = self.ended.values().filter(|ended| !ended.excused);
-            let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt.direction)).collect();
+        if let (Some(compiled), Some(learnt), None) = (compiled, &self.learnt, &self.history) {
+            let ended = || self.ended.iter().filter(|(_, ended)| !ended.excused);
+            if learnt.directions.len() > 1 {
+                self.names = ended().map(|(name, ended)| (ended.order, name.clone())).collect();
+            }
+            let mut all: Vec<Finished> = ended().map(|(_, ended)| finished(ended, &learnt.directions)).collect();
             all.sort_by_key(|finished| finished.index);
-            let mut history = History::new(&compiled.space);
+            let mut history = History::new(&compiled.space).with_objectives(learnt.directions.len());
             for finished in all {
                 history.insert(finished);
             }
@@ -171,6 +182,8 @@ impl Ledger {
                     ending,
                     excused: excused(&trial),
                     objective: trial.status.as_ref().and_then(|status| status.objective),
+                    objectives: trial.status.as_ref().map_or_else(Vec::new, |status| status.objectives.clone()),
+                    excesses: trial.status.as_ref().map_or_else(Vec::new, |status| status.excesses.clone()),
                     assignment: trial.spec.assignments.clone(),
                     usage: trial.status.as_ref().map_or_else(Usage::default, |status| status.usage),
                     known: !trial.spec.result.is_empty(),
@@ -279,6 +292,15 @@ impl Ledger {
         self.ended.get(name).map(|ended| (name, ended))
     }
 
+    /// Of several objectives: trials that satisfy the outcome constraints and that no other one beats in all objectives.
+    pub(super) fn front(&self) -> impl Iterator<Item = (&str, &Ended)> {
+        let members = self.history.iter().flat_map(|history| history.front());
+        members.filter_map(|member| {
+            let name = self.names.get(&member.index)?;
+            Some((name.as_str(), self.ended.get(name)?))
+        })
+    }
+
     /// What the experiment's rules have decided of its trials.
     pub(super) fn jury(&self) -> &Jury {
         &self.jury
@@ -298,10 +320,13 @@ impl Ledger {
         *self.count(&ended) += 1;
         self.counts.excused += u32::from(ended.excused);
         self.counts.usage = self.counts.usage.plus(ended.usage);
-        if let (Some(learnt), Some(history)) = (self.learnt, &mut self.history)
+        if let (Some(learnt), Some(history)) = (&self.learnt, &mut self.history)
             && !ended.excused
         {
-            history.insert(finished(&ended, learnt.direction));
+            history.insert(finished(&ended, &learnt.directions));
+            if history.objectives() > 1 {
+                self.names.insert(ended.order, name.to_owned());
+            }
         }
         self.ended.insert(name.to_owned(), ended);
         if self.better(name) {
@@ -319,6 +344,7 @@ impl Ledger {
                 && !ended.excused
             {
                 history.remove(ended.order);
+                self.names.remove(&ended.order);
             }
             if self.best.as_deref() == Some(name) {
                 self.find_best();
@@ -348,9 +374,12 @@ impl Ledger {
     /// Whether this ended trial beats the incumbent; of equals the first in order is kept.
     fn better(&self, name: &str) -> bool {
         let Some(learnt) = &self.learnt else { return false };
+        let Some(direction) = learnt.directions.first().copied() else { return false };
         let rank = |name: &str| {
             let ended = self.ended.get(name).filter(|ended| ended.ending != Ending::Failed)?;
-            Some((loss(ended.objective.filter(|value| value.is_finite())?, learnt.direction), ended.order))
+            let holds = ended.excesses.iter().all(|excess| *excess <= 0.0);
+            let value = ended.objective.filter(|value| holds && value.is_finite())?;
+            Some((loss(value, direction), ended.order))
         };
         match (rank(name), self.best.as_deref().and_then(rank)) {
             (Some(new), Some(best)) => new < best,
@@ -392,14 +421,17 @@ impl Ledger {
     }
 }
 
-fn finished(ended: &Ended, direction: Direction) -> Finished {
-    let losses = || vec![ended.objective.map_or(f64::NAN, |value| loss(value, direction))];
+fn finished(ended: &Ended, directions: &[Direction]) -> Finished {
+    let losses = || match directions {
+        [direction] => vec![ended.objective.map_or(f64::NAN, |value| loss(value, *direction))],
+        _ => ended.objectives.iter().zip(directions).map(|(value, direction)| loss(*value, *direction)).collect(),
+    };
     let outcome = match ended.ending {
         Ending::Succeeded => Outcome::Complete { losses: losses() },
         Ending::EarlyStopped => Outcome::EarlyStopped { losses: losses() },
         Ending::Failed => Outcome::Failed,
     };
-    Finished::new(ended.order, ended.assignment.clone(), outcome)
+    Finished::new(ended.order, ended.assignment.clone(), outcome).constrained(ended.excesses.clone())
 }
 
 /// Position in the history: the index, or for another Trial a number of its UID or name above all indices.

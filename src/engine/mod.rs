@@ -12,6 +12,7 @@ mod ending;
 mod experiment;
 mod fold;
 mod given;
+mod goals;
 mod inject;
 mod job;
 mod jury;

@@ -1,5 +1,6 @@
 //! The engine against a model of a cluster: whole lives of experiments, in tables and with interruptions anywhere.
 
+mod goals;
 mod interruptions;
 mod known;
 mod limits;
