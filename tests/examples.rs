@@ -94,6 +94,27 @@ fn parabola_finds_the_bottom() {
 }
 
 #[test]
+fn pareto_shows_what_accuracy_costs() {
+    let example = Path::new(ROOT).join("examples/pareto");
+    let text = std::fs::read_to_string(example.join("experiment.yaml")).unwrap();
+    let list = list(&example, &text.replace("maxTrials: 30", "maxTrials: 16"));
+    let (status, trials) = (&list["items"][0]["status"], &list["items"].as_array().unwrap()[1..]);
+    let front = status["paretoFront"].as_array().unwrap();
+    assert!(front.len() >= 2, "{status}");
+    let values = |one: &Value, field: &str| (one[field][0].as_f64().unwrap(), one[field][1].as_f64().unwrap());
+    let front: Vec<(f64, f64)> = front.iter().map(|one| values(one, "values")).collect();
+    assert!(
+        front.windows(2).all(|pair| pair[0].0 > pair[1].0 && pair[0].1 > pair[1].1 || pair[0] == pair[1]),
+        "{front:?}"
+    );
+    assert_eq!(status["best"]["value"].as_f64(), Some(front[0].0), "{status}");
+    for trial in trials.iter().filter(|trial| trial["status"]["excesses"][0].as_f64().unwrap() <= 0.0) {
+        let (accuracy, weights) = values(&trial["status"], "objectives");
+        assert!(front.iter().any(|(a, w)| *a >= accuracy && *w <= weights), "{trial} is beaten by none of {front:?}");
+    }
+}
+
+#[test]
 fn early_stopping_saves_what_promises_nothing() {
     let example = Path::new(ROOT).join("examples/early-stopping");
     let text = std::fs::read_to_string(example.join("experiment.yaml")).unwrap();

@@ -51,6 +51,24 @@ use std::collections::BTreeMap;
     "objectives cannot be changed: results under another objective would not be comparable; create a new Experiment"
 ))]
 #[x_kube(validation = (
+    "size(self.objectives) + (has(self.additionalMetrics) ? size(self.additionalMetrics) : 0) <= 16",
+    "objectives and additionalMetrics must not be more than 16 together"
+))]
+#[x_kube(validation = (
+    "!has(self.warmStartFrom) || (size(self.objectives) == 1 && !has(self.constraints))",
+    "warmStartFrom reads one value of each trial: leave it out where there are several objectives, or constraints"
+))]
+#[x_kube(validation = (
+    "has(self.constraints) == has(oldSelf.constraints) && \
+     (!has(self.constraints) || self.constraints == oldSelf.constraints)",
+    "constraints cannot be changed: results under other constraints would not be comparable; create a new Experiment"
+))]
+#[x_kube(validation = (
+    "!has(self.constraints) || self.constraints.all(c, self.objectives.exists(o, o.metric == c.metric) || \
+     (has(self.additionalMetrics) && c.metric in self.additionalMetrics))",
+    "a constraint's metric must be an objective's, or one of additionalMetrics; add it there"
+))]
+#[x_kube(validation = (
     "self.parameters == oldSelf.parameters",
     "parameters cannot be changed: the trials made so far belong to the old search space; create a new Experiment"
 ))]
@@ -85,8 +103,8 @@ use std::collections::BTreeMap;
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct ExperimentSpec {
-    /// What is optimised.
-    #[schemars(length(min = 1, max = 1))]
+    /// What is optimised. Of several objectives the front is searched for: trials that no other one beats in all of them.
+    #[schemars(length(min = 1, max = 3))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub objectives: Vec<Objective>,
     /// Other metrics to keep.
@@ -94,6 +112,11 @@ pub struct ExperimentSpec {
     #[schemars(schema_with = "metrics_schema")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub additional_metrics: Vec<String>,
+    /// What a trial's results must satisfy to count as good: others are never the best, nor on the front.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    pub constraints: Vec<OutcomeConstraint>,
     /// How metrics are collected.
     #[serde(default)]
     pub metrics: Metrics,
@@ -158,7 +181,7 @@ pub struct Objective {
     pub metric: String,
     /// Maximize or Minimize.
     pub direction: Direction,
-    /// The experiment is complete once a trial reaches this value.
+    /// The experiment is complete once a trial reaches this value; of several objectives, once one reaches all that are given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1e18, max = 1e18))]
     pub goal: Option<f64>,
@@ -177,6 +200,25 @@ impl Objective {
         const OVER: u32 = 10;
         if self.statistic == Statistic::Mean { self.over.unwrap_or(OVER) as usize } else { 0 }
     }
+}
+
+/// A bound of a metric: of the value that counts, where it is an objective's, else of the last one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = ("has(self.min) || has(self.max)", "write min, max, or both"))]
+#[x_kube(validation = ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not exceed max"))]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeConstraint {
+    /// An objective's metric, or one of additionalMetrics.
+    #[schemars(schema_with = "metric_schema")]
+    pub metric: String,
+    /// The least it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e18, max = 1e18))]
+    pub min: Option<f64>,
+    /// The most it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e18, max = 1e18))]
+    pub max: Option<f64>,
 }
 
 /// No blanks around a name, since none would be seen in a program's output.
@@ -404,9 +446,15 @@ pub struct ExperimentStatus {
     /// What the ended trials have used, and what rules have saved.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub usage: Usage,
-    /// The incumbent.
+    /// The incumbent; of several objectives, the best by the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,
+    /// Of several objectives: the trials that no other one beats in all of them, the best by the first objective first. Of
+    /// more than 50, 50 that are spread evenly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub pareto_front: Vec<FrontTrial>,
     /// See `docs/conditions.md`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -457,6 +505,21 @@ pub struct Best {
     /// What it has spent, where the experiment has a fidelity. Only trials of the highest fidelity so far are compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<f64>,
+    /// Its parameters.
+    #[schemars(schema_with = "super::trial::assignments_schema")]
+    pub assignments: Assignment,
+}
+
+/// A trial of the front.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontTrial {
+    /// Name of the Trial.
+    #[schemars(length(max = 63))]
+    pub trial: String,
+    /// Value of each objective, in their order.
+    #[schemars(length(max = 3))]
+    pub values: Vec<f64>,
     /// Its parameters.
     #[schemars(schema_with = "super::trial::assignments_schema")]
     pub assignments: Assignment,

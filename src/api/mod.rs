@@ -17,8 +17,8 @@ pub use conditions::Condition;
 pub use crds::crds;
 pub use duration::Duration;
 pub use experiment::{
-    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, InitialTrial, Limits,
-    NonFinitePolicy, Objective, StoppingRule, TrialCounts, WarmStart,
+    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, FrontTrial, InitialTrial, Limits,
+    NonFinitePolicy, Objective, OutcomeConstraint, StoppingRule, TrialCounts, WarmStart,
 };
 pub use fidelity::{Checkpoint, Fidelity};
 pub use metrics::{

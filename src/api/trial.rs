@@ -173,6 +173,14 @@ pub struct TrialStatus {
     /// Value of the objective, by its statistic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<f64>,
+    /// Value of each objective, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    pub objectives: Vec<f64>,
+    /// One an outcome constraint: 0 or less where it holds, else by how much it does not, in sizes of the bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub excesses: Vec<f64>,
     /// Summary and curve of each metric asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -1,7 +1,7 @@
 //! What is said at the end of a run.
 
 use crate::api::conditions::{is_true, types};
-use crate::api::{Experiment, Trial, Usage, conditions};
+use crate::api::{Experiment, FrontTrial, Trial, Usage, conditions};
 use crate::metrics::MetricSummary;
 use kube::ResourceExt;
 use std::fmt::Write;
@@ -60,6 +60,9 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_
             }
         }
     }
+    if !status.pareto_front.is_empty() {
+        text += &front(experiment, &status.pareto_front);
+    }
     let _ = writeln!(text, "\nNext:");
     if status.best.is_some() {
         let _ =
@@ -71,6 +74,31 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_
     } else {
         let _ = writeln!(text, "  ls {state_dir}/logs   # what the trials printed");
         let _ = writeln!(text, "  {program} run -f {file} --state-dir {state_dir}-2   # start afresh after a change");
+    }
+    text
+}
+
+/// A row for each trial of the front: its values, and its parameters.
+fn front(experiment: &Experiment, front: &[FrontTrial]) -> String {
+    let metrics = experiment.spec.objectives.iter().map(|objective| objective.metric.clone());
+    let mut rows: Vec<Vec<String>> = vec![std::iter::once("TRIAL".to_owned()).chain(metrics).collect()];
+    rows.extend(front.iter().map(|one| {
+        let values = one.values.iter().map(ToString::to_string);
+        std::iter::once(one.trial.clone()).chain(values).collect()
+    }));
+    let columns = rows.first().map_or(0, Vec::len);
+    let width =
+        |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = "\nTrials that no other one beats in all objectives:\n".to_owned();
+    let parameters = front.iter().map(|one| {
+        let each = one.assignments.iter();
+        let each = each.map(|(name, value)| format!("{name}={}", serde_json::to_string(value).unwrap_or_default()));
+        each.collect::<Vec<_>>().join(" ")
+    });
+    for (row, parameters) in rows.iter().zip(std::iter::once("PARAMETERS".to_owned()).chain(parameters)) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
+        let _ = writeln!(text, "  {}{parameters}", cells.collect::<String>());
     }
     text
 }

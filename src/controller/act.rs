@@ -357,6 +357,8 @@ fn trial_status(patch: &TrialPatch) -> Value {
         "completionTime": patch.completion_time,
         "usage": (patch.usage != Usage::default()).then_some(patch.usage),
         "objective": patch.objective,
+        "objectives": (!patch.objectives.is_empty()).then_some(&patch.objectives),
+        "excesses": (!patch.excesses.is_empty()).then_some(&patch.excesses),
         "conditions": patch.conditions,
     })
 }

@@ -135,6 +135,10 @@ pub struct TrialPatch {
     pub usage: Usage,
     /// `status.objective`.
     pub objective: Option<f64>,
+    /// `status.objectives`.
+    pub objectives: Vec<f64>,
+    /// `status.excesses`.
+    pub excesses: Vec<f64>,
     /// `status.conditions`, all of them.
     pub conditions: Vec<Condition>,
 }

@@ -1,6 +1,7 @@
 //! A spec made ready to run, or what is wrong with it.
 
 use super::given;
+use super::goals;
 use super::inject::{AGENTS_OWN, variable};
 use super::known::{self, Given};
 use super::query;
@@ -88,6 +89,8 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     check_names(experiment)?;
     let space = SearchSpace::new(parameters, &spec.parameter_constraints)
         .map_err(|errors| Problem::all(reasons::INVALID_SEARCH_SPACE, &errors))?;
+    tuner::check_goals(&spec.algorithm.name, spec.objectives.len(), spec.constraints.len())
+        .map_err(|error| Problem::all(reasons::INVALID_ALGORITHM, &[error]))?;
     let resource = spec.fidelity.as_ref().map(Resource::new);
     let fidelity = resource.as_ref().map(|resource| resource.fidelity);
     let tuner = tuner::build(&spec.algorithm.name, &spec.algorithm.settings, &space, fidelity)
@@ -101,8 +104,8 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
             return Err(Problem::new(reasons::INVALID_LIMITS, message));
         }
     }
-    let metrics: Vec<String> =
-        std::iter::once(objective.metric.clone()).chain(spec.additional_metrics.iter().cloned()).collect();
+    let objectives = spec.objectives.iter().map(|objective| objective.metric.clone());
+    let metrics: Vec<String> = objectives.chain(spec.additional_metrics.iter().cloned()).collect();
     let parameters: BTreeSet<&str> = names(spec).map(|(_, name)| name).collect();
     let metrics = match &spec.metrics.source.prometheus_query {
         Some(asked) => query::unasked(asked, metrics, &parameters)?,
@@ -137,6 +140,12 @@ fn initial_trials(
         if trial.result.is_empty() {
             open.push(point);
             continue;
+        }
+        if let Err(missing) = goals::known(spec, &trial.result)
+            && missing.wanted.metric != metric
+        {
+            let (metric, field) = (missing.wanted.metric, missing.field);
+            problems.push(format!("initialTrials[{at}].result: there is no value of {metric}, which {field} names"));
         }
         match known::given(space, point, &trial.result, metric) {
             Ok(given) => known.push(given),

@@ -2,6 +2,7 @@
 
 use super::clock::worked;
 use super::compile::length;
+use super::goals::goal;
 use super::result::loss;
 use super::snapshot::Snapshot;
 use super::standing::takes_slot;
@@ -131,7 +132,10 @@ pub(super) fn better(snapshot: &Snapshot<'_>, stored: Option<Best>) -> Option<Be
 /// An end that does not wait for the trials that run: they are stopped. `status`: as it is counted now.
 pub(super) fn at_once(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: Timestamp) -> Option<End> {
     let spec = &snapshot.experiment.spec;
-    if let (Some(objective), Some(best)) = (spec.objectives.first(), &status.best)
+    if let Some(message) = goal(snapshot) {
+        return Some(End::complete(reasons::GOAL_REACHED, message));
+    }
+    if let ([objective], Some(best)) = (spec.objectives.as_slice(), &status.best)
         && let Some(goal) = objective.goal
         && loss(best.value, objective.direction) <= loss(goal, objective.direction)
     {
@@ -159,7 +163,7 @@ pub(super) fn at_once(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: T
         let stopping = snapshot.ledger.active().any(|trial| takes_slot(trial, snapshot.ledger));
         return Some(match stopping {
             true => End::complete(reason, message),
-            false => or_without_success(status, reason, message.into()),
+            false => or_without_success(spec, status, reason, message.into()),
         });
     }
     None
@@ -169,10 +173,16 @@ pub(super) fn at_once(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: T
 pub(super) fn drained(spec: &ExperimentSpec, status: &ExperimentStatus, nothing_more: Option<&Stop>) -> Option<End> {
     let (created, max) = (status.trials.created, spec.limits.max_trials);
     if created >= max {
-        return Some(or_without_success(status, reasons::MAX_TRIALS_REACHED, format!("all {max} trials have ended")));
+        return Some(or_without_success(
+            spec,
+            status,
+            reasons::MAX_TRIALS_REACHED,
+            format!("all {max} trials have ended"),
+        ));
     }
     match nothing_more? {
         Stop::None(NoSuggestion::Exhausted) => Some(or_without_success(
+            spec,
             status,
             reasons::SEARCH_SPACE_EXHAUSTED,
             format!("every configuration of the search space has been tried ({created} trials)"),
@@ -186,10 +196,16 @@ pub(super) fn drained(spec: &ExperimentSpec, status: &ExperimentStatus, nothing_
     }
 }
 
-fn or_without_success(status: &ExperimentStatus, reason: &str, message: String) -> End {
+fn or_without_success(spec: &ExperimentSpec, status: &ExperimentStatus, reason: &str, message: String) -> End {
     if status.best.is_some() {
         return End::complete(reason, message);
     }
-    let message = format!("{message}, and none gave a value of the objective; see the trials' messages");
+    let constrained = !spec.constraints.is_empty();
+    let message = match status.trials.succeeded {
+        1.. if constrained => {
+            format!("{message}, and none satisfies spec.constraints; see status.excesses of the trials")
+        }
+        _ => format!("{message}, and none gave a value of the objective; see the trials' messages"),
+    };
     End::failed(reasons::NO_SUCCESSFUL_TRIAL, message)
 }

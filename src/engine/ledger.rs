@@ -2,6 +2,7 @@
 //! trials that have ended.
 
 use super::compile::Compiled;
+use super::ended::{Ended, EndedCounts, Learnt, finished};
 use super::ending::{Ending, ending};
 use super::job::{JobView, attempt_of};
 use super::jury::Jury;
@@ -9,9 +10,7 @@ use super::membership::{index_of, name_of};
 use super::result::{excused, loss};
 use super::stage::stage_of;
 use crate::api::{ExperimentSpec, Retain, Trial, Usage};
-use crate::metrics::Direction;
-use crate::space::Assignment;
-use crate::tuner::{Finished, History, Outcome, Stage};
+use crate::tuner::{Finished, History};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -42,64 +41,15 @@ pub struct Ledger {
     gone: Usage,
 }
 
-/// What depends on the Experiment's spec.
-#[derive(Clone, Copy)]
-struct Learnt {
-    direction: Direction,
-    retain: Retain,
-    /// The highest fidelity.
-    most: Option<f64>,
-}
-
-/// An ended trial.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// Position in the tuner's history.
-    pub order: u64,
-    /// How it ended.
-    pub ending: Ending,
-    /// Its failure was none of its own.
-    pub excused: bool,
-    /// Value of the objective, as the user's program printed it.
-    pub objective: Option<f64>,
-    /// Its parameters.
-    pub assignment: Assignment,
-    /// What it has used.
-    pub usage: Usage,
-    /// What it spent, and what it went on from, where the experiment has a fidelity.
-    stage: Option<Stage>,
-    /// It was not run: its result was known.
-    known: bool,
-    uid: String,
-    attempt: u32,
-    version: Option<u64>,
-}
-
-/// Ended trials by how they ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EndedCounts {
-    /// With an objective value.
-    pub succeeded: u32,
-    /// Without one.
-    pub failed: u32,
-    /// Of these, through no fault of their own.
-    pub excused: u32,
-    /// Stopped before their end.
-    pub early_stopped: u32,
-    /// Not run: their results were known. Not among the others.
-    pub known: u32,
-    /// What all of them have used.
-    pub usage: Usage,
-}
-
 impl Ledger {
     /// Takes what depends on the spec: call it for each new generation, before a plan. `compiled`: the spec made ready,
     /// when it can be run.
     pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
-        if let Some(objective) = spec.objectives.first() {
+        if !spec.objectives.is_empty() {
             let known = self.learnt.is_some();
+            let directions = spec.objectives.iter().map(|objective| objective.direction).collect();
             let most = spec.fidelity.as_ref().map(|fidelity| fidelity.max);
-            self.learnt = Some(Learnt { direction: objective.direction, retain: spec.trial_template.retain, most });
+            self.learnt = Some(Learnt { directions, retain: spec.trial_template.retain, most });
             if compiled.is_some_and(|compiled| compiled.rules.is_empty()) {
                 self.jury.dismiss();
             }
@@ -108,11 +58,11 @@ impl Ledger {
                 self.find_best();
             }
         }
-        if let (Some(compiled), Some(learnt), None) = (compiled, self.learnt, &self.history) {
+        if let (Some(compiled), Some(learnt), None) = (compiled, &self.learnt, &self.history) {
             let ended = self.ended.values().filter(|ended| !ended.excused);
             let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt)).collect();
             all.sort_by_key(|finished| finished.index);
-            let mut history = History::new(&compiled.space);
+            let mut history = History::new(&compiled.space).with_objectives(learnt.directions.len());
             for finished in all {
                 history.insert(finished);
             }
@@ -182,6 +132,8 @@ impl Ledger {
                     ending,
                     excused: excused(&trial),
                     objective: trial.status.as_ref().and_then(|status| status.objective),
+                    objectives: trial.status.as_ref().map_or_else(Vec::new, |status| status.objectives.clone()),
+                    excesses: trial.status.as_ref().map_or_else(Vec::new, |status| status.excesses.clone()),
                     assignment: trial.spec.assignments.clone(),
                     usage: trial.status.as_ref().map_or_else(Usage::default, |status| status.usage),
                     // What is not said depends on the spec.
@@ -301,6 +253,16 @@ impl Ledger {
         self.ended.get(name).map(|ended| (name, ended))
     }
 
+    /// Of several objectives: trials that satisfy the outcome constraints and that no other one beats in all objectives.
+    pub(super) fn front(&self) -> impl Iterator<Item = (String, &Ended)> {
+        let members = self.history.iter().flat_map(|history| history.front());
+        members.filter_map(|member| {
+            let name = self.name_at(member.index)?;
+            let ended = self.ended.get(&name)?;
+            Some((name, ended))
+        })
+    }
+
     /// What the experiment's rules have decided of its trials.
     pub(super) fn jury(&self) -> &Jury {
         &self.jury
@@ -320,7 +282,7 @@ impl Ledger {
         *self.count(&ended) += 1;
         self.counts.excused += u32::from(ended.excused);
         self.counts.usage = self.counts.usage.plus(ended.usage);
-        if let (Some(learnt), Some(history)) = (self.learnt, &mut self.history)
+        if let (Some(learnt), Some(history)) = (&self.learnt, &mut self.history)
             && !ended.excused
         {
             history.insert(finished(&ended, learnt));
@@ -375,10 +337,12 @@ impl Ledger {
     /// kept.
     fn better(&self, name: &str) -> bool {
         let Some(learnt) = &self.learnt else { return false };
+        let Some(direction) = learnt.directions.first().copied() else { return false };
         let rank = |name: &str| {
             let ended = self.ended.get(name).filter(|ended| ended.ending != Ending::Failed)?;
-            let loss = loss(ended.objective.filter(|value| value.is_finite())?, learnt.direction);
-            Some((-ended.fidelity(learnt.most).unwrap_or(0.0), loss, ended.order))
+            let holds = ended.excesses.iter().all(|excess| *excess <= 0.0);
+            let value = ended.objective.filter(|value| holds && value.is_finite())?;
+            Some((-ended.fidelity(learnt.most).unwrap_or(0.0), loss(value, direction), ended.order))
         };
         match (rank(name), self.best.as_deref().and_then(rank)) {
             (Some(new), Some(best)) => new < best,
@@ -418,36 +382,6 @@ impl Ledger {
             Some(Retain::Never) => true,
         }
     }
-}
-
-impl Ended {
-    /// It was not run: its result was known.
-    pub(super) fn known(&self) -> bool {
-        self.known
-    }
-
-    /// `metadata.uid`.
-    pub(super) fn uid(&self) -> &str {
-        &self.uid
-    }
-
-    /// What it spent; `most`: the highest fidelity, `None` where there is none.
-    pub(super) fn fidelity(&self, most: Option<f64>) -> Option<f64> {
-        let (most, stage) = (most?, self.stage?);
-        Some(if stage.fidelity.is_nan() { most } else { stage.fidelity })
-    }
-}
-
-fn finished(ended: &Ended, learnt: Learnt) -> Finished {
-    let losses = || vec![ended.objective.map_or(f64::NAN, |value| loss(value, learnt.direction))];
-    let outcome = match ended.ending {
-        Ending::Succeeded => Outcome::Complete { losses: losses() },
-        Ending::EarlyStopped => Outcome::EarlyStopped { losses: losses() },
-        Ending::Failed => Outcome::Failed,
-    };
-    let stage = ended.fidelity(learnt.most).zip(ended.stage);
-    let stage = stage.map(|(fidelity, stage)| Stage { fidelity, ..stage });
-    Finished::new(ended.order, ended.assignment.clone(), outcome).at(stage)
 }
 
 /// Position in the history: the index, or for another Trial a number of its UID or name above all indices.

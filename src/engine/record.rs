@@ -15,6 +15,8 @@ pub(super) fn patch_of(status: &TrialStatus) -> TrialPatch {
         completion_time: status.completion_time,
         usage: status.usage,
         objective: status.objective,
+        objectives: status.objectives.clone(),
+        excesses: status.excesses.clone(),
         conditions: status.conditions.clone(),
     }
 }

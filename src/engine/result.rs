@@ -150,8 +150,12 @@ fn left_out(status: &TrialStatus) -> String {
 
 /// Why a trial has no objective value, as a reason and half a sentence: what was seen instead, and what to do.
 fn without_value(status: &TrialStatus, objective: &Objective) -> (&'static str, String) {
-    let wanted = &objective.metric;
-    if status.metrics.iter().any(|summary| &summary.name == wanted) {
+    without(status, &objective.metric, "spec.objectives[0]")
+}
+
+/// Why a trial has no value of a metric that is named in this field.
+pub(super) fn without(status: &TrialStatus, wanted: &str, field: &str) -> (&'static str, String) {
+    if status.metrics.iter().any(|summary| summary.name == wanted) {
         return (reasons::METRIC_NOT_FINITE, format!("{wanted} was NaN or infinite each time it was reported"));
     }
     let others = status.other_metrics.iter().map(String::as_str);
@@ -161,7 +165,7 @@ fn without_value(status: &TrialStatus, objective: &Objective) -> (&'static str, 
         (_, Some(trouble)) => format!("{wanted} was never read: {trouble}"),
         (None, None) => format!("it printed no metric; print a line such as `epoch=1 {wanted}=0.5` to standard output"),
         (Some(first), None) => format!(
-            "it never printed {wanted}; it printed {}{more}; if {first} is meant, write metric: {first:?} in spec.objectives[0]",
+            "it never printed {wanted}; it printed {}{more}; if {first} is meant, write metric: {first:?} in {field}",
             seen.join(", ")
         ),
     };

@@ -90,7 +90,7 @@ pub(super) fn parent(ledger: &Ledger, order: u64) -> Option<Parent> {
     let name = ledger.name_at(order)?;
     let ended = ledger.ended(&name)?;
     // Of what was known beforehand the position is one of its name.
-    let uid = if ended.known() { String::new() } else { ended.uid().to_owned() };
+    let uid = if ended.known { String::new() } else { ended.uid.clone() };
     Some(Parent { name, uid })
 }
 

@@ -4,6 +4,7 @@ use super::action::{Action, Event};
 use super::clock;
 use super::compile::Accepted;
 use super::experiment::{better, max_duration};
+use super::goals::front;
 use super::membership::joins;
 use super::plan::Planner;
 use super::standing::{runs, takes_slot};
@@ -57,6 +58,9 @@ impl Planner<'_> {
         };
         self.status.usage = self.status.usage.max(ledger.usage());
         self.status.best = better(self.snapshot, self.status.best.take());
+        if ledger.history().is_some() {
+            self.status.pareto_front = front(self.snapshot);
+        }
     }
 
     fn set_conditions(&mut self) {

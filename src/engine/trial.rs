@@ -5,12 +5,13 @@ use super::checkpoint::{Checkpoints, kept};
 use super::compile::{Accepted, Compiled};
 use super::ending::Ending;
 use super::experiment::End;
+use super::goals::{self, Reached};
 use super::inject;
 use super::job::{JobEnd, JobView};
 use super::manifest::{Injection, Owner};
 use super::membership::{adopt, by_hand, index_of, joined, not_adoptable};
 use super::record::{patch_of, same_complete, write, write_waiting};
-use super::result::{Verdict, ended_by_itself, judged, not_finite, stopped, unexplained, verdict};
+use super::result::{Verdict, ended_by_itself, judged, not_finite, stopped, unexplained, verdict, without};
 use super::snapshot::{Fate, Snapshot};
 use super::source::filled_in;
 use super::stage::misfit;
@@ -340,14 +341,42 @@ impl<'a> TrialStep<'a> {
         self.conclude_saving(verdict, job, Usage::default())
     }
 
+    /// What it has reached, where it has a value of the first objective: each other objective and constraint needs one, too.
+    fn reached(&self, verdict: Verdict) -> (Verdict, Reached) {
+        let spec = &self.context.snapshot.experiment.spec;
+        if verdict.objective.is_none() || verdict.ending == Ending::Failed {
+            return (verdict, Reached::default());
+        }
+        let result = &self.trial.spec.result;
+        let reached = if result.is_empty() { goals::reached(spec, &self.status) } else { goals::known(spec, result) };
+        match (reached, verdict.ending) {
+            (Ok(reached), _) => (verdict, reached),
+            (Err(missing), _) if !result.is_empty() => {
+                let message =
+                    format!("spec.result has no value of {}, which {} names", missing.wanted.metric, missing.field);
+                (Verdict::failed(reasons::INVALID_ASSIGNMENT, message, None), Reached::default())
+            }
+            (Err(missing), Ending::Succeeded) => {
+                let (reason, why) = without(&self.status, &missing.wanted.metric, &missing.field);
+                let message = format!("the program ended well, but {why}");
+                (Verdict::failed(reason, message, None), Reached::default())
+            }
+            // Stopped before it had said all: it counts as stopped, without a result.
+            (Err(_), _) => (Verdict { objective: None, ..verdict }, Reached::default()),
+        }
+    }
+
     /// `saved`: what ending it now rather than later saves.
     pub(super) fn conclude_saving(&self, verdict: Verdict, job: Option<&JobView>, saved: Usage) -> Step {
         let now = self.context.now;
+        let (verdict, reached) = self.reached(verdict);
         let mut patch = self.patch();
         patch.start_time = patch.start_time.or_else(|| job.and_then(|job| job.start_time).map(stored));
         patch.usage = self.usage().plus(saved);
         patch.completion_time = Some(stored(now));
         patch.objective = verdict.objective;
+        patch.objectives = if reached.values.len() > 1 { reached.values } else { Vec::new() };
+        patch.excesses = reached.excesses;
         let failed = verdict.ending == Ending::Failed;
         set(&mut patch.conditions, types::COMPLETE, !failed, verdict.reason, verdict.message.clone(), None, now);
         if failed {

@@ -1,6 +1,7 @@
 //! The engine against a model of a cluster: whole lives of experiments, in tables and with interruptions anywhere.
 
 mod fidelity;
+mod goals;
 mod interruptions;
 mod known;
 mod limits;
