@@ -223,6 +223,8 @@ impl Model {
                 status.start_time = patch.start_time;
                 status.completion_time = patch.completion_time;
                 status.objective = patch.objective;
+                status.objectives = patch.objectives;
+                status.excesses = patch.excesses;
                 status.conditions = patch.conditions;
                 trial.metadata.resource_version = Some(version);
             }
