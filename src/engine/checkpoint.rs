@@ -63,7 +63,7 @@ impl Checkpoints<'_> {
     }
 
     /// Adds the volume.
-    pub(super) fn into_pod(&self, pod: &mut Map<String, Value>) {
+    pub(super) fn add_to_pod(&self, pod: &mut Map<String, Value>) {
         let mut volume = json!({"name": VOLUME});
         if let (Some(volume), Some(source)) = (volume.as_object_mut(), self.volume.as_object()) {
             volume.extend(source.iter().map(|(kind, source)| (kind.clone(), source.clone())));
@@ -72,7 +72,7 @@ impl Checkpoints<'_> {
     }
 
     /// Mounts it, and says where.
-    pub(super) fn into_container(&self, container: &mut Map<String, Value>, owner: &Owner<'_>) -> Vec<Value> {
+    pub(super) fn mount(&self, container: &mut Map<String, Value>, owner: &Owner<'_>) -> Vec<Value> {
         let (folder, directory) = (Self::folder(owner), directory_of(owner.trial));
         let mounts = array(container, "volumeMounts");
         mounts.push(json!({"name": VOLUME, "mountPath": FOLDER, "subPath": folder}));
@@ -99,8 +99,8 @@ mod tests {
         let keep = Some(["digits-00003".to_owned()].into());
         let checkpoints = Checkpoints { volume: &volume, parent: Some("digits-00003"), keep };
         let (mut pod, mut container) = (Map::new(), Map::new());
-        checkpoints.into_pod(&mut pod);
-        let variables = checkpoints.into_container(&mut container, &Owner::example());
+        checkpoints.add_to_pod(&mut pod);
+        let variables = checkpoints.mount(&mut container, &Owner::example());
         assert_eq!(
             pod["volumes"],
             json!([{"name": "automl-checkpoints", "persistentVolumeClaim": {"claimName": "c"}}])

@@ -69,7 +69,7 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
         }}]},
     }));
     if let Some(checkpoints) = &injection.checkpoints {
-        checkpoints.into_pod(pod);
+        checkpoints.add_to_pod(pod);
     }
     for container in array(pod, "containers").iter_mut().filter_map(Value::as_object_mut) {
         if container.get("name").and_then(Value::as_str) == Some(injection.primary_container) {
@@ -150,7 +150,7 @@ fn wrap(
         agents.push(set(env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")));
     }
     if let Some(checkpoints) = &injection.checkpoints {
-        agents.extend(checkpoints.into_container(container, owner));
+        agents.extend(checkpoints.mount(container, owner));
     }
     let grace = set(env::GRACE_SECONDS, grace.to_string());
     let traced = injection.settings.otlp_endpoint.is_some();
