@@ -237,5 +237,5 @@ fn every_example_has_a_test() {
     let folders = std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
     let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["digits", "early-stopping", "hyperband", "metrics", "parabola", "pbt"]);
+    assert_eq!(names, ["digits", "early-stopping", "hyperband", "metrics", "parabola", "pareto", "pbt"]);
 }

@@ -1,9 +1,10 @@
 //! The Experiment: what to optimise, over which space, with which budget, by running which job.
 
-use super::{Checkpoint, Condition, Duration, Fidelity, Metrics, Parameter, TrialTemplate, Usage};
-use crate::metrics::{Direction, Statistic};
+use super::{
+    Checkpoint, Condition, Duration, ExperimentStatus, Fidelity, Metrics, Objective, OutcomeConstraint, Parameter,
+    TrialTemplate,
+};
 use crate::space::Assignment;
-use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,7 @@ pub struct ExperimentSpec {
     pub objectives: Vec<Objective>,
     /// Other metrics to keep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "metrics_schema")]
+    #[schemars(schema_with = "super::objectives::metrics_schema")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub additional_metrics: Vec<String>,
     /// What a trial's results must satisfy to count as good: others are never the best, nor on the front.
@@ -166,75 +167,6 @@ pub struct ExperimentSpec {
     pub suspend: bool,
     /// The job to run.
     pub trial_template: TrialTemplate,
-}
-
-/// A metric to optimise.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = (
-    "!has(self.over) || self.statistic == 'Mean'",
-    "over is the number of values that statistic Mean is of; leave it out, or write statistic: Mean"
-))]
-#[serde(rename_all = "camelCase")]
-pub struct Objective {
-    /// Name, as the program prints it.
-    #[schemars(schema_with = "metric_schema")]
-    pub metric: String,
-    /// Maximize or Minimize.
-    pub direction: Direction,
-    /// The experiment is complete once a trial reaches this value; of several objectives, once one reaches all that are given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -1e18, max = 1e18))]
-    pub goal: Option<f64>,
-    /// Which of a trial's values counts.
-    #[serde(default)]
-    pub statistic: Statistic,
-    /// Of so many last values statistic Mean is the mean; 10 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 2, max = 100))]
-    pub over: Option<u32>,
-}
-
-impl Objective {
-    /// How many of the last values its statistic needs.
-    pub fn recent(&self) -> usize {
-        const OVER: u32 = 10;
-        if self.statistic == Statistic::Mean { self.over.unwrap_or(OVER) as usize } else { 0 }
-    }
-}
-
-/// A bound of a metric: of the value that counts, where it is an objective's, else of the last one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = ("has(self.min) || has(self.max)", "write min, max, or both"))]
-#[x_kube(validation = ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not exceed max"))]
-#[serde(rename_all = "camelCase")]
-pub struct OutcomeConstraint {
-    /// An objective's metric, or one of additionalMetrics.
-    #[schemars(schema_with = "metric_schema")]
-    pub metric: String,
-    /// The least it may be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -1e18, max = 1e18))]
-    pub min: Option<f64>,
-    /// The most it may be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -1e18, max = 1e18))]
-    pub max: Option<f64>,
-}
-
-/// No blanks around a name, since none would be seen in a program's output.
-pub(super) fn metric_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "maxLength": 128,
-        "x-kubernetes-validations": [{
-            "rule": r"self.matches('^\\S(.*\\S)?$')",
-            "message": "write the metric's name as the program prints it, without blanks around it",
-        }],
-    })
-}
-
-fn metrics_schema(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "maxItems": 15, "items": metric_schema(generator)})
 }
 
 /// How the next parameters are chosen.
@@ -411,116 +343,4 @@ impl Experiment {
     pub fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
     }
-}
-
-/// What the operator says.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ExperimentStatus {
-    /// The generation that the rest speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// When the operator first saw the experiment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::conditions::time_schema")]
-    pub start_time: Option<Timestamp>,
-    /// When it became Complete or Failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::conditions::time_schema")]
-    pub completion_time: Option<Timestamp>,
-    /// Since when the time of `limits.maxDuration` runs; absent while it stands still.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::conditions::time_schema")]
-    pub active_since: Option<Timestamp>,
-    /// How much of it had passed before, in seconds.
-    #[serde(default, skip_serializing_if = "super::is_default")]
-    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
-    pub active_seconds: i64,
-    /// How many failed trials are allowed while `limits.maxFailedTrials` is absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100_000))]
-    pub max_failed_trials: Option<u32>,
-    /// Trials by state.
-    #[serde(default)]
-    pub trials: TrialCounts,
-    /// What the ended trials have used, and what rules have saved.
-    #[serde(default, skip_serializing_if = "super::is_default")]
-    pub usage: Usage,
-    /// The incumbent; of several objectives, the best by the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best: Option<Best>,
-    /// Of several objectives: the trials that no other one beats in all of them, the best by the first objective first. Of
-    /// more than 50, 50 that are spread evenly.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 50))]
-    #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub pareto_front: Vec<FrontTrial>,
-    /// See `docs/conditions.md`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-}
-
-/// Trials by state. Counts of ended trials never go down, even when Trials are deleted by hand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct TrialCounts {
-    /// Made by the operator so far.
-    pub created: u32,
-    /// Made, not yet running.
-    pub pending: u32,
-    /// Running.
-    pub running: u32,
-    /// Ended with an objective value.
-    pub succeeded: u32,
-    /// Ended without one.
-    pub failed: u32,
-    /// Of the failed ones, those that `limits.maxFailedTrials` does not count: interrupted too often, or made by hand
-    /// and never started.
-    pub excused: u32,
-    /// Stopped before their end; their last results count.
-    pub early_stopped: u32,
-    /// Not run, since their results were known beforehand. No other count and no limit holds these.
-    #[serde(skip_serializing_if = "super::is_default")]
-    pub known: u32,
-}
-
-impl TrialCounts {
-    /// Those that have ended. Anybody may have written the counts, so their sum may be more than a number of this kind holds.
-    pub fn ended(&self) -> u32 {
-        self.succeeded.saturating_add(self.failed).saturating_add(self.early_stopped)
-    }
-}
-
-/// The incumbent: the trial with the best objective value so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Best {
-    /// Name of the Trial.
-    #[schemars(length(max = 63))]
-    pub trial: String,
-    /// Value of the objective.
-    pub value: f64,
-    /// What it has spent, where the experiment has a fidelity. Only trials of the highest fidelity so far are compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fidelity: Option<f64>,
-    /// Its parameters.
-    #[schemars(schema_with = "super::trial::assignments_schema")]
-    pub assignments: Assignment,
-}
-
-/// A trial of the front.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FrontTrial {
-    /// Name of the Trial.
-    #[schemars(length(max = 63))]
-    pub trial: String,
-    /// Value of each objective, in their order.
-    #[schemars(length(max = 3))]
-    pub values: Vec<f64>,
-    /// Its parameters.
-    #[schemars(schema_with = "super::trial::assignments_schema")]
-    pub assignments: Assignment,
 }

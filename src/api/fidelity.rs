@@ -14,18 +14,7 @@ use serde_json::Value;
 pub struct Fidelity {
     /// The parameter by which a trial is told: `${params.NAME}` in the manifest, the environment variable of this name in
     /// capitals. It counts from the start: a trial that goes on from another's checkpoint spends the difference.
-    #[schemars(length(max = 63))]
-    #[x_kube(validation = (
-        "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
-        "begin with a letter or '_', then write letters, digits and '_' only: the name also becomes that of an \
-         environment variable"
-    ))]
-    #[x_kube(validation = (
-        "!self.matches('^(?i)((AUTOML|KUBERNETES|LD)_.*|PATH|HOME|HOSTNAME|SHELL|PWD|TMPDIR|IFS|BASH_ENV|PYTHONPATH|\
-         PYTHONHOME|CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES)$')",
-        "choose another name: in capitals it is an environment variable that programs, or the operator's agent, need \
-         for themselves"
-    ))]
+    #[schemars(schema_with = "super::parameters::name_schema")]
     pub parameter: String,
     /// The least that tells a good trial from a bad one.
     #[schemars(range(max = 1e15))]

@@ -1,6 +1,6 @@
 //! Where an Experiment's metrics come from.
 
-use super::experiment::metric_schema;
+use super::objectives::metric_schema;
 use crate::report::FileFormat;
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

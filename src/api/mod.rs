@@ -6,8 +6,10 @@ pub mod conditions;
 mod crds;
 mod duration;
 mod experiment;
+mod experiment_status;
 mod fidelity;
 mod metrics;
+mod objectives;
 mod parameters;
 mod template;
 mod trial;
@@ -17,14 +19,16 @@ pub use conditions::Condition;
 pub use crds::crds;
 pub use duration::Duration;
 pub use experiment::{
-    Algorithm, Best, Experiment, ExperimentSpec, ExperimentStatus, FailurePolicy, FrontTrial, InitialTrial, Limits,
-    NonFinitePolicy, Objective, OutcomeConstraint, StoppingRule, TrialCounts, WarmStart,
+    Algorithm, Experiment, ExperimentSpec, FailurePolicy, InitialTrial, Limits, NonFinitePolicy, StoppingRule,
+    WarmStart,
 };
+pub use experiment_status::{Best, ExperimentStatus, FrontTrial, TrialCounts};
 pub use fidelity::{Checkpoint, Fidelity};
 pub use metrics::{
     FileSource, MetricQuery, Metrics, MetricsSource, MlflowSource, NniSource, PrometheusQuerySource, PrometheusSource,
     PushSource, StdoutSource, TensorboardSource,
 };
+pub use objectives::{Objective, OutcomeConstraint};
 pub use parameters::{CategoricalDomain, DiscreteDomain, DoubleDomain, IntDomain, Parameter, ScaleName, When};
 pub use template::{Retain, TrialTemplate};
 pub use trial::{Exit, Parent, Trial, TrialSpec, TrialStatus};

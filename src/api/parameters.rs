@@ -2,7 +2,7 @@
 
 use crate::space;
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// One dimension of the search space: a name and exactly one domain.
@@ -16,18 +16,7 @@ pub struct Parameter {
     /// Unique in the experiment, also in capitals: `${params.NAME}` in the manifest stands for the value, and so does
     /// the environment variable of this name in capitals. A letter or underscore first, then letters, digits and
     /// underscores.
-    #[schemars(length(max = 63))]
-    #[x_kube(validation = (
-        "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
-        "begin with a letter or '_', then write letters, digits and '_' only: the name also becomes that of an \
-         environment variable"
-    ))]
-    #[x_kube(validation = (
-        "!self.matches('^(?i)((AUTOML|KUBERNETES|LD)_.*|PATH|HOME|HOSTNAME|SHELL|PWD|TMPDIR|IFS|BASH_ENV|PYTHONPATH|\
-         PYTHONHOME|CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES)$')",
-        "choose another name: in capitals it is an environment variable that programs, or the operator's agent, need \
-         for themselves"
-    ))]
+    #[schemars(schema_with = "name_schema")]
     pub name: String,
     /// Real numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +34,27 @@ pub struct Parameter {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub when: Vec<When>,
+}
+
+/// What is also the name of an environment variable.
+pub(super) fn name_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 63,
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
+                "message": "begin with a letter or '_', then write letters, digits and '_' only: the name also becomes that \
+                            of an environment variable",
+            },
+            {
+                "rule": "!self.matches('^(?i)((AUTOML|KUBERNETES|LD)_.*|PATH|HOME|HOSTNAME|SHELL|PWD|TMPDIR|IFS|BASH_ENV|\
+                         PYTHONPATH|PYTHONHOME|CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES)$')",
+                "message": "choose another name: in capitals it is an environment variable that programs, or the operator's \
+                            agent, need for themselves",
+            },
+        ],
+    })
 }
 
 /// Real numbers from `min` to `max`, both included.

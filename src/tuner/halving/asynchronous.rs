@@ -18,8 +18,8 @@ pub(in crate::tuner) struct AsyncSuccessiveHalving {
 impl AsyncSuccessiveHalving {
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
-        let model = settings.choice("searcher", ("TPE", Model::Tpe), &[("Random", Model::Random)]);
-        let searcher = Searcher::read(settings, model);
+        let model = settings.choice("searcher", ("Random", Model::Random), &[("TPE", Model::Tpe)]);
+        let searcher = Searcher::with_model(settings, model);
         Ok(Box::new(AsyncSuccessiveHalving { rungs: Rungs::new(settings.fidelity()?), searcher }))
     }
 }

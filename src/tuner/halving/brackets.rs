@@ -34,7 +34,7 @@ impl SuccessiveHalving {
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
         let size = settings.whole("trials", 0, 0..=MOST) as usize;
         let overlap = overlap(settings);
-        let searcher = Searcher::read(settings, Model::Random);
+        let searcher = Searcher::random(settings);
         let rungs = Rungs::new(settings.fidelity()?);
         let size = if size > 0 { size } else { power(rungs.eta, rungs.top()) };
         Ok(Box::new(Brackets { kinds: vec![Kind { first: 0, size }], rungs, overlap, searcher }))
@@ -45,7 +45,7 @@ impl Hyperband {
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
         let overlap = overlap(settings);
-        let searcher = Searcher::read(settings, Model::Random);
+        let searcher = Searcher::random(settings);
         Ok(Box::new(Brackets::in_turn(Rungs::new(settings.fidelity()?), overlap, searcher)))
     }
 }
@@ -54,7 +54,7 @@ impl Bohb {
     /// From its settings.
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
         let overlap = overlap(settings);
-        let searcher = Searcher::read(settings, Model::Tpe);
+        let searcher = Searcher::with_model(settings, Model::Tpe);
         Ok(Box::new(Brackets::in_turn(Rungs::new(settings.fidelity()?), overlap, searcher)))
     }
 }

@@ -31,12 +31,18 @@ pub(super) struct Searcher {
 }
 
 impl Searcher {
-    /// Its settings.
-    pub fn read(settings: &mut Settings<'_>, model: Model) -> Self {
+    /// Without a model, from its settings.
+    pub fn random(settings: &mut Settings<'_>) -> Self {
+        Searcher { allow_repeats: settings.allow_repeats(), model: None }
+    }
+
+    /// With this model, from its settings.
+    pub fn with_model(settings: &mut Settings<'_>, model: Model) -> Self {
         let allow_repeats = settings.allow_repeats();
+        let share = settings.real("randomShare", 0.33, 0.0..=1.0);
         let model = match model {
             Model::Random => None,
-            Model::Tpe => Some((Tpe::new(allow_repeats, 0), settings.real("randomShare", 1.0 / 3.0, 0.0..=1.0))),
+            Model::Tpe => Some((Tpe::new(allow_repeats, 0), share)),
         };
         Searcher { allow_repeats, model }
     }
