@@ -3,7 +3,7 @@
 use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::print;
-use crate::controller::{Clock, Config, Ended, LeaseName, Mutation, Operator, Plans, checkup};
+use crate::controller::{Clock, Config, Ended, Finding, LeaseName, Mutation, Operator, Plans, checkup};
 use crate::engine::{AgentImage, Settings};
 use crate::server::{Intake, LogLevel, Observed, Pace, Passing, router, serve};
 use axum::Router;
@@ -46,7 +46,13 @@ async fn check(config: kube::Config, arguments: OperatorArguments) -> Outcome {
         lease: arguments.lease_namespace.map(lease),
         metrics_authentication: arguments.metrics_authentication,
     };
-    let found = checkup(&client(config)?, &plans).await;
+    let mut found = checkup(&client(config)?, &plans).await;
+    if let Some(queries) = arguments.prometheus.queries()? {
+        found.push(match queries.reach().await {
+            Ok(()) => Finding { good: true, sentence: "Prometheus answers queries".into() },
+            Err(why) => Finding { good: false, sentence: format!("Prometheus: {why}; look at --prometheus-url") },
+        });
+    }
     let lines =
         found.iter().map(|finding| format!("{} {}\n", if finding.good { "ok  " } else { "FAIL" }, finding.sentence));
     print::text(&lines.collect::<String>())?;

@@ -45,6 +45,14 @@ impl Queries {
         Arc::new(Queries { client, turns: Semaphore::new(CONCURRENCY), resting: Mutex::default() })
     }
 
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// A sentence: why not.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.query("vector(1)").await.map(drop)
+    }
+
     /// Asks all of it; `None`: the trial asks too often.
     pub(super) async fn ask(&self, trial_uid: &str, asked: Vec<Asked>) -> Option<Queried> {
         if !self.may_ask(trial_uid) {

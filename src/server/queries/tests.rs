@@ -43,6 +43,7 @@ async fn misbehave(State(heard): State<Arc<Mutex<Vec<String>>>>, body: String) -
         "proxy" => (StatusCode::BAD_GATEWAY, "<html>").into_response(),
         "elsewhere" => (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:1/")]).into_response(),
         "slow" => std::future::pending().await,
+        reach if reach.starts_with("vector") => vector(one, ""),
         other => panic!("{other}"),
     }
 }
@@ -50,6 +51,14 @@ async fn misbehave(State(heard): State<Arc<Mutex<Vec<String>>>>, body: String) -
 fn asked(words: &[&str]) -> Vec<Asked> {
     let asked = |word: &&str| Asked { metric: (*word).to_owned(), query: Ok((*word).to_owned()) };
     words.iter().map(asked).collect()
+}
+
+#[tokio::test]
+async fn whether_it_answers_is_known() {
+    let (found, _) = faulty().await;
+    assert_eq!(found.reach().await, Ok(()));
+    let why = queries("http://127.0.0.1:1").reach().await.unwrap_err();
+    assert!(why.contains("cannot be reached"), "{why}");
 }
 
 #[tokio::test]
