@@ -23,7 +23,6 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ROOT / "charts/automl-operator/files"
-PATIENCE = 100
 # What Grafana puts in place of its variables.
 FILLED = {"$namespace": ".*", "$experiment": ".*", "$job": ".*", "$instance": ".*", "$__rate_interval": "15s", "$__range": "60s", "$price": "2.5"}
 
@@ -93,6 +92,8 @@ class Dcgm(http.server.BaseHTTPRequestHandler):
 
 
 class Bench:
+    patience = 100
+
     def __init__(self, folder):
         self.folder, self.children, self.named = folder, [], []
 
@@ -122,9 +123,10 @@ class Bench:
         ])
         self.until("Prometheus", lambda: get(f"{self.prometheus}/-/ready"))
 
-    def start(self, name, command):
+    def start(self, name, command, folder=None):
         log = (self.folder / f"{name}.log").open("w")
-        self.children.append(subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, cwd=self.folder))
+        command = [str(part) for part in command]
+        self.children.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=folder or self.folder))
         self.named.append((name, self.children[-1]))
 
     def stop(self):
@@ -137,7 +139,7 @@ class Bench:
                 child.kill()
 
     def until(self, what, try_it):
-        end = time.time() + PATIENCE
+        end = time.time() + self.patience
         while True:
             try:
                 found = try_it()
@@ -146,7 +148,7 @@ class Bench:
             except OSError:
                 pass
             if time.time() > end:
-                sys.exit(f"live.py: {what} did not come within {PATIENCE} s; see {self.folder}")
+                sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {what} did not come within {self.patience} s; see {self.folder}")
             time.sleep(0.3)
 
     def api(self):
@@ -216,7 +218,7 @@ def main():
         open_ones, begun = dict(queries()), time.time()
         count = len(open_ones)
         applied = []
-        while open_ones and time.time() < begun + PATIENCE:
+        while open_ones and time.time() < begun + bench.patience:
             # What happens once an Experiment must happen while Prometheus looks.
             bench.apply(experiment(f"short-{len(applied)}", "echo accuracy=1", limits={"maxTrials": 1}))
             applied.append(time.time())

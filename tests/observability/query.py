@@ -11,29 +11,15 @@ import os
 import pathlib
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PATIENCE = 150
+import live
+from live import ROOT, free_port, get
+
 MINE, THEIRS = 40, 1000
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
 
 
 class Dcgm(http.server.BaseHTTPRequestHandler):
@@ -57,9 +43,8 @@ class Dcgm(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Bench:
-    def __init__(self, folder):
-        self.folder, self.children = folder, []
+class Bench(live.Bench):
+    patience = 150
 
     def begin(self, automl):
         folder, dcgm, prometheus, self.program = self.folder, free_port(), free_port(), free_port()
@@ -71,56 +56,29 @@ class Bench:
             ],
         }
         (folder / "prometheus.yml").write_text(json.dumps(config))
-        self.start("prometheus", folder, [
+        self.start("prometheus", [
             "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
             f"--web.listen-address=127.0.0.1:{prometheus}",
         ])
         self.until("Prometheus", lambda: get(f"http://127.0.0.1:{prometheus}/-/ready"))
-        self.start("automl", ROOT / "examples/metrics", [
+        self.start("automl", [
             automl, "local", "--state-dir", folder / "state", "--gpus", "1",
             "--prometheus-url", f"http://127.0.0.1:{prometheus}", "--prometheus-namespace-label", "namespace",
-        ])
+        ], ROOT / "examples/metrics")
         self.until("the kubeconfig", lambda: (folder / "state/kubeconfig").read_text())
         Dcgm.pods = staticmethod(lambda: [pod["metadata"]["name"] for pod in self.list("api/v1", "pods")])
         threading.Thread(target=http.server.ThreadingHTTPServer(("127.0.0.1", dcgm), Dcgm).serve_forever, daemon=True).start()
         up = f"http://127.0.0.1:{prometheus}/api/v1/query?query=up%7Bjob%3D%22dcgm%22%7D%3D%3D1"
         self.until("the first scrape", lambda: json.loads(get(up))["data"]["result"])
 
-    def start(self, name, folder, command):
-        log = (self.folder / f"{name}.log").open("w")
-        self.children.append(subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, cwd=folder))
-
-    def stop(self):
-        for child in reversed(self.children):
-            child.send_signal(signal.SIGTERM)
-        for child in self.children:
-            try:
-                child.wait(40)
-            except subprocess.TimeoutExpired:
-                child.kill()
-
-    def until(self, what, try_it):
-        end = time.time() + PATIENCE
-        while True:
-            try:
-                found = try_it()
-                if found:
-                    return found
-            except OSError:
-                pass
-            if time.time() > end:
-                sys.exit(f"query.py: {what} did not come within {PATIENCE} s; see {self.folder}")
-            time.sleep(0.3)
-
-    def url(self, group, kind):
-        server = re.search(r'server: "([^"]+)"', (self.folder / "state/kubeconfig").read_text())[1]
-        return f"{server}/{group if group.startswith('api/') else 'apis/' + group}/namespaces/default/{kind}"
+    def resources(self, group, kind):
+        return f"{self.api()}/{group if group.startswith('api/') else 'apis/' + group}/namespaces/default/{kind}"
 
     def list(self, group, kind):
-        return json.loads(get(self.url(group, kind)))["items"]
+        return json.loads(get(self.resources(group, kind)))["items"]
 
     def apply(self, text):
-        url = self.url("automl.dev/v1alpha1", "experiments")
+        url = self.resources("automl.dev/v1alpha1", "experiments")
         name = re.search(r"^  name: (\S+)$", text, re.M)[1]
         request = urllib.request.Request(f"{url}/{name}?fieldManager=test", text.encode(), {"Content-Type": "application/apply-patch+yaml"}, method="PATCH")
         with urllib.request.urlopen(request, timeout=10) as answer:
