@@ -1,14 +1,9 @@
 //! Checkpoints on this machine: they go with their Experiment.
 
-use crate::local::apiserver::ApiServer;
+use super::sweep::after_deletions;
+use crate::local::apiserver::{ApiServer, Write};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Notify;
-
-/// Programs of the experiment's trials may still be ending.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where they are kept, in the folder of all state.
 pub fn folder(state_dir: &Path) -> PathBuf {
@@ -17,19 +12,8 @@ pub fn folder(state_dir: &Path) -> PathBuf {
 
 /// Clears up now, and again after an Experiment was deleted, for as long as it is polled.
 pub async fn keep_clear(server: ApiServer, folder: PathBuf) {
-    let deleted = Arc::new(Notify::new());
-    let seen = Arc::clone(&deleted);
-    server.add_observer(Arc::new(move |write| {
-        if write.after.is_none() && matches!(write.resource.as_str(), "experiments" | "pods") {
-            seen.notify_one();
-        }
-    }));
-    loop {
-        let (server, folder) = (server.clone(), folder.clone());
-        let _ = tokio::task::spawn_blocking(move || clear(&server, &folder)).await;
-        deleted.notified().await;
-        tokio::time::sleep(PAUSE).await;
-    }
+    let concerns = |_: &ApiServer, write: &Write| matches!(write.resource.as_str(), "experiments" | "pods");
+    after_deletions(server, folder, concerns, clear).await;
 }
 
 /// Removes the folders of Experiments that are gone.

@@ -1,41 +1,24 @@
 //! What trials have printed is kept as long as they are: a log goes with its Trial, and that of another pod with the pod.
 
+use super::sweep::after_deletions;
 use crate::local::apiserver::{ApiServer, Write};
 use crate::local::runner::log::pod_of;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Notify;
-
-/// Deletions that come together are cleared up after once.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Clears up now, and again after each deletion that concerns a log, for as long as it is polled.
 pub async fn keep_clear(server: ApiServer, state_dir: PathBuf) {
-    let deleted = Arc::new(Notify::new());
-    let (seen, reader) = (Arc::clone(&deleted), server.clone());
-    server.add_observer(Arc::new(move |write| {
-        if concerns_a_log(&reader, write) {
-            seen.notify_one();
-        }
-    }));
-    loop {
-        let (server, folder) = (server.clone(), state_dir.clone());
-        let _ = tokio::task::spawn_blocking(move || clear(&server, &folder)).await;
-        deleted.notified().await;
-        tokio::time::sleep(PAUSE).await;
-    }
+    after_deletions(server, state_dir, concerns_a_log, clear).await;
 }
 
 fn concerns_a_log(server: &ApiServer, write: &Write) -> bool {
     let trial_exists = |name: &str| server.peek("trials", &write.namespace, name).is_some();
-    write.after.is_none()
-        && match write.resource.as_str() {
-            "trials" => true,
-            "pods" => !trials_of(&write.name).any(trial_exists),
-            _ => false,
-        }
+    match write.resource.as_str() {
+        "trials" => true,
+        "pods" => !trials_of(&write.name).any(trial_exists),
+        _ => false,
+    }
 }
 
 /// Removes every log whose Trial and pod are gone.

@@ -23,6 +23,7 @@ mod run;
 mod serve;
 mod signals;
 mod summary;
+mod sweep;
 mod tuner;
 mod validate;
 

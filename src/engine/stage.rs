@@ -31,8 +31,7 @@ impl Resource {
 
     /// The parameter's value: a whole number where only such are handed out.
     fn value(&self, fidelity: f64) -> ParameterValue {
-        let tuner::Fidelity { min, max, .. } = self.fidelity;
-        match min.fract() == 0.0 && max.fract() == 0.0 {
+        match self.fidelity.is_whole() {
             // The schema bounds it.
             true => ParameterValue::Int(fidelity.round() as i64),
             false => ParameterValue::Double(fidelity),

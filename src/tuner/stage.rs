@@ -12,6 +12,11 @@ pub struct Fidelity {
 }
 
 impl Fidelity {
+    /// Whether only whole numbers are handed out: where both ends are.
+    pub fn is_whole(&self) -> bool {
+        self.min.fract() == 0.0 && self.max.fract() == 0.0
+    }
+
     /// What is spent in place of this: within the range; all of it where it is no number.
     pub fn within(&self, share: f64) -> f64 {
         if share.is_nan() { self.max } else { share.clamp(self.min, self.max) }

@@ -27,7 +27,7 @@ impl Rungs {
     /// `max`, and that divided by `eta` as often as it stays above `min`; whole numbers where `min` and `max` are whole.
     fn new(fidelity: Fidelity) -> Self {
         let Fidelity { min, max, eta } = fidelity;
-        let whole = min.fract() == 0.0 && max.fract() == 0.0;
+        let whole = fidelity.is_whole();
         // What rounding errors leave below `min` is `min`.
         let least = min * (1.0 - 1e-9);
         let steps = std::iter::successors(Some(max), |level| Some(level / eta)).take_while(|level| *level >= least);
