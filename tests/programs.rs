@@ -1,14 +1,17 @@
 //! Real programs print, and every value that they print is read: xgboost, lightgbm, scikit-learn, a loop with tqdm. And MLflow,
-//! which writes into a folder.
+//! which writes into a folder or talks to its server.
 //!
 //! They run with the packages of `tests/programs/requirements.txt`, which `scripts/test.sh` installs with CI set; without them
 //! there is nothing to test.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs");
 
@@ -75,15 +78,14 @@ fn every_value_that_is_printed_is_read_with_its_step() {
     }
 }
 
-/// MLflow writes its runs itself, into a folder that trials share. One after the other: where two make its experiment at the
-/// same moment, MLflow lets one of them fail.
-#[test]
-fn runs_of_mlflow_are_read() {
-    let Some(python) = python() else { return };
+/// Runs the example of MLflow with this in the place of its source: the trials, whose curves are whole.
+fn tracked(python: &Path, source: &str) -> Vec<Value> {
     let (folder, example) = (tempfile::tempdir().unwrap(), concat!(env!("CARGO_MANIFEST_DIR"), "/examples/metrics"));
-    for name in ["mlflow.yaml", "train.py"] {
-        std::fs::copy(format!("{example}/{name}"), folder.path().join(name)).unwrap();
-    }
+    let experiment = std::fs::read_to_string(format!("{example}/mlflow.yaml")).unwrap();
+    let said = "mlflow: {path: mlruns}";
+    assert!(experiment.contains(said) && experiment.contains("parallelTrials: 2"));
+    std::fs::write(folder.path().join("mlflow.yaml"), experiment.replace(said, source)).unwrap();
+    std::fs::copy(format!("{example}/train.py"), folder.path().join("train.py")).unwrap();
     let path = std::env::join_paths(
         std::iter::once(python.parent().unwrap().to_owned())
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
@@ -96,14 +98,94 @@ fn runs_of_mlflow_are_read() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let items = list["items"].as_array().unwrap();
-    assert_eq!(items.len(), 5, "an Experiment and its trials");
-    for trial in &items[1..] {
-        let points = trial["status"]["metrics"][0]["curve"]["points"].as_array().unwrap();
+    let trials = list["items"].as_array().unwrap()[1..].to_vec();
+    assert_eq!(trials.len(), 4);
+    for trial in &trials {
+        let points = trial["status"]["metrics"][0]["curve"]["points"].as_array();
+        let points = points.unwrap_or_else(|| panic!("{trial}: {}", String::from_utf8_lossy(&output.stderr)));
         let steps: Vec<u64> = points.iter().map(|point| point["step"].as_u64().unwrap()).collect();
         assert_eq!(steps, (1..=20).collect::<Vec<_>>(), "{trial}");
         assert_eq!(trial["status"]["objective"], points[19]["value"], "{trial}");
     }
+    trials
+}
+
+/// MLflow writes its runs itself, into a folder that trials share, two at a time.
+#[test]
+fn runs_of_mlflow_are_read_from_a_folder() {
+    let Some(python) = python() else { return };
+    tracked(&python, "mlflow: {path: mlruns}");
+}
+
+/// A tracking server that is ended with the test.
+struct Tracking(Child, String);
+
+impl Tracking {
+    fn start(python: &Path, folder: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let store = format!("sqlite:///{}", folder.join("mlflow.db").display());
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let server = Command::new(python.with_file_name("mlflow"))
+            .args(["server", "--workers=1", "--host=127.0.0.1", &format!("--port={port}")])
+            .args(["--backend-store-uri", &store, "--artifacts-destination"])
+            .arg(folder.join("artifacts"))
+            .current_dir(folder)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let tracking = Tracking(server, format!("http://127.0.0.1:{port}"));
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while tracking.ask("GET", "/health", "").is_none() {
+            let log = || std::fs::read_to_string(folder.join("log")).unwrap();
+            assert!(Instant::now() < deadline, "MLflow's server does not start: {}", log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        tracking
+    }
+
+    /// What it answers; `None`: nothing, or no success.
+    fn ask(&self, method: &str, path: &str, body: &str) -> Option<String> {
+        let address = self.1.strip_prefix("http://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).ok()?;
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
+    }
+}
+
+impl Drop for Tracking {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// The real server, with its own database: the program logs there, and the agent asks it.
+#[test]
+fn runs_of_mlflow_are_read_from_a_tracking_server() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let tracking = Tracking::start(&python, folder.path());
+    let trials = tracked(&python, &format!("mlflow: {{server: '{}'}}", tracking.1));
+    // Each trial is a run of its name, under one experiment of MLflow.
+    let found = tracking.ask("GET", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=metrics-mlflow", "");
+    let found: Value = serde_json::from_str(&found.unwrap()).unwrap();
+    let search = serde_json::json!({"experiment_ids": [found["experiment"]["experiment_id"]]}).to_string();
+    let runs = tracking.ask("POST", "/api/2.0/mlflow/runs/search", &search).unwrap();
+    let runs: Value = serde_json::from_str(&runs).unwrap();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let runs = runs["runs"].as_array().unwrap().iter().map(|run| run["info"]["run_name"].as_str().unwrap().to_owned());
+    let names = trials.iter().map(|trial| trial["metadata"]["name"].as_str().unwrap().to_owned());
+    assert_eq!(sorted(runs.collect()), sorted(names.collect()));
 }
 
 /// A bar is drawn several times for one step, with what is known by then.

@@ -6,15 +6,16 @@ use super::checkpoint::Directory;
 use super::collect::Collector;
 use super::descendants::{adopt_orphans, end_all};
 use super::feed::Feed;
+use super::mlflow::Tracking;
 use super::output::{Lost, Reader, pass_on};
 use super::parameters::ParametersFile;
 use super::reporter::Reporter;
 use super::say::say;
 use super::settings::Settings;
 use super::stopper::Stopper;
-use super::{CANNOT_RUN, child, mlflow};
+use super::{CANNOT_RUN, child};
 use crate::metrics::Observation;
-use crate::report::{Body, Source, env};
+use crate::report::{Body, env};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use std::ffi::{OsStr, OsString};
@@ -56,8 +57,9 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
         None
     });
     let mut variables = channel.as_ref().map(Channel::variables).unwrap_or_default();
-    if let Source::Mlflow { path, experiment } = &settings.source {
-        variables.extend(mlflow::variables(path, experiment, &settings.whose));
+    if let Some(tracking) = Tracking::of(&settings.source) {
+        tracking.prepare().unwrap_or_else(|why| say(why));
+        variables.extend(tracking.variables(&settings.whose));
     }
     variables.extend(parameters.as_ref().map(|file| (env::PARAMETERS_FILE, file.path().into())));
     let child = match start(program, arguments, prefix, &settings, variables) {

@@ -39,7 +39,7 @@ pub struct MetricsSource {
     /// labels where there are several, such as `loss{split="validation"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusSource>,
-    /// A folder in which the program keeps its runs with MLflow. Each trial is a run of its name, in the experiment of MLflow
+    /// Runs of MLflow, in a folder or at a tracking server. Each trial is a run of its name, in the experiment of MLflow
     /// that has the Experiment's name, unless the program says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mlflow: Option<MlflowSource>,
@@ -89,18 +89,27 @@ pub struct MetricQuery {
     pub query: String,
 }
 
-/// A file store of MLflow.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Where the program keeps its runs with MLflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = ("!(has(self.path) && has(self.server))", "write path or server, not both"),
+    validation = (
+        r"!has(self.server) || self.server.matches('^http://[^/@ ]+(/[^ ]*)?$')",
+        "server is to be the plain HTTP address of a tracking server, such as http://mlflow.mlflow.svc:5000"
+    )
+)]
 #[serde(rename_all = "camelCase")]
 pub struct MlflowSource {
-    /// Its path in the program's container, relative to its working folder. Placeholders of the trial template are filled in.
-    #[serde(default = "mlruns")]
+    /// A folder in the program's container, relative to its working folder: a file store. Placeholders of the trial template
+    /// are filled in. Without `server`, `mlruns` if nothing else is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
-    pub path: String,
-}
-
-fn mlruns() -> String {
-    "mlruns".into()
+    pub path: Option<String>,
+    /// URL of a tracking server, such as `http://mlflow.mlflow.svc:5000`. It is asked each five seconds, from within the trial's
+    /// pod, with what `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD` or `MLFLOW_TRACKING_TOKEN` say there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 1024))]
+    pub server: Option<String>,
 }
 
 /// What the program posts. There is nothing to set.

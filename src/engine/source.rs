@@ -31,7 +31,12 @@ pub(super) fn source(
             (Source::Prometheus { port, path, interval_seconds }, "prometheus", Some(&endpoint.path))
         }
         MetricsSource { mlflow: Some(store), .. } => {
-            (Source::Mlflow { path: store.path.clone(), experiment: String::new() }, "mlflow", Some(&store.path))
+            let path = store.path.clone().unwrap_or_else(|| "mlruns".into());
+            (
+                Source::Mlflow { path, server: store.server.clone(), experiment: String::new() },
+                "mlflow",
+                store.path.as_ref(),
+            )
         }
         MetricsSource { push: Some(_), .. } => (Source::Push {}, "push", None),
         MetricsSource { nni: Some(_), .. } => (nni(parameters), "nni", None),

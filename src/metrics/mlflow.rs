@@ -1,9 +1,11 @@
-//! What MLflow's file store keeps of a metric: a file of its name, and in it a line for each value, `timestamp value step`
-//! with the timestamp in milliseconds (and perhaps the data set behind it).
+//! What MLflow keeps of a metric. In its file store a file of the metric's name has a line for each value, `timestamp value step`
+//! with the timestamp in milliseconds (and perhaps the data set behind it). A tracking server tells a value as a JSON object
+//! (`Metric` of MLflow's REST API).
 
 use super::Observation;
 use super::wanted::Wanted;
 use jiff::Timestamp;
+use serde_json::Value;
 
 /// Longest line, in bytes.
 const MAX_LINE: usize = 4096;
@@ -13,14 +15,19 @@ pub struct Mlflow {
     wanted: Wanted,
 }
 
-/// The file of one metric, as it grows.
-pub struct MetricFile {
+/// The values of one metric, as they come.
+pub struct MetricSeries {
     /// The wanted name; `None` where it is not.
     metric: Option<String>,
+    /// The step of the last value.
+    last: Option<u64>,
+}
+
+/// The file of one metric, as it grows.
+pub struct MetricFile {
+    series: MetricSeries,
     /// The line that is not yet whole.
     kept: Vec<u8>,
-    /// The step of the last line.
-    last: Option<u64>,
 }
 
 impl Mlflow {
@@ -29,13 +36,18 @@ impl Mlflow {
         Mlflow { wanted: Wanted::new(wanted) }
     }
 
-    /// A file that begins, of the metric of this name.
-    pub fn file(&mut self, name: &str) -> MetricFile {
+    /// A series that begins, of the metric of this name.
+    pub fn series(&mut self, name: &str) -> MetricSeries {
         let metric = self.wanted.exact(name);
         if metric.is_none() {
             self.wanted.remember(name);
         }
-        MetricFile { metric, kept: Vec::new(), last: None }
+        MetricSeries { metric, last: None }
+    }
+
+    /// A file that begins, of the metric of this name.
+    pub fn file(&mut self, name: &str) -> MetricFile {
+        MetricFile { series: self.series(name), kept: Vec::new() }
     }
 
     /// Names that nobody asked for; `None` when there are no new ones since the last call.
@@ -44,10 +56,44 @@ impl Mlflow {
     }
 }
 
+impl MetricSeries {
+    /// Whether anybody asked for it.
+    pub fn is_wanted(&self) -> bool {
+        self.metric.is_some()
+    }
+
+    /// What a `Metric` of the REST API says; `None` where it is none, or nobody asked for it.
+    pub fn told(&mut self, metric: &Value) -> Option<Observation> {
+        let whole = |name: &str| match &metric[name] {
+            Value::String(text) => text.parse().ok(),
+            number => number.as_i64(),
+        };
+        let value = match &metric["value"] {
+            // As protocol buffers are written in JSON: `NaN`, `Infinity`.
+            Value::String(text) => text.parse().ok(),
+            number => number.as_f64(),
+        };
+        // What is 0 may be left out.
+        let time = Timestamp::from_millisecond(whole("timestamp").unwrap_or(0)).ok()?;
+        self.next(time, value?, u64::try_from(whole("step").unwrap_or(0)).ok())
+    }
+
+    fn next(&mut self, time: Timestamp, value: f64, step: Option<u64>) -> Option<Observation> {
+        let metric = self.metric.clone()?;
+        // Who logs without a step logs each value at step 0.
+        let said = step.filter(|step| *step > 0 || self.last.is_none_or(|last| last > 0));
+        self.last = step.or(Some(0));
+        Some(Observation { metric, step: said, value, time })
+    }
+}
+
 impl MetricFile {
     /// The observations that these bytes complete.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Observation> {
-        let (Some(metric), mut found) = (self.metric.clone(), Vec::new()) else { return Vec::new() };
+        let mut found = Vec::new();
+        if !self.series.is_wanted() {
+            return found;
+        }
         for byte in bytes {
             if *byte != b'\n' {
                 if self.kept.len() < MAX_LINE {
@@ -57,12 +103,7 @@ impl MetricFile {
             }
             let line = std::mem::take(&mut self.kept);
             let read = std::str::from_utf8(&line).ok().and_then(read);
-            found.extend(read.map(|(time, value, step)| {
-                // Who logs without a step logs each value at step 0.
-                let said = step.filter(|step| *step > 0 || self.last.is_none_or(|last| last > 0));
-                self.last = step.or(Some(0));
-                Observation { metric: metric.clone(), step: said, value, time }
-            }));
+            found.extend(read.and_then(|(time, value, step)| self.series.next(time, value, step)));
         }
         found
     }
@@ -112,6 +153,29 @@ mod tests {
                 assert_eq!(read(text, piece), expected, "{text}");
             }
         }
+    }
+
+    #[test]
+    fn objects_of_the_rest_api() {
+        let mut series = Mlflow::new(["val/loss".to_owned()]).series("val/loss");
+        let mut said = |text: &str| {
+            series
+                .told(&serde_json::from_str(text).unwrap())
+                .map(|one| (one.time.as_millisecond(), one.value, one.step))
+        };
+        // As MLflow 3.17 writes them.
+        assert_eq!(said(r#"{"key": "val/loss", "value": 0.5, "timestamp": 5, "step": 0}"#), Some((5, 0.5, Some(0))));
+        assert_eq!(said(r#"{"key": "val/loss", "value": 0.25, "timestamp": "6", "step": "0"}"#), Some((6, 0.25, None)));
+        assert_eq!(
+            said(r#"{"key": "val/loss", "value": "-Infinity", "timestamp": 7, "step": 3}"#).unwrap().1,
+            f64::NEG_INFINITY
+        );
+        assert!(said(r#"{"key": "val/loss", "value": "NaN", "timestamp": 7, "step": 3}"#).unwrap().1.is_nan());
+        assert_eq!(said(r#"{"key": "val/loss", "value": 1}"#), Some((0, 1.0, Some(0))));
+        for nothing in ["{}", "[]", "7", r#"{"value": "much"}"#, r#"{"value": 1, "timestamp": 9e300}"#] {
+            said(nothing);
+        }
+        assert_eq!(said(r#"{"value": true}"#), None);
     }
 
     #[test]

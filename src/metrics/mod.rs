@@ -22,7 +22,7 @@ mod wanted;
 pub use csv::Csv;
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
 pub use jsonl::JsonLines;
-pub use mlflow::{MetricFile, Mlflow};
+pub use mlflow::{MetricFile, MetricSeries, Mlflow};
 pub use nearest::nearest;
 pub use nni::Nni;
 pub use prometheus::{Prometheus, SelectorError};

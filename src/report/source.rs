@@ -35,10 +35,13 @@ pub enum Source {
         /// From one scrape to the next, in seconds.
         interval_seconds: u32,
     },
-    /// A folder that is a file store of MLflow.
+    /// Runs of MLflow.
     Mlflow {
-        /// As of a file.
+        /// The folder in which they are kept, as of a file.
         path: String,
+        /// URL of the tracking server that keeps them instead of a folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
         /// Name of the Experiment, under which the program's runs are listed.
         experiment: String,
     },

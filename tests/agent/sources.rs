@@ -128,6 +128,10 @@ assert tags["mlflow.runName"] == "t" and tags["mine"] == "yes", tags
 assert os.environ["MLFLOW_EXPERIMENT_NAME"] == "digits" and os.environ["MLFLOW_ALLOW_FILE_STORE"] == "true"
 store = pathlib.Path(os.environ["MLFLOW_TRACKING_URI"])
 assert store.is_absolute()
+# Two programs may start at the same moment: the experiment is there by now, as MLflow would have made it.
+metas = {meta.parent.name: meta.read_text() for meta in store.glob("*/meta.yaml")}
+assert len(metas) == 2 and 'name: "Default"' in metas["0"], metas
+assert sum('name: "digits"' in meta for meta in metas.values()) == 1, metas
 for name, tags, value in [("other", {**tags, "automl.trial": "x"}, 9), ("own", tags, 0)]:
     run = store / "4377" / name
     (run / "tags").mkdir(parents=True)

@@ -1,14 +1,14 @@
-//! What metrics are read from: a file, a folder of event files, a store of runs, an endpoint for
-//! Prometheus.
+//! What metrics are read from: a file, a folder of event files, runs of MLflow, an endpoint for Prometheus.
 
 mod events;
 mod file;
 mod runs;
 mod scrape;
+mod tracked;
 
 pub use events::event_files;
-pub(super) use runs::TAG;
 
+use super::mlflow::{Server, Store, Tracking};
 use crate::metrics::Observation;
 use crate::report::Source;
 use std::time::Duration;
@@ -22,6 +22,7 @@ pub(super) enum Feed {
     Events(events::Folder),
     Scrape(scrape::Endpoint),
     Runs(runs::Runs),
+    Tracked(tracked::Tracked),
 }
 
 impl Feed {
@@ -37,7 +38,13 @@ impl Feed {
                 Some(Feed::File(file::Growing::new(path, *format, metrics, filters)?))
             }
             Source::Tensorboard { path } => Some(Feed::Events(events::Folder::new(path, metrics))),
-            Source::Mlflow { path, .. } => Some(Feed::Runs(runs::Runs::new(path, mark.to_owned(), metrics))),
+            Source::Mlflow { .. } => Tracking::of(source).map(|tracking| match tracking.store {
+                Store::Folder(root) => Feed::Runs(runs::Runs::new(root, mark.to_owned(), metrics)),
+                Store::Server(url) => {
+                    let server = Server::new(&url);
+                    Feed::Tracked(tracked::Tracked::new(server, tracking.experiment, mark.to_owned(), metrics))
+                }
+            }),
             Source::Prometheus { port, path, interval_seconds } => {
                 let interval = Duration::from_secs(u64::from((*interval_seconds).max(1)));
                 Some(Feed::Scrape(scrape::Endpoint::new(*port, path, interval, metrics)?))
@@ -50,6 +57,7 @@ impl Feed {
         match self {
             Feed::File(_) | Feed::Runs(_) => LOOK,
             Feed::Events(folder) => folder.interval().max(LOOK),
+            Feed::Tracked(_) => tracked::INTERVAL,
             Feed::Scrape(endpoint) => endpoint.interval(),
         }
     }
@@ -60,6 +68,7 @@ impl Feed {
             Feed::File(file) => file.poll(found),
             Feed::Events(folder) => folder.poll(found),
             Feed::Runs(runs) => runs.poll(found),
+            Feed::Tracked(tracked) => tracked.poll(found),
             Feed::Scrape(endpoint) => {
                 found.extend(endpoint.poll());
                 false
@@ -72,6 +81,7 @@ impl Feed {
         match self {
             Feed::File(file) if by_itself => file.finish(),
             Feed::File(_) => Vec::new(),
+            Feed::Tracked(tracked) => tracked.finish(by_itself),
             Feed::Events(_) | Feed::Scrape(_) | Feed::Runs(_) => Vec::new(),
         }
     }
@@ -82,6 +92,7 @@ impl Feed {
             Feed::File(file) => file.take_seen(),
             Feed::Events(folder) => folder.take_seen(),
             Feed::Runs(runs) => runs.take_seen(),
+            Feed::Tracked(tracked) => tracked.take_seen(),
             Feed::Scrape(endpoint) => endpoint.take_seen(),
         }
     }
@@ -92,6 +103,7 @@ impl Feed {
             Feed::File(file) => file.trouble(),
             Feed::Events(folder) => folder.trouble(),
             Feed::Runs(runs) => runs.trouble(),
+            Feed::Tracked(tracked) => tracked.trouble(),
             Feed::Scrape(endpoint) => endpoint.trouble(),
         }
     }

@@ -2,16 +2,13 @@
 //! others by a tag that its environment has them written with, since trials may well share a store.
 
 use super::super::follow::{Follower, Piece};
+use super::super::mlflow::{PARENT, TAG};
 use crate::metrics::{MetricFile, Mlflow, Observation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirEntry, File, read_dir};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// A tag of each run of this program.
-pub(in super::super) const TAG: &str = "automl.trial";
-/// A tag of runs that are parts of another.
-const PARENT: &str = "mlflow.parentRunId";
 /// Where tags and metrics lie in a run's folder.
 const TAGS: &str = "tags";
 const METRICS: &str = "metrics";
@@ -36,9 +33,9 @@ pub(in super::super) struct Runs {
 
 impl Runs {
     /// Of a program that has not started yet.
-    pub fn new(path: &str, mark: String, metrics: &[String]) -> Self {
+    pub fn new(root: PathBuf, mark: String, metrics: &[String]) -> Self {
         let mut runs = Runs {
-            root: PathBuf::from(path),
+            root,
             mark,
             parser: Mlflow::new(metrics.iter().cloned()),
             own: BTreeSet::new(),
@@ -166,7 +163,7 @@ mod tests {
         let own = [(TAG, "mine"), ("mlflow.runName", "t")];
         // An earlier attempt's.
         run(&root, "a", &own, &[("loss", "1 9 9\n")]);
-        let mut runs = Runs::new(root.to_str().unwrap(), "mine".into(), &["loss".into(), "val/acc".into()]);
+        let mut runs = Runs::new(root.clone(), "mine".into(), &["loss".into(), "val/acc".into()]);
         let mut said = || {
             let mut found = Vec::new();
             while runs.poll(&mut found) {}
@@ -184,7 +181,7 @@ mod tests {
         run(&root, "b", &own, &[("loss", "1 0.5 1\n2 0.4 2\n")]);
         assert_eq!(said(), [("loss".into(), Some(2), 0.4)]);
         assert_eq!((runs.take_seen(), runs.trouble()), (Some(vec!["other".to_owned()]), None));
-        let nothing = Runs::new("no/such/folder", "mine".into(), &[]);
+        let nothing = Runs::new("no/such/folder".into(), "mine".into(), &[]);
         assert!(nothing.trouble().unwrap().starts_with("no/such/folder has no run of this program"));
     }
 }
