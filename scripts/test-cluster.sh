@@ -16,17 +16,21 @@ PATH=$(scripts/tools.sh helm kubectl):$PATH
 export IMAGE=${IMAGE:-localhost/automl-test/automl:1}
 say() { echo "test-cluster.sh: $*" >&2; }
 ours= # a node of ours, whose folder can be looked into
+more=()
 if [ "$KUBECONFIG" = "${RUN:-}/kubeconfig-outside" ]; then
   ours=1
   tar=$(scripts/image.sh "$IMAGE")
   python=$(tests/cluster/python-image.sh)
   tests/cluster/load.sh "$RUN" "$tar" "$python"
+  # Where tests/cluster/queries.rs starts one.
+  node=$(kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+  more+=(--set "prometheus.url=http://$node:9099")
 fi
 
 [ $# -gt 0 ] || tests/chart/life_cycle.sh
 
 helm upgrade --install automl charts/automl-operator --namespace automl-system --create-namespace --wait --timeout 2m \
-  --set image.repository="${IMAGE%:*}" --set-string image.tag="${IMAGE##*:}" --set image.pullPolicy=IfNotPresent >/dev/null
+  --set image.repository="${IMAGE%:*}" --set-string image.tag="${IMAGE##*:}" --set image.pullPolicy=IfNotPresent "${more[@]}" >/dev/null
 code=0
 AUTOML_TEST_CLUSTER=$KUBECONFIG cargo test --locked --test cluster -- --test-threads=1 "$@" || code=$?
 if [ $code != 0 ]; then

@@ -177,6 +177,7 @@ impl Intake {
         telemetry.duplicates.inc_by(taken.again);
         telemetry.refused.inc_by(taken.refused);
         telemetry.late.inc_by(taken.late);
+        telemetry.unreadable.inc_by(taken.troubles);
         telemetry.lost.inc_by(taken.lost);
         slot.hear(batch.attempt, judged);
         if taken.value {

@@ -36,6 +36,8 @@ pub(super) struct Taken {
     pub lost: u64,
     /// There is a new value among them.
     pub value: bool,
+    /// New ones that say that metrics could not be read.
+    pub troubles: u64,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl Pending {
             let Some(left) = room.checked_sub(1) else { break };
             room = left;
             taken.value |= matches!(record.body, Body::Observation(_));
+            taken.troubles += u64::from(matches!(&record.body, Body::Trouble(why) if !why.is_empty()));
             if let Body::Observation(observation) = &record.body
                 && (self.latest.len() < MAX_LATEST || self.latest.contains_key(&observation.metric))
             {

@@ -14,6 +14,7 @@ mod lifecycle;
 mod operator;
 mod parts;
 mod pods;
+mod queries;
 mod rotation;
 mod scoped;
 mod sources;

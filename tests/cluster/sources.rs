@@ -20,6 +20,21 @@ fn sources() -> Vec<(&'static str, Value, &'static str)> {
             r#"echo '{"epoch": 1, "accuracy": 0.25}' > /tmp/log.jsonl; sleep 2; echo '{"epoch": 2, "accuracy": 0.75}' >> /tmp/log.jsonl"#,
         ),
         (
+            "tensorboard",
+            json!({"tensorboard": {"path": "/tmp/runs"}}),
+            // As tensorboardX writes it.
+            "mkdir -p /tmp/runs/a; echo GAAAAAAAAACjf0siCUG8ZwyQwtpBGg1icmFpbi5FdmVudDoy7mxSoh4AAAAAAAAA2dwSMgk512cMkMLaQRABKhEKDwoIYWNj\
+             dXJhY3kVAACAPuWCX1AeAAAAAAAAANncEjIJG9tnDJDC2kEQAioRCg8KCGFjY3VyYWN5FQAAQD+yKC0A | base64 -d > /tmp/runs/a/events.out.tfevents.1.pod",
+        ),
+        (
+            "mlflow",
+            json!({"mlflow": {"path": "/tmp/mlruns"}}),
+            // As MLflow's file store does, in the experiment that is there by now.
+            r#"mark=$(printf %s "$MLFLOW_RUN_CONTEXT" | sed 's/.*"automl.trial":"\([^"]*\)".*/\1/'); cd "$MLFLOW_TRACKING_URI";
+               cd $(grep -l 'name: "mlflow"' */meta.yaml | cut -d/ -f1); mkdir -p run/tags run/metrics; printf %s "$mark" > run/tags/automl.trial;
+               echo "$(date +%s)000 0.25 1" > run/metrics/accuracy; sleep 2; echo "$(date +%s)000 0.75 2" >> run/metrics/accuracy"#,
+        ),
+        (
             "scrape",
             json!({"prometheus": {"port": 8000, "intervalSeconds": 1}}),
             "mkdir /tmp/www; cd /tmp/www; printf 'epoch 1\\naccuracy 0.25\\n' > metrics; httpd -p 127.0.0.1:8000 -h /tmp/www; \

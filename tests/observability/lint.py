@@ -71,15 +71,20 @@ def dashboard(path):
 
 def rules():
     text = (FILES / "rules.yaml").read_text()
-    runbooks = (ROOT / "docs/runbooks.md").read_text()
+    runbooks = ROOT / "docs/runbooks"
+    index = (runbooks / "README.md").read_text()
     tests = (ROOT / "tests/observability/rules_test.yaml").read_text()
     alerts = re.split(r"\n  - alert: ", text)[1:]
     check(len(alerts) >= 9, "rules.yaml", "has lost alerts")
+    known = {alert.split("\n", 1)[0] for alert in alerts} | {"README"}
+    check({page.stem for page in runbooks.iterdir()} == known, "docs/runbooks", "has a page of no alert")
     for alert in alerts:
         name = alert.split("\n", 1)[0]
         for needed in ("for: ", "severity: ", "summary: ", "description: "):
             check(needed in alert, name, f"has no {needed.strip()}")
-        check(f"\n## {name}\n" in runbooks, name, "has no section in docs/runbooks.md")
+        page = runbooks / f"{name}.md"
+        check(page.is_file() and page.read_text().startswith(f"# {name}\n"), name, "has no page in docs/runbooks")
+        check(f"]({name}.md)" in index, name, "is not listed in docs/runbooks/README.md")
         told = re.findall(rf"alertname: {name}\b,?\s*exp_alerts:(\s*\[\])?", tests)
         check("" in told and any(told), name, "is not tested for firing and for not firing")
 

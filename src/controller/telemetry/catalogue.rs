@@ -133,6 +133,8 @@ metrics! {
         "Records of trials that have ended, or of attempts that a later one has replaced; they are not stored.";
     LOST = Counter "automl_report_lost_total" []
         "Records that agents had to drop before they could say them, by the gaps in their numbers.";
+    UNREADABLE = Counter "automl_report_unreadable_total" []
+        "Times that an agent said that it cannot read metrics where the Experiment says: a file that never came, an endpoint that does not answer, a query that fails.";
     STORES = Counter "automl_report_stores_total" []
         "Writes of reported metrics into Trials.";
 

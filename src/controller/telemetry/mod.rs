@@ -63,6 +63,8 @@ pub struct Telemetry {
     pub late: IntCounter,
     /// Records that were dropped before they could be said.
     pub lost: IntCounter,
+    /// Times that an agent could not read metrics.
+    pub unreadable: IntCounter,
     /// Writes of reported metrics into Trials.
     pub stores: IntCounter,
     /// 1 while this process may write.
@@ -130,6 +132,7 @@ impl Telemetry {
             refused: counter(catalogue::REFUSED)?,
             late: counter(catalogue::LATE)?,
             lost: counter(catalogue::LOST)?,
+            unreadable: counter(catalogue::UNREADABLE)?,
             stores: counter(catalogue::STORES)?,
             leading: gauge(catalogue::LEADING)?,
             suggestion_duration: histograms(catalogue::SUGGESTION, SHORT)?,

@@ -1,5 +1,8 @@
 //! Kubernetes Events: what a person would want to know, told after the write that it speaks of.
 
+mod tally;
+
+use self::tally::Tally;
 use super::backoff::hash;
 use super::clock::Clock;
 use super::failure::Class;
@@ -12,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 /// How many Events may wait to be published. Further ones are dropped and counted: they are a courtesy, and must not
 /// hold up the work that they tell of.
@@ -33,7 +37,7 @@ impl Events {
     /// The queue, and the task that publishes what is put there for as long as it is polled.
     pub fn new(client: Client, pen: Pen, clock: Clock, identity: &str) -> (Self, impl Future<Output = ()> + use<>) {
         let (queue, waiting) = mpsc::channel(CAPACITY);
-        let publisher = publish(client, pen.clone(), waiting);
+        let publisher = publish(client, pen.clone(), clock, waiting);
         (Events { queue, pen, clock, identity: identity.to_owned() }, publisher)
     }
 
@@ -68,17 +72,34 @@ impl Events {
     }
 }
 
-async fn publish(client: Client, pen: Pen, mut waiting: mpsc::Receiver<Event>) {
-    while let Some(event) = waiting.recv().await {
-        let (ns, name) = (event.namespace().unwrap_or_default(), event.name_any());
-        let api: Api<Event> = Api::namespaced(client.clone(), &ns);
-        let params = PostParams { field_manager: Some(labels::MANAGER.into()), ..PostParams::default() };
-        match pen.write("create", "Event", &format!("{ns}/{name}"), api.create(&params, &event)).await {
-            Err(failure) if failure.class != Class::AlreadyExists => {
-                tracing::info!(%failure, reason = event.reason, note = event.note, "could not publish an Event");
-            }
-            _ => {}
+async fn publish(client: Client, pen: Pen, clock: Clock, mut waiting: mpsc::Receiver<Event>) {
+    let mut tally = Tally::default();
+    loop {
+        // What was held back comes first: it is older.
+        let due = match tally.next() {
+            Some(due) => timeout_at(clock.instant(due), waiting.recv()).await,
+            None => Ok(waiting.recv().await),
+        };
+        let told = match due {
+            Ok(Some(event)) => tally.tell(event, clock.now()),
+            Ok(None) => return,
+            Err(_) => None,
+        };
+        for event in tally.due(clock.now()).into_iter().chain(told) {
+            create(&client, &pen, &event).await;
         }
+    }
+}
+
+async fn create(client: &Client, pen: &Pen, event: &Event) {
+    let (ns, name) = (event.namespace().unwrap_or_default(), event.name_any());
+    let api: Api<Event> = Api::namespaced(client.clone(), &ns);
+    let params = PostParams { field_manager: Some(labels::MANAGER.into()), ..PostParams::default() };
+    match pen.write("create", "Event", &format!("{ns}/{name}"), api.create(&params, event)).await {
+        Err(failure) if failure.class != Class::AlreadyExists => {
+            tracing::info!(%failure, reason = event.reason, note = event.note, "could not publish an Event");
+        }
+        _ => {}
     }
 }
 
