@@ -51,11 +51,21 @@ impl PrometheusArguments {
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() || uri.query().is_some() {
             return Err(usage("write for example http://prometheus.monitoring:9090"));
         }
+        let secure = uri.scheme_str() == Some("https");
         let mut config = kube::Config::new(uri);
+        // An image has no certificates of a system, and plain HTTP needs none.
+        config.root_cert = (!secure).then(Vec::new);
         config.default_retry = false;
         config.auth_info.token_file = self.token_file.as_ref().map(|file| file.display().to_string());
         config.root_cert_file.clone_from(&self.ca_file);
-        let client = kube::Client::try_from(config).map_err(|error| usage(&error.to_string()))?;
+        let client = kube::Client::try_from(config).map_err(|error| {
+            let hint = if secure && self.ca_file.is_none() {
+                "; --prometheus-ca-file names a file with certificates"
+            } else {
+                ""
+            };
+            usage(&format!("{error}{hint}"))
+        })?;
         Ok(Some(Queries::new(client)))
     }
 }
