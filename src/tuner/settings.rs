@@ -58,7 +58,7 @@ impl<'a> Settings<'a> {
     /// The experiment does not say.
     pub fn fidelity(&self) -> Result<Fidelity, SettingError> {
         let what = "this algorithm hands out how much a trial spends; write spec.fidelity, for example \
-                    {parameter: epochs, min: 1, max: 27}, or choose another";
+                    {parameter: epochs, min: 1, max: 27}, or choose one that gives each trial the whole, such as Auto";
         self.fidelity.ok_or_else(|| SettingError::new("algorithm.name", what))
     }
 

@@ -66,9 +66,11 @@ impl Turbo {
     fn candidate(&self, request: &Request<'_>, region: &Region, rng: &mut impl Rng) -> Option<Assignment> {
         let space = request.space;
         let inside = || request.history.iter().skip(region.before);
-        let ranked = inside().filter(|finished| finished.outcome.loss().is_finite());
-        let centre = ranked.min_by(|a, b| a.outcome.loss().total_cmp(&b.outcome.loss()))?;
-        let centre = space.check(&centre.assignment).ok()?;
+        // A person may have tried what is outside of the space.
+        let within =
+            inside().filter_map(|finished| Some((finished.outcome.loss(), space.check(&finished.assignment).ok()?)));
+        let finite = within.filter(|(loss, _)| loss.is_finite());
+        let (_, centre) = finite.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
         let features = &self.model.features;
         let trials = Trials::of(inside(), space.parameters().len());
         let point = |finished: &&Finished| features.point(space, &finished.assignment);
@@ -212,6 +214,23 @@ mod tests {
             assert_eq!((region.before, region.trials), (before, trials), "{label}");
             assert!((region.length - length).abs() < 1e-12, "{label}: {}", region.length);
         }
+    }
+
+    /// The best trial is of a person, and outside of the space: the region stands around the best one inside.
+    #[test]
+    fn what_is_outside_is_no_centre() {
+        let domain = Domain::Double { min: 0.0, max: 1.0, scale: Scale::Linear, step: None };
+        let parameters = vec![Parameter { name: "x".into(), domain, when: vec![] }];
+        let space = SearchSpace::new(parameters, &[]).unwrap();
+        let tuner = Turbo { model: Gp::new(false, 4, &space), startup_trials: Some(4) };
+        let mut history = History::new(&space);
+        for (index, x) in (0..).zip([-1.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]) {
+            let assignment = [("x".to_owned(), crate::space::Value::Double(x))].into();
+            history.insert(Finished::new(index, assignment, Outcome::Complete { losses: vec![x] }));
+        }
+        let request = |index| Request { space: &space, history: &history, pending: &[], seed: 1, index };
+        let near = |index| tuner.suggest(&request(index)).unwrap().assignment["x"].as_f64().unwrap() < 0.35;
+        assert!((10..20).all(near));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 mod goals;
 mod health;
+mod matrix;
 mod populations;
 mod properties;
 mod quality;
@@ -91,14 +92,18 @@ fn able(space: &SearchSpace) -> impl Iterator<Item = &'static str> {
     })
 }
 
-fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
+/// Settings with which a model is asked soon.
+fn quick(name: &str) -> BTreeMap<String, serde_json::Value> {
     let settings = match name {
         "Auto" | "GP" | "TPE" | "TuRBO" => json!({"startupTrials": 4}),
         "Forest" => json!({"startupTrials": 4, "trees": 8, "candidates": 20}),
         _ => json!({}),
     };
-    let settings = serde_json::from_value(settings).unwrap();
-    build(name, &settings, space, None).unwrap_or_else(|errors| panic!("{}", errors[0]))
+    serde_json::from_value(settings).unwrap()
+}
+
+fn tuner(name: &str, space: &SearchSpace) -> Box<dyn Tuner> {
+    build(name, &quick(name), space, None).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
 /// Runs trials one after the other; the loss is a function of the assignment.
