@@ -12,8 +12,7 @@ measure() { # LEVEL: on the cluster of RUN
   local code=0
   if [ "$1" = node ]; then
     tests/cluster/load.sh "$RUN" "$tar"
-    helm install automl charts/automl-operator --namespace automl-system --create-namespace --wait --timeout 2m \
-      --set image.repository="${image%:*}" --set-string image.tag="${image##*:}" >/dev/null
+    tests/cluster/install.sh "$image"
     python3 tests/cluster/figures node || code=$?
     [ $code = 0 ] || kubectl --namespace automl-system logs deployment/automl-automl-operator --tail=40 >&2 || true
   else

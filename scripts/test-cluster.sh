@@ -29,8 +29,7 @@ fi
 
 [ $# -gt 0 ] || tests/chart/life_cycle.sh
 
-helm upgrade --install automl charts/automl-operator --namespace automl-system --create-namespace --wait --timeout 2m \
-  --set image.repository="${IMAGE%:*}" --set-string image.tag="${IMAGE##*:}" --set image.pullPolicy=IfNotPresent "${more[@]}" >/dev/null
+tests/cluster/install.sh "$IMAGE" "${more[@]}"
 code=0
 AUTOML_TEST_CLUSTER=$KUBECONFIG cargo test --locked --test cluster -- --test-threads=1 "$@" || code=$?
 if [ $code != 0 ]; then

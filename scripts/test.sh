@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the tests need, and runs them all: `cargo test`, those of the Helm chart (`make chart`), of dashboards and alerts
-# (tests/observability/run.sh), then the scenarios on a node (scripts/test-cluster.sh).
+# (tests/observability/run.sh) and of the bench (tests/cluster/apart.sh), then the scenarios on a node (scripts/test-cluster.sh).
 #
 #   scripts/test.sh [ARGUMENT...]     `cargo test` alone, with these arguments
 #
@@ -59,6 +59,13 @@ if [ $# = 0 ]; then
   else
     without "the tests of the Helm chart" "they need Go"
   fi
+  code=0
+  tests/cluster/apart.sh || code=$?
+  case $code in
+    0) ;;
+    3) without "the test of the bench itself" "it needs Go and Linux" ;;
+    *) failed=$code ;;
+  esac
   code=0
   tests/observability/run.sh || code=$?
   case $code in

@@ -1,5 +1,6 @@
 """Checks rendered charts, each a file NAME-VERSION.yaml: schemas of that Kubernetes, and rules of the house."""
 
+import json
 import re
 import sys
 from collections import Counter
@@ -125,6 +126,25 @@ def whole_problems(items, version):
         yield "an object is there twice"
 
 
+def image_problems(pod):
+    """The two ways to make the image agree, and with how the chart runs it: files, user, entrypoint."""
+    stage = (ROOT / "Dockerfile").read_text().split("\nFROM scratch\n")[-1]
+    script = (ROOT / "scripts/image.sh").read_text()
+    first = lambda pattern, text: (re.search(pattern, text, re.M) or ["", ""])[1]  # noqa: E731
+    copied = first(r"^COPY --from=build (.*) /$", stage).split()
+    container, user = pod["containers"][0], pod["securityContext"]
+    images = {
+        "Dockerfile": (sorted(path.replace("/out/", "/") for path in copied), first(r"^USER (.*)$", stage),
+                       json.loads(first(r"^ENTRYPOINT (.*)$", stage) or "null")),
+        "scripts/image.sh": (sorted(re.findall(r'"(/[^"=]*)=', first(r"--layer (.*)", script))),
+                             first(r"--user (\S+)", script), [first(r"--entrypoint (\S+)", script)]),
+        "the chart": (["/automl", "/automl-agent"], f"{user['runAsUser']}:{user['runAsGroup']}", container["command"]),
+    }  # fmt: skip
+    for name, image in images.items():
+        if image != images["the chart"]:
+            yield f"{name} has {image}, the chart {images['the chart']}"
+
+
 def main(paths):
     found, checked, seen = [], 0, set()
     for path in map(Path, paths):
@@ -145,6 +165,9 @@ def main(paths):
             found += [f"{label}: {problem}" for problem in problems(item, version)]
         numbers = tuple(map(int, version.split(".")))
         found += [f"{name}, {version}: {problem}" for problem in whole_problems(items, numbers)]
+        if name == "defaults":
+            (deployment,) = [item for item in items if item["kind"] == "Deployment"]
+            found += [f"image: {problem}" for problem in image_problems(deployment["spec"]["template"]["spec"])]
         if name == "defaults" and {i["metadata"]["name"] for i in items if i["kind"] == "CustomResourceDefinition"} != CRDS.keys():
             found.append(f"{name}, {version}: not every CustomResourceDefinition is there")
     print("\n".join(found) or f"check.py: {checked} objects of {len(paths)} renders are as they must be")

@@ -28,6 +28,17 @@ make_control_groups() {
       if [ -e "$group/tasks" ] && [ -e "$group/$file" ]; then cat "${group%/*}/$file" >"$group/$file"; fi
     done
   done
+  # Version 2 alone: the machine's root group hands on what it has, that of a container only while no process is in it.
+  group=/sys/fs/cgroup/$ID
+  [ -e "$group/cgroup.controllers" ] || return 0
+  for file in cpu memory pids; do
+    grep -qw "$file" "$group/cgroup.controllers" || fail "$(
+      cat <<END
+control groups below /sys/fs/cgroup get no controller "$file"; in a container move all processes away from there first:
+  mkdir -p /sys/fs/cgroup/init && xargs -rn1 </sys/fs/cgroup/cgroup.procs >/sys/fs/cgroup/init/cgroup.procs
+END
+    )"
+  done
 }
 
 define_node() {
