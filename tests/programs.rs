@@ -1,5 +1,5 @@
 //! Real programs print, and every value that they print is read: xgboost, lightgbm, scikit-learn, a loop with tqdm. And MLflow,
-//! which writes into a folder or talks to its server.
+//! which writes into a folder or talks to its server, and tensorboardX.
 //!
 //! They run with the packages of `tests/programs/requirements.txt`, which `scripts/test.sh` installs with CI set; without them
 //! there is nothing to test.
@@ -78,20 +78,19 @@ fn every_value_that_is_printed_is_read_with_its_step() {
     }
 }
 
-/// Runs the example of MLflow with this in the place of its source: the trials, whose curves are whole.
-fn tracked(python: &Path, source: &str) -> Vec<Value> {
+/// Runs an example of `examples/metrics` with this changed: the trials, whose curves are whole.
+fn example(python: &Path, name: &str, said: &str, instead: &str) -> Vec<Value> {
     let (folder, example) = (tempfile::tempdir().unwrap(), concat!(env!("CARGO_MANIFEST_DIR"), "/examples/metrics"));
-    let experiment = std::fs::read_to_string(format!("{example}/mlflow.yaml")).unwrap();
-    let said = "mlflow: {path: mlruns}";
+    let experiment = std::fs::read_to_string(format!("{example}/{name}")).unwrap();
     assert!(experiment.contains(said) && experiment.contains("parallelTrials: 2"));
-    std::fs::write(folder.path().join("mlflow.yaml"), experiment.replace(said, source)).unwrap();
+    std::fs::write(folder.path().join(name), experiment.replace(said, instead)).unwrap();
     std::fs::copy(format!("{example}/train.py"), folder.path().join("train.py")).unwrap();
     let path = std::env::join_paths(
         std::iter::once(python.parent().unwrap().to_owned())
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
     );
     let output = Command::new(env!("CARGO_BIN_EXE_automl"))
-        .args(["run", "-f", "mlflow.yaml", "-o", "json"])
+        .args(["run", "-f", name, "-o", "json"])
         .env("PATH", path.unwrap())
         .current_dir(folder.path())
         .output()
@@ -110,11 +109,22 @@ fn tracked(python: &Path, source: &str) -> Vec<Value> {
     trials
 }
 
+/// Where the example of MLflow has its runs.
+const FOLDER_STORE: &str = "mlflow: {path: mlruns}";
+
+/// Event files of TensorBoard, as tensorboardX writes them.
+#[test]
+fn event_files_of_tensorboard_are_read() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    example(&python, "tensorboard.yaml", "/tmp/automl-runs", folder.path().to_str().unwrap());
+}
+
 /// MLflow writes its runs itself, into a folder that trials share, two at a time.
 #[test]
 fn runs_of_mlflow_are_read_from_a_folder() {
     let Some(python) = python() else { return };
-    tracked(&python, "mlflow: {path: mlruns}");
+    example(&python, "mlflow.yaml", FOLDER_STORE, FOLDER_STORE);
 }
 
 /// A tracking server that is ended with the test.
@@ -172,7 +182,8 @@ fn runs_of_mlflow_are_read_from_a_tracking_server() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let tracking = Tracking::start(&python, folder.path());
-    let trials = tracked(&python, &format!("mlflow: {{server: '{}'}}", tracking.1));
+    let instead = format!("mlflow: {{server: '{}'}}", tracking.1);
+    let trials = example(&python, "mlflow.yaml", FOLDER_STORE, &instead);
     // Each trial is a run of its name, under one experiment of MLflow.
     let found = tracking.ask("GET", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=metrics-mlflow", "");
     let found: Value = serde_json::from_str(&found.unwrap()).unwrap();

@@ -1,6 +1,6 @@
 """Walks down Rosenbrock's valley by gradient descent, and says in one of several ways how far it has come.
 
-Needs nothing but Python, and for MLflow its package. What to write into an Experiment for each way stands in the YAML files beside this one.
+Needs nothing but Python, and for TensorBoard and MLflow a package each. What to write into an Experiment for each way stands in the YAML files beside this one.
 """
 
 import argparse
@@ -50,6 +50,15 @@ def write_json_lines(progress, path):
             print(json.dumps({"step": step, "valley": {"height": height}}), file=file, flush=True)
 
 
+def write_events(progress, folder):
+    from tensorboardX import SummaryWriter  # as that of torch.utils.tensorboard
+
+    with SummaryWriter(folder) as writer:
+        for step, height in progress:
+            writer.add_scalar("valley/height", height, step)
+            writer.flush()
+
+
 def offer_to_prometheus(progress, port):
     now = {}
 
@@ -87,7 +96,7 @@ def push(progress, _):
 
 
 def log_to_mlflow(progress, _):
-    import mlflow  # the one way that needs a package
+    import mlflow
 
     with mlflow.start_run():
         for step, height in progress:
@@ -98,6 +107,7 @@ WAYS = {
     "sentences": print_sentences,
     "csv": write_csv,
     "jsonl": write_json_lines,
+    "tensorboard": write_events,
     "prometheus": offer_to_prometheus,
     "push": push,
     "mlflow": log_to_mlflow,
@@ -109,7 +119,7 @@ def main():
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--say", choices=WAYS, required=True, help="how")
-    parser.add_argument("--where", help="the file or the port")
+    parser.add_argument("--where", help="the file, the folder or the port")
     arguments = parser.parse_args()
     WAYS[arguments.say](steps(arguments.lr, arguments.momentum), arguments.where)
 

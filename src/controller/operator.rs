@@ -131,8 +131,7 @@ impl Operator {
             hand.clone(),
             shared.clone(),
             (gate.clone(), telemetry.clone()),
-            config.settings.prometheus.clone().unwrap_or_default(),
-            config.mutation,
+            &config,
         ));
         let reconciler = Arc::new(Reconciler::new(
             shared.clone(),

@@ -1,10 +1,12 @@
 //! The report route's side that needs the API server: who reports, and what is stored in the Trial.
 
 use super::act::{Done, Hand, Learnt};
+use super::clock::Clock;
 use super::failure::{Class, Failure};
 use super::index::{Lookup, Moment, has_ended};
 use super::lease::Gate;
 use super::mutation::Mutation;
+use super::operator::Config;
 use super::patch;
 use super::shared::{Shared, Unstored};
 use super::telemetry::Telemetry;
@@ -29,6 +31,7 @@ pub struct Reports {
     gate: Gate,
     telemetry: Telemetry,
     prometheus: Prometheus,
+    clock: Clock,
     mutation: Mutation,
     since: Mutex<Option<Timestamp>>,
 }
@@ -48,11 +51,12 @@ impl Reports {
         hand: Hand,
         shared: Arc<Shared>,
         (gate, telemetry): (Gate, Telemetry),
-        prometheus: Prometheus,
-        mutation: Mutation,
+        config: &Config,
     ) -> Self {
         let tokens = Tokens::new(client, hand.clone());
-        Reports { hand, shared, tokens, gate, telemetry, prometheus, mutation, since: Mutex::default() }
+        let prometheus = config.settings.prometheus.clone().unwrap_or_default();
+        let (clock, mutation, since) = (config.clock, config.mutation, Mutex::default());
+        Reports { hand, shared, tokens, gate, telemetry, prometheus, clock, mutation, since }
     }
 
     /// Whose token this is.
@@ -168,7 +172,7 @@ impl Reports {
         for _ in 0..TRIES {
             let Standing::Open(trial) = &standing else { return Ok(standing) };
             let before = trial.status.clone().unwrap_or_default();
-            let after = fold(&self.base(&before), batches, self.wanted(&name.0, trial).as_deref());
+            let after = fold(&self.base(&before), batches, self.wanted(&name.0, trial).as_deref(), self.clock.now());
             if after == before {
                 return Ok(standing);
             }

@@ -158,7 +158,7 @@ fn initial_trials(
     Ok((given::complete(space, &open, spec.algorithm.seed.unsigned_abs())?, known))
 }
 
-fn rules(chosen: &[StoppingRule]) -> Result<Rules, Problem> {
+pub(super) fn rules(chosen: &[StoppingRule]) -> Result<Rules, Problem> {
     let (mut rules, mut errors) = (Rules::default(), Vec::new());
     for (at, rule) in chosen.iter().enumerate() {
         let problems = rules.add(&rule.name, &rule.settings).err().unwrap_or_default();

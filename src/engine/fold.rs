@@ -1,8 +1,10 @@
 //! Folds reports into a Trial's status. Pure; reports that are in there already change nothing.
 
+use super::compile::rules;
 use crate::api::{Exit, ExperimentSpec, TrialStatus};
-use crate::metrics::{MetricSummary, Observation, nearest};
+use crate::metrics::{Exactly, MetricSummary, Observation, nearest};
 use crate::report::{Batch, Body, Progress};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 /// Bounds of the CRD's schema.
@@ -20,23 +22,28 @@ const MAX_STEP: u64 = 1 << 53;
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// How many of its last values are kept as they are.
-    pub recent: usize,
+    /// What of it is kept exactly.
+    pub exactly: Exactly,
 }
 
 impl Wanted {
     /// The metrics that an Experiment wants.
     pub fn of(spec: &ExperimentSpec) -> Vec<Self> {
-        let objectives = spec.objectives.iter();
-        let objectives =
-            objectives.map(|objective| Wanted { name: objective.metric.clone(), recent: objective.recent() });
-        let others = spec.additional_metrics.iter().map(|name| Wanted { name: name.clone(), recent: 0 });
+        // What cannot be judged is not run.
+        let rungs = rules(&spec.early_stopping).map(|rules| rules.rungs()).unwrap_or_default();
+        let objectives = spec.objectives.iter().map(|objective| {
+            let exactly = Exactly { recent: objective.recent(), rungs: rungs.clone() };
+            Wanted { name: objective.metric.clone(), exactly }
+        });
+        let others = spec.additional_metrics.iter();
+        let others = others.map(|name| Wanted { name: name.clone(), exactly: Exactly::default() });
         objectives.chain(others).collect()
     }
 }
 
-/// The status after these batches, in this order. `wanted`: the metrics to keep; `None`: all of them.
-pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[Wanted]>) -> TrialStatus {
+/// The status after these batches, in this order. `wanted`: the metrics to keep; `None`: all of them. `now`: nothing was
+/// measured later.
+pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[Wanted]>, now: Timestamp) -> TrialStatus {
     let mut status = status.clone();
     let mut progress = status.reports.take().unwrap_or_default();
     for batch in batches {
@@ -48,7 +55,11 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[Wanted]>) 
         }
         for record in progress.news(batch) {
             match &record.body {
-                Body::Observation(observation) => observe(&mut status.metrics, observation, wanted),
+                Body::Observation(observation) => {
+                    // A clock may be wrong.
+                    let time = observation.time.min(now).max(status.start_time.unwrap_or(Timestamp::MIN));
+                    observe(&mut status.metrics, &Observation { time, ..observation.clone() }, wanted);
+                }
                 Body::Seen(names) => (status.other_metrics, status.more_metrics) = others(names, wanted),
                 Body::Trouble(why) => {
                     status.trouble = (!why.is_empty()).then(|| why.chars().take(MAX_TROUBLE).collect());
@@ -72,13 +83,14 @@ fn observe(metrics: &mut Vec<MetricSummary>, observation: &Observation, wanted: 
     if (wanted.is_some() && found.is_none()) || name.is_empty() || name.chars().count() > MAX_NAME {
         return;
     }
-    let recent = found.map_or(0, |wanted| wanted.recent);
+    let (other, found) = (Exactly::default(), found.map(|wanted| &wanted.exactly));
+    let exactly = found.unwrap_or(&other);
     let bounded = Observation { step: observation.step.map(|step| step.min(MAX_STEP)), ..observation.clone() };
     if let Some(summary) = metrics.iter_mut().find(|summary| &summary.name == name) {
-        summary.observe_and_keep(&bounded, recent);
+        summary.observe_and_keep(&bounded, exactly);
     } else if metrics.len() < MAX_METRICS {
         let mut summary = MetricSummary::new(name);
-        summary.observe_and_keep(&bounded, recent);
+        summary.observe_and_keep(&bounded, exactly);
         metrics.push(summary);
     }
 }
@@ -108,8 +120,9 @@ fn last(text: &str, most: usize) -> &str {
 mod tests {
     use super::*;
     use crate::report::Record;
-    use jiff::Timestamp;
     use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::MAX;
 
     fn observation(metric: &str, step: u64, value: f64) -> Body {
         Body::Observation(Observation { metric: metric.into(), step: Some(step), value, time: Timestamp::UNIX_EPOCH })
@@ -128,25 +141,54 @@ mod tests {
     }
 
     #[test]
+    fn a_value_was_measured_while_its_attempt_ran() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let status = TrialStatus { start_time: Some(at(100)), ..TrialStatus::default() };
+        // When it says that it was, and when it was.
+        for (said, expected) in [(50, 100), (120, 120), (500, 200)] {
+            let body =
+                Body::Observation(Observation { metric: "loss".into(), step: Some(1), value: 1.0, time: at(said) });
+            let after = fold(&status, &[batch("1", vec![(1, body)])], None, at(200));
+            assert_eq!(after.metrics[0].latest_time, Some(at(expected)), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_rules_compare_is_kept_exactly() {
+        let spec = serde_json::json!({
+            "objectives": [{"metric": "loss", "direction": "Minimize"}], "additionalMetrics": ["other"], "parameters": [],
+            "limits": {"maxTrials": 1}, "trialTemplate": {"primaryContainer": "c", "manifest": {}},
+            "earlyStopping": [{"name": "AsyncHalving", "settings": {"eta": 10, "minSteps": 5}}, {"name": "Patience"}],
+        });
+        let wanted = Wanted::of(&serde_json::from_value(spec).unwrap());
+        assert_eq!(wanted[0].exactly.rungs[..3], [5, 50, 500]);
+        assert_eq!(wanted[1].exactly, Exactly::default());
+    }
+
+    #[test]
     fn a_program_that_runs_again_has_not_ended() {
         let ended = || Body::Ended { exit_code: Some(3), signal: None, tail: "no data".into(), left_out: 0 };
         let first = batch("1", vec![(1, observation("loss", 1, 1.0)), (2, ended())]);
-        let status = fold(&TrialStatus::default(), std::slice::from_ref(&first), None);
+        let status = fold(&TrialStatus::default(), std::slice::from_ref(&first), None, NOW);
         assert_eq!(status.exit.as_ref().and_then(|exit| exit.code), Some(3));
-        let again = fold(&status, &[batch("2", vec![(1, observation("loss", 1, 2.0))])], None);
+        let again = fold(&status, &[batch("2", vec![(1, observation("loss", 1, 2.0))])], None, NOW);
         assert_eq!(again.exit, None);
-        assert_eq!(fold(&again, &[first], None), again, "what the first says again changes nothing");
+        assert_eq!(fold(&again, &[first], None, NOW), again, "what the first says again changes nothing");
     }
 
     #[test]
     fn what_could_not_be_read_is_kept_until_it_could() {
         let trouble = |sequence, why: &str| (sequence, Body::Trouble(why.into()));
-        let said = |records| fold(&TrialStatus::default(), &[batch("1", records)], None).trouble;
+        let said = |records| fold(&TrialStatus::default(), &[batch("1", records)], None, NOW).trouble;
         assert_eq!(said(vec![trouble(1, "it is down"), trouble(2, "it is slow")]).as_deref(), Some("it is slow"));
         assert_eq!(said(vec![trouble(1, "it is down"), trouble(2, "")]), None);
         assert_eq!(said(vec![trouble(1, &"é".repeat(5000))]).unwrap().chars().count(), MAX_TROUBLE);
         let first = batch("1", vec![trouble(1, "it is down")]);
-        assert_eq!(fold(&TrialStatus::default(), &[first, batch("2", vec![])], None).trouble, None, "another process");
+        assert_eq!(
+            fold(&TrialStatus::default(), &[first, batch("2", vec![])], None, NOW).trouble,
+            None,
+            "another process"
+        );
     }
 
     fn progress(status: &TrialStatus) -> u64 {
@@ -159,8 +201,12 @@ mod tests {
         let names = (0..100).map(|n| format!("n{n:03}")).chain(["x".repeat(65), "accuracy".into()]).collect();
         let mut records = vec![(1, observation("acc", 1, 0.5)), (2, observation("other", 1, 9.0))];
         records.extend([(3, Body::Seen(names)), (4, ended), (5, observation("acc", u64::MAX, f64::NAN))]);
-        let status =
-            fold(&TrialStatus::default(), &[batch("s", records)], Some(&[Wanted { name: "acc".into(), recent: 2 }]));
+        let status = fold(
+            &TrialStatus::default(),
+            &[batch("s", records)],
+            Some(&[Wanted { name: "acc".into(), exactly: Exactly { recent: 2, rungs: vec![] } }]),
+            NOW,
+        );
         assert_eq!(status.metrics.len(), 1, "only what is wanted");
         assert_eq!((status.metrics[0].count, status.metrics[0].latest), (2, Some(0.5)));
         assert_eq!(status.metrics[0].latest_step, Some(MAX_STEP));
@@ -170,17 +216,17 @@ mod tests {
         let exit = status.exit.unwrap();
         assert_eq!((exit.code, exit.tail.chars().count(), exit.values_left_out), (Some(3), MAX_TAIL, 7));
         let many = (0..50).map(|n| (n + 1, observation(&format!("m{n}"), 1, 1.0))).collect();
-        assert_eq!(fold(&TrialStatus::default(), &[batch("s", many)], None).metrics.len(), MAX_METRICS);
+        assert_eq!(fold(&TrialStatus::default(), &[batch("s", many)], None, NOW).metrics.len(), MAX_METRICS);
     }
 
     #[test]
     fn nothing_new_changes_nothing() {
         let first = batch("s", vec![(1, observation("acc", 1, 0.5)), (2, observation("acc", 2, 0.6))]);
-        let once = fold(&TrialStatus::default(), std::slice::from_ref(&first), None);
-        assert_eq!(fold(&once, &[first.clone(), first], None), once);
+        let once = fold(&TrialStatus::default(), std::slice::from_ref(&first), None, NOW);
+        assert_eq!(fold(&once, &[first.clone(), first], None, NOW), once);
         let older = batch("r", vec![(9, observation("acc", 1, 9.0))]);
-        assert_eq!(fold(&once, &[older], None), once, "an older session");
-        assert_eq!(fold(&once, &[batch("s", Vec::new())], None), once, "no records");
+        assert_eq!(fold(&once, &[older], None, NOW), once, "an older session");
+        assert_eq!(fold(&once, &[batch("s", Vec::new())], None, NOW), once, "no records");
     }
 
     #[test]
@@ -192,16 +238,20 @@ mod tests {
         // Another metric may be the first that the second session says anything of.
         let begun = batch("2", vec![(1, observation("loss", 1, 4.0))]);
         let ended = batch("2", vec![(1, observation("loss", 1, 4.0)), (2, bare(0.1)), (3, bare(0.2))]);
-        let stored =
-            fold(&fold(&TrialStatus::default(), std::slice::from_ref(&died), None), std::slice::from_ref(&begun), None);
+        let stored = fold(
+            &fold(&TrialStatus::default(), std::slice::from_ref(&died), None, NOW),
+            std::slice::from_ref(&begun),
+            None,
+            NOW,
+        );
         assert_eq!(
             (stored.metrics[0].count, stored.metrics[0].restarted),
             (2, true),
             "what was measured is kept so far"
         );
         for status in [
-            fold(&stored, std::slice::from_ref(&ended), None),
-            fold(&TrialStatus::default(), &[died, begun, ended], None),
+            fold(&stored, std::slice::from_ref(&ended), None, NOW),
+            fold(&TrialStatus::default(), &[died, begun, ended], None, NOW),
         ] {
             let (accuracy, loss) = (&status.metrics[0], &status.metrics[1]);
             assert_eq!((accuracy.count, accuracy.min, accuracy.max), (2, Some(0.1), Some(0.2)));
@@ -213,7 +263,7 @@ mod tests {
     fn a_session_that_is_no_later_restarts_nothing() {
         let first = batch("1", vec![(1, observation("acc", 3, 0.9))]);
         let again = batch("1", vec![(2, observation("acc", 1, 0.5)), (3, observation("acc", 2, 0.4))]);
-        let summary = fold(&TrialStatus::default(), &[first.clone(), again, first], None).metrics.remove(0);
+        let summary = fold(&TrialStatus::default(), &[first.clone(), again, first], None, NOW).metrics.remove(0);
         assert_eq!((summary.count, summary.max, summary.latest), (3, Some(0.9), Some(0.4)));
     }
 
@@ -223,13 +273,13 @@ mod tests {
         fn any_cut_gives_the_same(values in prop::collection::vec(-5.0..5.0, 1..20), cuts in prop::collection::vec((0_usize..20, 0_usize..20), 0..10)) {
             let records: Vec<(u64, Body)> =
                 values.iter().enumerate().map(|(at, value)| (at as u64 + 1, observation("m", at as u64, *value))).collect();
-            let whole = fold(&TrialStatus::default(), &[batch("s", records.clone())], None);
+            let whole = fold(&TrialStatus::default(), &[batch("s", records.clone())], None, NOW);
             let mut status = TrialStatus::default();
             for (from, to) in cuts.into_iter().chain([(0, records.len())]) {
                 // An agent sends on from what is acknowledged, or from before it.
                 let from = from.min(progress(&status) as usize);
                 let to = to.clamp(from, records.len());
-                status = fold(&status, &[batch("s", records[from..to].to_vec())], None);
+                status = fold(&status, &[batch("s", records[from..to].to_vec())], None, NOW);
             }
             prop_assert_eq!(status, whole);
         }

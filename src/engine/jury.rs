@@ -3,10 +3,11 @@
 use super::ending::Ending;
 use super::ledger::order;
 use crate::api::{Objective, Trial};
-use crate::metrics::Curve;
+use crate::metrics::{Curve, MetricSummary};
 use crate::report::Progress;
 use crate::stopping::{Course, Curves, Decision, KEPT, Rules};
 use kube::ResourceExt;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ impl Jury {
             Some(Ending::Failed) => return court.curves.remove(order),
         };
         let Some(curve) = curve(trial, &court.metric) else { return court.curves.remove(order) };
-        court.curves.insert(order, curve, course);
+        court.curves.insert(order, &curve, course);
         if course == Course::Running && has_spoken(trial, &court.metric) {
             self.due.insert((name, order));
         }
@@ -129,7 +130,7 @@ fn has_spoken(trial: &Trial, metric: &str) -> bool {
 }
 
 /// What the trial has reported of this metric.
-fn curve<'a>(trial: &'a Trial, metric: &str) -> Option<&'a Curve> {
+fn curve<'a>(trial: &'a Trial, metric: &str) -> Option<Cow<'a, Curve>> {
     let metrics = &trial.status.as_ref()?.metrics;
-    metrics.iter().find(|summary| summary.name == metric).map(|summary| &summary.curve)
+    metrics.iter().find(|summary| summary.name == metric).map(MetricSummary::exact_curve)
 }

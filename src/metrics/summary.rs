@@ -1,8 +1,10 @@
 //! What is kept of a metric: a summary and a bounded curve.
 
 use super::{Curve, Direction, Observation, Point, Statistic};
-use schemars::JsonSchema;
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Summary and curve of one metric of one trial.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,9 +44,33 @@ pub struct MetricSummary {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub recent: Vec<Point>,
+    /// When the last value was measured: not before its attempt began, nor after it was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time_schema")]
+    pub latest_time: Option<Timestamp>,
+    /// The values at the steps where a rule compares trials, exactly: those at them, or the last before and the first behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub rungs: Vec<Point>,
     /// The values over the steps, thinned.
     #[serde(default)]
     pub curve: Curve,
+}
+
+/// Most points at rungs.
+const MAX_RUNG_POINTS: usize = 64;
+
+/// What of a metric is kept exactly, besides what every summary has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exactly {
+    /// How many of its last finite values.
+    pub recent: usize,
+    /// The steps at which rules compare trials.
+    pub rungs: Vec<u64>,
+}
+
+fn time_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
 }
 
 fn is_false(value: &bool) -> bool {
@@ -66,28 +92,55 @@ impl MetricSummary {
     /// several values an epoch, or begin a second fold. The first value of a program that was started again replaces what
     /// was known from its step on; one without a step replaces all, since such a program begins at the beginning.
     pub fn observe(&mut self, observation: &Observation) {
-        self.observe_and_keep(observation, 0);
+        self.observe_and_keep(observation, &Exactly::default());
     }
 
-    /// As [`Self::observe`]; so many of the last values are kept as they are.
-    pub fn observe_and_keep(&mut self, observation: &Observation, most: usize) {
+    /// As [`Self::observe`]; some values are kept as they are.
+    pub fn observe_and_keep(&mut self, observation: &Observation, exactly: &Exactly) {
         if std::mem::take(&mut self.restarted) {
             self.rewind(observation.step.unwrap_or(0));
         }
         let step = observation.step.unwrap_or_else(|| self.latest_step.map_or(1, |step| step.saturating_add(1)));
         self.count = self.count.saturating_add(1);
         self.latest_step = Some(step);
+        self.latest_time = Some(observation.time);
         let value = observation.value;
         if value.is_finite() {
             self.latest = Some(value);
             self.see(step, value);
             self.recent.push(Point::new(step, value));
-            let spare = self.recent.len().saturating_sub(most);
+            let spare = self.recent.len().saturating_sub(exactly.recent);
             self.recent.drain(..spare);
         } else {
             self.non_finite = self.non_finite.saturating_add(1);
         }
+        self.pass_rungs(&Point::new(step, value), &exactly.rungs);
         self.curve.push(Point::new(step, value));
+    }
+
+    /// Keeps the point where it comes to a rung, and where it jumps over one the point before it as well.
+    fn pass_rungs(&mut self, point: &Point, rungs: &[u64]) {
+        let before = self.curve.points.last();
+        let passed = |rung: &u64| *rung <= point.step && before.is_none_or(|before| before.step < *rung);
+        let Some(rung) = rungs.iter().rev().find(|rung| passed(rung)) else { return };
+        let jumped = before.filter(|before| *rung < point.step && self.rungs.last() != Some(*before)).cloned();
+        self.rungs.extend(jumped.into_iter().chain([point.clone()]));
+        self.rungs.truncate(MAX_RUNG_POINTS);
+    }
+
+    /// The curve with the points at rungs in their places.
+    pub fn exact_curve(&self) -> Cow<'_, Curve> {
+        let known = |point: &Point| self.curve.points.iter().any(|other| other.step == point.step);
+        let dropped: Vec<&Point> = self.rungs.iter().filter(|point| !known(point)).collect();
+        if dropped.is_empty() {
+            return Cow::Borrowed(&self.curve);
+        }
+        let mut curve = self.curve.clone();
+        for point in dropped {
+            let place = curve.points.iter().position(|other| other.step > point.step).unwrap_or(curve.points.len());
+            curve.points.insert(place, point.clone());
+        }
+        Cow::Owned(curve)
     }
 
     fn see(&mut self, step: u64, value: f64) {
@@ -110,9 +163,10 @@ impl MetricSummary {
             return;
         }
         let (name, curve) = (std::mem::take(&mut self.name), std::mem::take(&mut self.curve));
-        let mut recent = std::mem::take(&mut self.recent);
+        let (mut recent, mut rungs) = (std::mem::take(&mut self.recent), std::mem::take(&mut self.rungs));
         recent.retain(|point| point.step < step);
-        *self = MetricSummary { curve, recent, ..MetricSummary::new(name) };
+        rungs.retain(|point| point.step < step);
+        *self = MetricSummary { curve, recent, rungs, ..MetricSummary::new(name) };
         self.count = self.curve.arrived;
         let points: Vec<(u64, Option<f64>)> = self.curve.points.iter().map(|point| (point.step, point.value)).collect();
         self.latest_step = points.last().map(|(step, _)| *step);
@@ -143,12 +197,15 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
 
     fn seen(values: &[(Option<u64>, f64)]) -> MetricSummary {
         let mut summary = MetricSummary::new("m");
         observe(&mut summary, values);
         summary
+    }
+
+    fn three() -> Exactly {
+        Exactly { recent: 3, rungs: Vec::new() }
     }
 
     fn observe(summary: &mut MetricSummary, values: &[(Option<u64>, f64)]) {
@@ -160,6 +217,35 @@ mod tests {
                 time: Timestamp::UNIX_EPOCH,
             });
         }
+    }
+
+    #[test]
+    fn points_at_rungs_stay_where_the_curve_is_thinned() {
+        let exactly = Exactly { recent: 0, rungs: vec![3, 9, 27, 81, 243, 729, 2187] };
+        let time = Timestamp::UNIX_EPOCH;
+        let run = |every: u64| {
+            let mut summary = MetricSummary::new("m");
+            for step in (0..3000).step_by(every as usize) {
+                let value = (step as f64).sqrt();
+                let observation = Observation { metric: "m".into(), step: Some(step), value, time };
+                summary.observe_and_keep(&observation, &exactly);
+            }
+            summary
+        };
+        let kept = |summary: &MetricSummary| summary.rungs.iter().map(|point| point.step).collect::<Vec<_>>();
+        let mut each = run(1);
+        assert_eq!(kept(&each), [3, 9, 27, 81, 243, 729, 2187]);
+        // One that jumps over rungs says what is on both sides.
+        assert_eq!(kept(&run(10)), [0, 10, 20, 30, 80, 90, 240, 250, 720, 730, 2180, 2190]);
+        let curve = each.exact_curve().into_owned();
+        assert!(each.curve.points.iter().all(|point| point.step != 27));
+        assert!(curve.points.is_sorted_by_key(|point| point.step));
+        let at = |step: u64| curve.points.iter().find(|point| point.step == step).and_then(|point| point.value);
+        assert_eq!((at(27), at(2187)), (Some(27_f64.sqrt()), Some(2187_f64.sqrt())));
+        // A program that starts again from a checkpoint says them anew.
+        each.restart();
+        each.observe(&Observation { metric: "m".into(), step: Some(50), value: 1.0, time });
+        assert_eq!(kept(&each), [3, 9, 27]);
     }
 
     #[test]
@@ -184,7 +270,7 @@ mod tests {
         let mut summary = MetricSummary::new("m");
         let mut say = |step: u64, value: f64| {
             let time = Timestamp::UNIX_EPOCH;
-            summary.observe_and_keep(&Observation { metric: "m".into(), step: Some(step), value, time }, 3);
+            summary.observe_and_keep(&Observation { metric: "m".into(), step: Some(step), value, time }, &three());
             summary.statistic(Statistic::Mean, Direction::Maximize)
         };
         let values = [9.0, f64::NAN, 1.0, 2.0, 3.0, f64::INFINITY, 7.0];
@@ -194,7 +280,7 @@ mod tests {
         summary.restart();
         summary.observe_and_keep(
             &Observation { metric: "m".into(), step: Some(5), value: 6.0, time: Timestamp::UNIX_EPOCH },
-            3,
+            &three(),
         );
         assert_eq!(summary.statistic(Statistic::Mean, Direction::Minimize), Some(4.0), "2 of step 4, and 6");
         assert_eq!(seen(&[(None, 1.0)]).recent, [], "nothing is kept that nobody asks for");

@@ -50,6 +50,11 @@ impl AsyncHalving {
 }
 
 impl Rule for AsyncHalving {
+    fn rungs(&self) -> Vec<u64> {
+        let next = |rung: &u64| rung.checked_mul(self.eta).filter(|rung| *rung <= LAST_STEP);
+        std::iter::successors(Some(self.min_steps), next).collect()
+    }
+
     fn judge(&self, question: &Question<'_>) -> Option<String> {
         let rung = self.rung(question.trial, question.series.last_step()?)?;
         let (step, table) = question.curves.at(rung)?;

@@ -27,7 +27,7 @@ pub use translate::{System, Translation, translate};
 
 use serde_json::Value;
 use settings::Settings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a rule is asked with: a trial that runs, among the others.
 pub struct Question<'a> {
@@ -44,6 +44,11 @@ pub trait Rule: Send + Sync {
     /// Why this trial should be stopped, as a sentence with the step, the value and what it was held against; `None`: it
     /// goes on. A function of the question alone. Bounded: a pass over the trial's own curve, none over the trials.
     fn judge(&self, question: &Question<'_>) -> Option<String>;
+
+    /// The steps at which it compares trials, where these are few and the same for all: what is said there is kept exactly.
+    fn rungs(&self) -> Vec<u64> {
+        Vec::new()
+    }
 }
 
 /// To stop a trial.
@@ -90,6 +95,12 @@ impl Rules {
     /// There is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The steps at which they compare trials, rising: see [`Rule::rungs`].
+    pub fn rungs(&self) -> Vec<u64> {
+        let all: BTreeSet<u64> = self.0.iter().flat_map(|(_, rule)| rule.rungs()).collect();
+        all.into_iter().collect()
     }
 
     /// Whether to stop this trial; `None` as well when it does not run.

@@ -136,7 +136,7 @@ fn a_second_attempt_replaces_what_the_first_said_without_steps() {
     first.wait().unwrap();
     let mut second = reporting("echo accuracy=0.1; echo accuracy=0.2; echo accuracy=0.3", &url);
     second.env("AUTOML_ATTEMPT", "1").status().unwrap();
-    let status = fold(&TrialStatus::default(), &state.lock().unwrap().batches, None);
+    let status = fold(&TrialStatus::default(), &state.lock().unwrap().batches, None, jiff::Timestamp::now());
     let summary = &status.metrics[0];
     assert_eq!((summary.count, summary.min, summary.max), (3, Some(0.1), Some(0.3)));
 }

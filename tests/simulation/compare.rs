@@ -85,7 +85,7 @@ pub fn end_state(world: &World) -> Value {
                 spec,
                 s["attempt"],
                 s["objective"],
-                s["metrics"],
+                metrics(s),
                 s["otherMetrics"],
                 // The session says when the agent started.
                 s["reports"]["sequence"],
@@ -103,6 +103,15 @@ fn conditions(status: &Value) -> Vec<Value> {
     let mut all = status["conditions"].as_array().cloned().unwrap_or_default();
     all.sort_by_key(|condition| condition["type"].to_string());
     all.iter().map(|c| json!([c["type"], c["status"], c["reason"], c["message"], c["observedGeneration"]])).collect()
+}
+
+/// What was measured, without when.
+fn metrics(status: &Value) -> Value {
+    let mut metrics = status["metrics"].clone();
+    for summary in metrics.as_array_mut().into_iter().flatten() {
+        summary.as_object_mut().and_then(|summary| summary.remove("latestTime"));
+    }
+    metrics
 }
 
 /// Which times are set.

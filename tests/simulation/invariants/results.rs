@@ -5,7 +5,9 @@ use super::facts::{TrialLife, attempt, ended, owner};
 use automl_operator::api::conditions::{find, is_true, types};
 use automl_operator::api::{Experiment, ExperimentStatus, Trial, TrialStatus};
 use automl_operator::engine::{Wanted, fold};
+use automl_operator::metrics::MetricSummary;
 use automl_operator::report::{Batch, Progress, Record};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,11 +77,12 @@ impl Witness {
         let progress = progress(&stored);
         let home = self.home_of(trial);
         let Some(known) = home.and_then(|home| self.experiments.get(&home)).filter(|known| !known.gone) else { return };
-        let objectives = known.last.spec.objectives.iter().map(|objective| objective.metric.clone());
-        let wanted: Vec<String> = objectives.chain(known.last.spec.additional_metrics.iter().cloned()).collect();
+        let wanted = Wanted::of(&known.last.spec);
         let Some(life) = self.lives.get_mut(&trial.uid().unwrap()) else { return };
         let shown = |status: &TrialStatus| {
-            serde_json::json!([status.metrics, status.other_metrics, status.reports, status.exit])
+            // When a value was measured is held to the times of its attempt, which a report does not say.
+            let metrics = status.metrics.iter().map(|summary| MetricSummary { latest_time: None, ..summary.clone() });
+            serde_json::json!([metrics.collect::<Vec<_>>(), status.other_metrics, status.reports, status.exit])
         };
         let found = shown(&stored);
         if found == shown(&status(before)) {
@@ -202,7 +205,7 @@ fn progress(status: &TrialStatus) -> Progress {
 
 impl TrialLife {
     /// The status with so many records of each session in it.
-    fn folded(&self, trial: &Trial, stored: &BTreeMap<String, u64>, wanted: &[String]) -> TrialStatus {
+    fn folded(&self, trial: &Trial, stored: &BTreeMap<String, u64>, wanted: &[Wanted]) -> TrialStatus {
         let batch = |(session, (attempt, records)): (&String, &(u32, Vec<Record>))| {
             let upto = *stored.get(session).filter(|upto| **upto > 0)?;
             Some(Batch {
@@ -216,7 +219,6 @@ impl TrialLife {
             })
         };
         let batches: Vec<Batch> = self.said.iter().filter_map(batch).collect();
-        let wanted: Vec<Wanted> = wanted.iter().map(|name| Wanted { name: name.clone(), recent: 0 }).collect();
-        fold(&TrialStatus::default(), &batches, Some(&wanted))
+        fold(&TrialStatus::default(), &batches, Some(wanted), Timestamp::MAX)
     }
 }
