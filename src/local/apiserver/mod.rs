@@ -22,6 +22,7 @@ mod decode;
 mod delete;
 mod discovery;
 mod events;
+mod expiry;
 mod fault;
 mod fieldset;
 mod garbage;

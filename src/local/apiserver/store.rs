@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
+    expiry::Fading,
     fault::Write,
     history::History,
     object::{self, Object},
@@ -160,6 +161,8 @@ pub(super) struct State {
     pub random: ChaCha8Rng,
     /// Objects that the garbage collector has to look at.
     pub garbage: VecDeque<Locator>,
+    /// The Events, which do not stay.
+    pub fading: Fading,
     /// How many of `garbage` are from earlier requests.
     settled: usize,
     disk: Option<Disk>,
@@ -173,6 +176,7 @@ impl State {
     pub fn new(seed: [u8; 32]) -> Self {
         let registry = Registry::builtin();
         let tables = (0..registry.tables()).map(|_| Table::default()).collect();
+        let fading = Fading::new(registry.get("", "v1", "events").map_or(usize::MAX, |events| events.table));
         Self {
             registry,
             tables,
@@ -181,6 +185,7 @@ impl State {
             dependents: HashMap::new(),
             random: ChaCha8Rng::from_seed(seed),
             garbage: VecDeque::new(),
+            fading,
             settled: 0,
             disk: None,
             pending: Vec::new(),
