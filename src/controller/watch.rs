@@ -29,7 +29,8 @@ const WATCH_SECONDS: u32 = 290;
 const SILENCE: Duration = Duration::from_secs(150);
 /// A watch that lived for so long was healthy: what ends it is not one more failure in a row.
 const HEALTHY: Duration = Duration::from_secs(30);
-const PAGE: u32 = 500;
+/// Two pages are in memory at a time, and the API server makes one while another is read.
+const PAGE: u32 = 250;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Namespace and name.
