@@ -62,7 +62,7 @@ $(CARGO_DENY):
 
 .PHONY: bench
 bench: ## Measure, with a release build, and print a table (ONLY="steps memory trials page lines agent")
-	cargo bench --locked --bench figures -- $(ONLY)
+	cargo bench --locked --bench steps --bench figures -- $(ONLY)
 
 .PHONY: bench-cluster
 bench-cluster: ## Measure on a Kubernetes of this machine, as root, and print a table (LEVEL=node or control-plane: that alone)

@@ -1,106 +1,37 @@
 //! The project's figures, as a table: `make bench`. Nothing here is asserted; speed belongs into a table, not into a test.
 
+mod support;
+
 use automl_operator::api::{Experiment, Trial};
+use automl_operator::cli::Allocator;
 use automl_operator::controller::{Clock, Config, Mutation, Operator, Telemetry};
-use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Settings, Snapshot, compile, plan};
+use automl_operator::engine::Settings;
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::metrics::{Format, LineParser, Observation, Push, Source};
 use automl_operator::report::{Batch, Body, Record};
 use automl_operator::server::{Intake, Pace};
-use futures::StreamExt;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use std::alloc::System;
-use std::collections::HashSet;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use support::{experiment, row, trial};
 
+/// That of the program `automl`.
 #[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() {
-    // `cargo test --benches` runs this with --test: nothing to measure then.
-    if std::env::args().any(|argument| argument == "--test") {
-        return;
-    }
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let groups: [(&str, fn()); 6] = [
-        ("steps", steps),
+    support::run(&[
         ("memory", || memory_and_restart(10_000)),
         ("trials", || whole_trials(2_000)),
         ("page", page),
         ("lines", lines),
         ("agent", agent),
-    ];
-    println!("{:<58} {:>16}", "figure", "value");
-    for (name, group) in groups {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            group();
-        }
-    }
-}
-
-fn steps() {
-    for algorithm in ["Random", "TPE"] {
-        for ended in [100, 1_000, 10_000, 100_000] {
-            step(algorithm, ended);
-        }
-    }
-}
-
-fn row(figure: impl AsRef<str>, value: impl AsRef<str>) {
-    println!("{:<58} {:>16}", figure.as_ref(), value.as_ref());
-    let _ = std::io::stdout().flush();
-}
-
-fn experiment(algorithm: &str, max_trials: u32, parallel: u32) -> Experiment {
-    serde_json::from_value(json!({
-        "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
-        "metadata": {"name": "bench", "namespace": "default", "uid": "e", "generation": 1, "resourceVersion": "1"},
-        "spec": {
-            "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
-            "parameters": [{"name": "x", "double": {"min": 0.0, "max": 1.0}}, {"name": "n", "int": {"min": 1, "max": 9}}],
-            "algorithm": {"name": algorithm},
-            "limits": {"maxTrials": max_trials, "parallelTrials": parallel},
-            "trialTemplate": {"primaryContainer": "c", "manifest": {
-                "apiVersion": "batch/v1", "kind": "Job",
-                "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
-                    {"name": "c", "image": "i", "command": ["true"], "args": ["--x=${params.x}"]},
-                ]}}},
-            }},
-        },
-        "status": {"observedGeneration": 1, "startTime": "2026-01-01T00:00:00Z", "conditions": [
-            {"type": "Accepted", "status": "True", "reason": "Valid", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1},
-        ]},
-    }))
-    .expect("a valid experiment")
-}
-
-fn trial(index: u32, version: u64, ended: bool) -> Arc<Trial> {
-    let mut trial: Trial = serde_json::from_value(json!({
-        "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
-        "metadata": {
-            "name": format!("bench-{index:05}"), "namespace": "default", "uid": format!("t{index}"),
-            "resourceVersion": version.to_string(),
-            "ownerReferences": [{"apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "name": "bench", "uid": "e", "controller": true}],
-        },
-        "spec": {"experiment": "bench", "index": index, "assignments": {"x": f64::from(index) * 1e-6, "n": 1}, "manifest": {}},
-    }))
-    .expect("a valid trial");
-    if ended {
-        trial.status = serde_json::from_value(json!({"objective": 0.5, "conditions": [
-            {"type": "Complete", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
-        ]}))
-        .ok();
-    }
-    Arc::new(trial)
+    ]);
 }
 
 /// Of the greatest length.
@@ -110,79 +41,14 @@ fn curve() -> Value {
     json!([{"name": "accuracy", "count": 256, "nonFinite": 0, "latest": 0.5, "curve": curve}])
 }
 
-struct Bench {
-    experiment: Experiment,
-    compiled: Result<Compiled, automl_operator::engine::Problem>,
-    ledger: Ledger,
-    facts: Facts,
-    settings: Settings,
-}
-
-impl Bench {
-    fn new(algorithm: &str, ended: u32) -> Self {
-        let experiment = experiment(algorithm, 100_000_000.min(ended + 100_000), 1);
-        let compiled = compile(&experiment);
-        let mut ledger = Ledger::default();
-        if let Ok(compiled) = &compiled {
-            ledger.prepare(&experiment.spec, Some(compiled));
-        }
-        for index in 0..ended {
-            ledger.upsert_trial(trial(index, 1, true));
-        }
-        // The status is written rarely; it is not part of the step.
-        let facts = Facts { status_written: Some(Timestamp::now()), ..Facts::default() };
-        Bench { experiment, compiled, ledger, facts, settings: Settings::default() }
-    }
-
-    fn plan(&self) -> Vec<Action> {
-        let snapshot = Snapshot {
-            experiment: &self.experiment,
-            compiled: &self.compiled,
-            ledger: &self.ledger,
-            facts: &self.facts,
-            settings: &self.settings,
-        };
-        plan(&snapshot, Timestamp::now()).actions
-    }
-}
-
-/// "A trial has ended" -> the next Trial -> its Job.
-fn step(algorithm: &str, ended: u32) {
-    let mut bench = Bench::new(algorithm, ended);
-    bench.ledger.upsert_trial(trial(ended, 1, false));
-    let rounds = 500_u32;
-    let region = Region::new(ALLOCATOR);
-    let start = Instant::now();
-    for round in 0..rounds {
-        let index = ended + round;
-        bench.ledger.upsert_trial(trial(index, 2, true));
-        assert!(bench.plan().iter().any(|action| matches!(action, Action::CreateTrial { .. })));
-        bench.ledger.upsert_trial(trial(index + 1, 1, false));
-        assert!(bench.plan().iter().any(|action| matches!(action, Action::CreateJob { .. })));
-        bench.ledger.upsert_job(JobView { name: format!("bench-{:05}", index + 1), ..JobView::default() });
-    }
-    let time = start.elapsed() / rounds;
-    let allocations = region.change().allocations / rounds as usize;
-    row(
-        format!("trial ended -> next Job, {algorithm}, {ended} ended trials"),
-        format!("{:.0} us, {allocations} allocs", time.as_secs_f64() * 1e6),
-    );
-}
-
 fn resident_mb(process: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
 }
 
-/// What the operator keeps of ended trials, and how soon it plans after a start.
+/// How soon the operator plans after a start, and what it holds then.
 fn memory_and_restart(ended: u32) {
-    let region = Region::new(ALLOCATOR);
-    let bench = Bench::new("Random", ended);
-    let change = region.change();
-    let kept = change.bytes_allocated.saturating_sub(change.bytes_deallocated) as f64 / 1e6;
-    row(format!("operator's memory of {ended} ended trials"), format!("{kept:.1} MB"));
-    drop(bench);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let server = server();
@@ -268,7 +134,7 @@ fn whole_trials(count: u32) {
         let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
         let intake = Intake::new(operator.reports(), Pace::CLUSTER);
         let storing = tokio::spawn(Arc::clone(&intake).run());
-        let kubelet = tokio::spawn(kubelet(server.client_as("default", "kubelet"), Arc::clone(&intake)));
+        let kubelet = tokio::spawn(kubelet(server.clone(), Arc::clone(&intake)));
         let start = Instant::now();
         create(&server.client("default"), &experiment("Random", count, 32)).await;
         loop {
@@ -304,25 +170,26 @@ fn whole_trials(count: u32) {
     });
 }
 
-/// Ends each Job as soon as it is there, with a report.
-async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
-    let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::all(client.clone());
-    let mut events = Box::pin(watcher(jobs, watcher::Config::default()).applied_objects());
-    let mut seen = HashSet::new();
-    while let Some(event) = events.next().await {
-        let Ok(job) = event else { continue };
-        if !seen.insert(job.uid()) {
-            continue;
+/// Ends each Job as soon as it is there, with a report. It is told of Jobs by the server itself and reads no answer, so
+/// that little of the time is its own.
+async fn kubelet(server: ApiServer, intake: Arc<Intake>) {
+    let (seen, mut jobs) = tokio::sync::mpsc::unbounded_channel();
+    server.add_observer(Arc::new(move |write| {
+        if let (true, None, Some(job)) = (write.resource == "jobs", &write.before, &write.after) {
+            let _ = seen.send(job.clone());
         }
+    }));
+    let client = server.client_as("default", "kubelet");
+    while let Some(job) = jobs.recv().await {
         let (client, intake) = (client.clone(), Arc::clone(&intake));
         tokio::spawn(async move {
-            let owner = job.owner_references().first().cloned().unwrap_or_default();
+            let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
             let observation =
                 Observation { metric: "accuracy".into(), step: Some(1), value: 0.5, time: Timestamp::now() };
             let batch = Batch {
                 namespace: "default".into(),
-                trial: owner.name,
-                trial_uid: owner.uid,
+                trial: text("/metadata/ownerReferences/0/name"),
+                trial_uid: text("/metadata/ownerReferences/0/uid"),
                 attempt: 0,
                 session: "1".into(),
                 records: vec![
@@ -335,18 +202,19 @@ async fn kubelet(client: kube::Client, intake: Arc<Intake>) {
                 end: true,
             };
             let now = Timestamp::now().to_string();
-            let jobs: Api<k8s_openapi::api::batch::v1::Job> = Api::namespaced(client, "default");
-            let status = |status: Value| Patch::Merge(json!({"status": status}));
-            let running = status(json!({"active": 1, "ready": 1, "startTime": now}));
-            let _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &running).await;
+            let url = format!("/apis/batch/v1/namespaces/default/jobs/{}/status", text("/metadata/name"));
+            let patch = async |status: Value| {
+                let body = kube::client::Body::from(json!({"status": status}).to_string().into_bytes());
+                let request = http::Request::patch(&url).header("content-type", "application/merge-patch+json");
+                let _ = client.send(request.body(body).expect("a request")).await;
+            };
+            patch(json!({"active": 1, "ready": 1, "startTime": now})).await;
             let _ = intake.receive(&batch).await;
-            let complete = status(
-                json!({"active": 0, "ready": 0, "succeeded": 1, "completionTime": now, "conditions": [
-                    {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
-                    {"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
-                ]}),
-            );
-            let _ = jobs.patch_status(&job.name_any(), &PatchParams::default(), &complete).await;
+            patch(json!({"active": 0, "ready": 0, "succeeded": 1, "completionTime": now, "conditions": [
+                {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+                {"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+            ]}))
+            .await;
         });
     }
 }

@@ -33,6 +33,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use exit::ExitCode;
+/// The allocator of the program `automl`. The agent's memory counts more than its speed: it has the system's.
+pub use mimalloc::MiMalloc as Allocator;
 
 /// AutoML experiments on Kubernetes and on a laptop.
 #[derive(Debug, Parser)]

@@ -7,6 +7,7 @@ use super::last_words;
 use super::mutation::Mutation;
 use super::patch;
 use super::pods;
+use super::readable::Readable;
 use super::wire::{Pen, timed};
 use crate::api::{Experiment, ExperimentStatus, Trial, Usage, labels};
 use crate::engine::{Action, Fate, Finding, TrialPatch};
@@ -168,9 +169,11 @@ impl Hand {
         let params = PatchParams { field_manager: Some(labels::MANAGER.into()), ..PatchParams::default() };
         let body = Patch::Merge(body);
         let answer = if status {
-            self.pen.write("patch-status", "Trial", &label, api.patch_status(name, &params, &body)).await
+            let answer = async { api.patch_status(name, &params, &body).await?.whole() };
+            self.pen.write("patch-status", "Trial", &label, answer).await
         } else {
-            self.pen.write("patch", "Trial", &label, api.patch(name, &params, &body)).await
+            let answer = async { api.patch(name, &params, &body).await?.whole() };
+            self.pen.write("patch", "Trial", &label, answer).await
         };
         match answer {
             Ok(trial) => Ok(Done::Done(Learnt::Trial(Box::new(trial)))),
@@ -185,7 +188,9 @@ impl Hand {
     /// # Errors
     /// When there is no answer.
     pub async fn read_trial(&self, ns: &str, name: &str) -> Result<Learnt, Failure> {
-        let found = timed(format!("read Trial {ns}/{name}"), self.trials(ns).get_opt(name)).await?;
+        let api = self.trials(ns);
+        let answer = async { api.get_opt(name).await?.map(Readable::whole).transpose() };
+        let found = timed(format!("read Trial {ns}/{name}"), answer).await?;
         Ok(found.map_or_else(|| Learnt::TrialGone(name.into()), |trial| Learnt::Trial(Box::new(trial))))
     }
 
@@ -218,8 +223,12 @@ impl Hand {
 
     async fn create_trial(&self, subject: Subject<'_>, trial: &Trial) -> Result<Done, Failure> {
         let (ns, name) = (subject.namespace, trial.name_any());
-        let (api, params) = (self.trials(ns), created());
-        match self.pen.write("create", "Trial", &format!("{ns}/{name}"), api.create(&params, trial)).await {
+        let request = serde_json::to_vec(trial).map_err(kube::Error::SerdeError).and_then(|body| {
+            let url = Trial::url_path(&(), Some(ns));
+            Request::new(url).create(&created(), body).map_err(kube::Error::BuildRequest)
+        });
+        let answer = async { self.client.request::<Readable<Trial>>(request?).await?.whole() };
+        match self.pen.write("create", "Trial", &format!("{ns}/{name}"), answer).await {
             Ok(trial) => Ok(Done::Done(Learnt::Trial(Box::new(trial)))),
             Err(mut failure) if failure.class == Class::AlreadyExists => match self.read_trial(ns, &name).await? {
                 Learnt::Trial(found) => {
@@ -309,17 +318,18 @@ impl Hand {
         status: &ExperimentStatus,
     ) -> Result<Done, Failure> {
         let (ns, name) = (experiment.namespace().unwrap_or_default(), experiment.name_any());
-        let api: Api<Experiment> = Api::namespaced(self.client.clone(), &ns);
+        let api: Api<Readable<Experiment>> = Api::namespaced(self.client.clone(), &ns);
         let change = patch::diff(&json!(experiment.status), &json!(status));
         let body = self.versioned(resource_version, change);
         let params = PatchParams { field_manager: Some(labels::MANAGER.into()), ..PatchParams::default() };
         let body = Patch::Merge(&body);
-        let answer = api.patch_status(&name, &params, &body);
+        let answer = async { api.patch_status(&name, &params, &body).await?.whole() };
         match self.pen.write("patch-status", "Experiment", &format!("{ns}/{name}"), answer).await {
             Ok(written) => Ok(Done::Done(Learnt::Experiment(Box::new(written)))),
             Err(failure) if failure.class == Class::NotFound => Ok(Done::Void(Learnt::ExperimentGone)),
             Err(failure) if failure.class == Class::Conflict => {
-                let found = timed(format!("read Experiment {ns}/{name}"), api.get_opt(&name)).await?;
+                let answer = async { api.get_opt(&name).await?.map(Readable::whole).transpose() };
+                let found = timed(format!("read Experiment {ns}/{name}"), answer).await?;
                 let same = found.filter(|found| found.uid() == experiment.uid());
                 Ok(Done::Void(same.map_or(Learnt::ExperimentGone, |found| Learnt::Experiment(Box::new(found)))))
             }
@@ -334,7 +344,7 @@ impl Hand {
         }
     }
 
-    fn trials(&self, ns: &str) -> Api<Trial> {
+    fn trials(&self, ns: &str) -> Api<Readable<Trial>> {
         Api::namespaced(self.client.clone(), ns)
     }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 #[resource(inherit = "k8s_openapi::api::batch::v1::Job")]
 pub struct SlimJob {
     /// Name, UID, labels, owner.
+    #[serde(deserialize_with = "super::lean::metadata")]
     pub metadata: ObjectMeta,
     #[serde(default)]
     spec: Spec,

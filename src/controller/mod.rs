@@ -13,6 +13,7 @@ mod findings;
 mod index;
 mod job;
 mod last_words;
+mod lean;
 mod lease;
 mod mutation;
 mod operator;

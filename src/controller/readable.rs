@@ -33,11 +33,21 @@ struct OnlyMetadata {
     metadata: ObjectMeta,
 }
 
+impl<K> Readable<K> {
+    /// The object, for whoever can do nothing without it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn whole(self) -> kube::Result<K> {
+        self.object.map_err(|broken| kube::Error::SerdeError(Error::custom(broken.error)))
+    }
+}
+
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
         let bytes = text.get().len();
-        let error = match serde_json::from_str(text.get()) {
+        let error = match super::lean::object(text.get()) {
             Ok(object) => return Ok(Readable { object: Ok(object), bytes }),
             Err(error) => error.to_string(),
         };

@@ -9,12 +9,17 @@ use super::backoff::chance;
 use super::failure::{Class, Failure, class};
 use super::wire;
 use futures::{StreamExt, TryStreamExt, pin_mut};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
-use kube::{Resource, ResourceExt};
+use kube::core::Request;
+use kube::{Client, Resource, ResourceExt};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::time::Duration;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a watch stays open; the API server ends it then.
@@ -24,7 +29,8 @@ const WATCH_SECONDS: u32 = 290;
 const SILENCE: Duration = Duration::from_secs(150);
 /// A watch that lived for so long was healthy: what ends it is not one more failure in a row.
 const HEALTHY: Duration = Duration::from_secs(30);
-const PAGE: u32 = 500;
+/// Two pages are in memory at a time, and the API server makes one while another is read.
+const PAGE: u32 = 250;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Namespace and name.
@@ -98,7 +104,16 @@ where
     }
 }
 
-/// Lists all pages; returns the list's resourceVersion.
+/// A page of a list: what is in it is read one by one.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: ListMeta,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+/// Lists all pages; returns the list's resourceVersion. The next page is on its way while one is read.
 async fn list<K>(
     api: &Api<K>,
     kind: &str,
@@ -111,21 +126,45 @@ where
     let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
     params.label_selector = selector.map(str::to_owned);
     let mut names = HashSet::new();
-    loop {
-        let page = wire::timed(format!("list {kind}"), api.list(&params)).await?;
-        for object in page.items {
+    // Of one task at a time; it ends with this one.
+    let mut coming = JoinSet::new();
+    let fetch = |params: &ListParams| {
+        let (client, url) = (api.clone().into_client(), api.resource_url().to_owned());
+        fetch(client, url, format!("list {kind}"), params.clone())
+    };
+    coming.spawn(fetch(&params));
+    while let Some(text) = coming.join_next().await {
+        let unread = |error| Failure::of(format!("list {kind}"), &kube::Error::SerdeError(error));
+        let text = text.map_err(|error| lost(kind, &error))??;
+        let page: Page<'_> = serde_json::from_str(&text).map_err(unread)?;
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_some() {
+            coming.spawn(fetch(&params));
+        }
+        for item in page.items.into_iter().flatten() {
+            let object: K = serde_json::from_str(item.get()).map_err(unread)?;
             names.insert((object.namespace().unwrap_or_default(), object.name_any()));
             sink(Seen::Present(Box::new(object)));
         }
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => {
-                let version = page.metadata.resource_version.unwrap_or_default();
-                sink(Seen::All(names, number(&version)));
-                return Ok(version);
-            }
+        if params.continue_token.is_none() {
+            let version = page.metadata.resource_version.unwrap_or_default();
+            sink(Seen::All(names, number(&version)));
+            return Ok(version);
         }
     }
+    Err(Failure::timeout(format!("list {kind}"), wire::CALL_LIMIT))
+}
+
+/// Asks for one page.
+async fn fetch(client: Client, url: String, call: String, params: ListParams) -> Result<String, Failure> {
+    let request = Request::new(url).list(&params).map_err(kube::Error::BuildRequest);
+    wire::timed(call, async { client.request_text(request?).await }).await
+}
+
+/// The task that asked for a page has ended by itself.
+fn lost(kind: &str, error: &JoinError) -> Failure {
+    let message = error.to_string();
+    Failure { call: format!("list {kind}"), class: Class::Transient, message, retry_after: None }
 }
 
 async fn watch<K>(
@@ -206,7 +245,6 @@ mod tests {
     use http_body::Frame;
     use http_body_util::{BodyExt, Full, StreamBody};
     use k8s_openapi::api::core::v1::ConfigMap;
-    use kube::Client;
     use kube::client::Body;
     use std::io;
     use std::sync::Arc;

@@ -88,7 +88,7 @@ impl Writer<'_> {
         let (custom, subresource) = (self.resource.custom.clone(), self.request.info.subresource.clone());
         let shape = Shape::Root(custom.as_ref().map(|custom| &custom.schema));
         let has_status = self.resource.status_subresource;
-        let mut managers = managed::parse(&live.value);
+        let mut managers = managed::of(&live.value);
         let fields = managed::restricted(managed::field_set(applied, shape), &subresource, has_status);
         let mut writer = self.manager("Apply", fields);
         let at = managers.iter().position(|manager| manager.is_same(&writer));

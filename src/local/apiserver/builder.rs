@@ -222,7 +222,7 @@ impl ApiServer {
             state.establish(&definition).map_err(wrong)?;
             state.put(table, definition);
         }
-        state.commit("apiserver").map_err(super::persist::DiskError::from)?;
+        state.commit("apiserver", false).map_err(super::persist::DiskError::from)?;
         Ok(())
     }
 }

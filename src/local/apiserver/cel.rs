@@ -15,9 +15,9 @@ use serde_json::Value;
 use super::{
     cel_glance::Glance,
     cel_value::converted,
+    path::Path,
     schema::{Schema, Type, counterpart},
     status::{FieldError, FieldErrorKind},
-    validate::child,
 };
 
 /// A compiled rule.
@@ -108,7 +108,7 @@ fn matches(
 pub(super) fn errors(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     FUNCTIONS.with(|functions| {
         let mut walk = Walk { functions, errors: Vec::new() };
-        walk.node(schema, object, old, false, "", true);
+        walk.node(schema, object, old, false, Path::Root, true);
         walk.errors
     })
 }
@@ -120,7 +120,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Checks a node and what is below it. `kept`: an ancestor equals its old value, so only transition rules count.
-    fn node(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, kept: bool, path: &str, root: bool) {
+    fn node(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, kept: bool, path: Path<'_>, root: bool) {
         if !schema.has_rules || value.is_null() {
             return;
         }
@@ -137,9 +137,9 @@ impl Walk<'_> {
                 for (key, value) in map {
                     let old = old.and_then(|old| old.get(key));
                     if let Some(below) = schema.properties.get(key) {
-                        self.node(below, value, old, kept, &child(path, key), false);
+                        self.node(below, value, old, kept, Path::Field(&path, key), false);
                     } else if let Some(below) = schema.additional.as_deref() {
-                        self.node(below, value, old, kept, &format!("{path}[{key}]"), false);
+                        self.node(below, value, old, kept, Path::Key(&path, key), false);
                     }
                 }
             }
@@ -147,7 +147,7 @@ impl Walk<'_> {
                 if let Some(below) = schema.items.as_deref() {
                     for (at, item) in items.iter().enumerate() {
                         let old = counterpart(&schema.list_type, item, old);
-                        self.node(below, item, old, kept, &format!("{path}[{at}]"), false);
+                        self.node(below, item, old, kept, Path::Item(&path, at), false);
                     }
                 }
             }
@@ -155,7 +155,7 @@ impl Walk<'_> {
         }
     }
 
-    fn rules(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, kept: bool, path: &str, root: bool) {
+    fn rules(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, kept: bool, path: Path<'_>, root: bool) {
         let old = old.filter(|old| !old.is_null());
         let due = |rule: &&Rule| {
             let skipped = if rule.uses_old_self {
@@ -196,10 +196,10 @@ impl Walk<'_> {
     }
 }
 
-fn judge(rule: &Rule, scope: &Context<'_>, schema: &Schema, value: &Value, path: &str) -> Option<FieldError> {
+fn judge(rule: &Rule, scope: &Context<'_>, schema: &Schema, value: &Value, path: Path<'_>) -> Option<FieldError> {
     let type_name = Value::from(schema.kind.map(Type::name).unwrap_or_default());
-    let node = if path.is_empty() { "<nil>" } else { path };
-    let broken = |why: String| Some(FieldError::invalid(node, type_name.clone(), why));
+    let node = || if path.is_root() { "<nil>".to_owned() } else { path.to_string() };
+    let broken = |why: String| Some(FieldError::invalid(node(), type_name.clone(), why));
     let program = match &rule.program {
         Ok(program) => program,
         Err(why) => return broken(format!("rule compile error: {why}")),
@@ -207,8 +207,8 @@ fn judge(rule: &Rule, scope: &Context<'_>, schema: &Schema, value: &Value, path:
     match program.execute(scope) {
         Ok(Cel::Bool(true)) => None,
         Ok(Cel::Bool(false)) => {
-            let field = match (path.is_empty(), rule.field_path.strip_prefix('.')) {
-                _ if rule.field_path.is_empty() => node.to_owned(),
+            let field = match (path.is_root(), rule.field_path.strip_prefix('.')) {
+                _ if rule.field_path.is_empty() => node(),
                 (true, Some(below)) => below.to_owned(),
                 _ => format!("{path}{}", rule.field_path),
             };

@@ -1,5 +1,7 @@
 //! Bringing an object into the shape of its schema: unknown fields go, defaults come in.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Value};
 
 use super::schema::Schema;
@@ -118,7 +120,8 @@ fn prune_map(map: &mut Map<String, Value>, schema: &Schema, root: bool, path: &m
 fn each(items: &mut [Value], path: &mut String, mut visit: impl FnMut(&mut Value, &mut String)) {
     for (at, item) in items.iter_mut().enumerate() {
         let length = path.len();
-        path.push_str(&format!("[{at}]"));
+        // Writing to a String does not fail.
+        let _ = write!(path, "[{at}]");
         visit(item, path);
         path.truncate(length);
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    history::History,
     object,
     resource::{Resource, View},
     schema::Schema,
@@ -64,6 +65,7 @@ pub(super) fn resources(definition: &Value, table: usize) -> Result<Vec<Resource
             counts_generations: true,
             table,
             view: View::Stored,
+            since: 0,
             custom: Some(std::sync::Arc::new(CustomResource {
                 document,
                 schema,
@@ -113,11 +115,13 @@ impl State {
         let resources = resources(definition, table)?;
         if table == self.tables.len() {
             // What was before the kind is not known of it.
-            self.tables.push(Table { compacted: self.resource_version, ..Table::default() });
+            self.tables.push(Table { history: History::since(self.resource_version), ..Table::default() });
         }
         self.registry.remove(&group, &plural);
+        let stored = object::meta_text(definition, "resourceVersion").parse().unwrap_or_default();
+        let since = self.resource_version.max(stored);
         for resource in resources {
-            self.registry.insert(resource);
+            self.registry.insert(Resource { since, ..resource });
         }
         Ok(())
     }

@@ -154,9 +154,8 @@ impl State {
     ) -> Option<Arc<Object>> {
         let object = self.get(table, key)?.clone();
         let resource = self.registry.of_table(table)?;
-        let mut value = (*object.value).clone();
-        let grace = builtin::grace_seconds(&resource, &value, options.grace_seconds);
-        let mut finalizers: Vec<String> = object::finalizers(&value).into_iter().map(str::to_owned).collect();
+        let grace = builtin::grace_seconds(&resource, &object.value, options.grace_seconds);
+        let mut finalizers: Vec<String> = object::finalizers(&object.value).into_iter().map(str::to_owned).collect();
         let decided = finalizers.iter().any(|name| name == FOREGROUND || name == ORPHAN);
         // Jobs are the last kind that orphans its dependents unless told otherwise.
         let default = (resource.is("batch", "Job") && !decided).then_some(Propagation::Orphan);
@@ -168,13 +167,14 @@ impl State {
                 Propagation::Orphan => finalizers.push(ORPHAN.to_owned()),
             }
         }
-        if resource.is("", "Namespace") && !object::is_terminating(&value) {
-            object::child_mut(object::as_map(&mut value), "status").insert("phase".to_owned(), json!("Terminating"));
-        }
         let stays = !finalizers.is_empty() || grace > 0 || resource.is("", "Namespace");
         if !stays {
             self.delete_now(table, key);
             return None;
+        }
+        let mut value = (*object.value).clone();
+        if resource.is("", "Namespace") && !object::is_terminating(&value) {
+            object::child_mut(object::as_map(&mut value), "status").insert("phase".to_owned(), json!("Terminating"));
         }
         let was_terminating = object::is_terminating(&value);
         let generation = object::generation(&value);

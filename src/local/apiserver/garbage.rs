@@ -20,6 +20,7 @@ pub(super) const ACTOR: &str = "garbage-collector";
 impl State {
     /// Queues what a stored object may have to do with the collector.
     pub fn after_write(&mut self, table: usize, key: &Key) {
+        self.note_event(table, key);
         let locator = Locator { table, key: key.clone() };
         let Some(object) = self.locate(&locator) else { return };
         if object::is_terminating(&object.value) || !object::owners(&object.value).is_empty() {
@@ -76,6 +77,7 @@ impl State {
 
     /// Works the queue off.
     pub fn collect_garbage(&mut self, now: Timestamp) {
+        self.expire_events(now);
         while let Some(locator) = self.garbage.pop_front() {
             let Some(object) = self.locate(&locator).cloned() else { continue };
             if object::is_terminating(&object.value) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use serde_json::Value;
 
-use super::{ApiServer, AuditRecord, Faults, WriteObserver, garbage::ACTOR, store::Hold};
+use super::{ApiServer, AuditRecord, Faults, WriteObserver, garbage::ACTOR, history::History, store::Hold};
 
 /// Answers a TokenReview: given its `spec`, returns the `status` (`authenticated`, `user`, `audiences`, `error`).
 pub type TokenReviewer = Arc<dyn Fn(&Value) -> Value + Send + Sync>;
@@ -35,6 +35,10 @@ impl ApiServer {
 
     fn hooks_mut(&self, change: impl FnOnce(&mut Hooks)) {
         change(&mut self.inner.hooks.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn is_observed(&self) -> bool {
+        !self.inner.hooks.read().unwrap_or_else(PoisonError::into_inner).observers.is_empty()
     }
 
     pub(super) fn hooks(&self) -> Hooks {
@@ -129,8 +133,7 @@ impl ApiServer {
         let mut state = self.inner.lock();
         let current = state.resource_version;
         for table in &mut state.tables {
-            table.log.clear();
-            table.compacted = current;
+            table.history = History::since(current);
             let read: Vec<u64> = table.cursors.keys().copied().collect();
             let newest = table.newest;
             for watch in read {
@@ -158,7 +161,7 @@ impl ApiServer {
         let writes = {
             let mut state = self.inner.lock();
             state.collect_garbage(self.inner.now());
-            state.commit(ACTOR)?
+            state.commit(ACTOR, self.is_observed())?
         };
         self.show(&writes);
         Ok(())

@@ -30,6 +30,14 @@ impl Manager {
             && self.subresource == other.subresource
     }
 
+    /// Whether this entry of `managedFields` stands for the same writer.
+    fn is_entry(&self, entry: &Value) -> bool {
+        text(entry, "manager") == self.name
+            && text(entry, "operation") == self.operation
+            && text(entry, "apiVersion") == self.api_version
+            && text(entry, "subresource") == self.subresource
+    }
+
     /// As a conflict names it.
     pub fn words(&self) -> String {
         let mut words = format!("{:?}", self.name);
@@ -74,10 +82,14 @@ impl Manager {
     }
 }
 
+/// The managers in `managedFields`.
+pub(super) fn parse(managed: &Value) -> Vec<Manager> {
+    managed.as_array().into_iter().flatten().filter_map(Manager::parse).collect()
+}
+
 /// The managers of an object.
-pub(super) fn parse(object: &Value) -> Vec<Manager> {
-    let list = object::metadata(object).and_then(|meta| meta.get("managedFields")).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Manager::parse).collect()
+pub(super) fn of(object: &Value) -> Vec<Manager> {
+    object::metadata(object).and_then(|meta| meta.get("managedFields")).map(parse).unwrap_or_default()
 }
 
 /// Whether a request asks to forget all managers: `managedFields: [{}]`.
@@ -87,13 +99,14 @@ pub(super) fn is_reset(object: &Value) -> bool {
 }
 
 /// Writes `managedFields`, in the order that Kubernetes keeps.
-pub(super) fn to_json(mut managers: Vec<Manager>) -> Value {
-    managers.retain(|manager| !manager.fields.is_empty());
-    managers.sort_by(|a, b| {
-        let order = a.operation.cmp(b.operation).then_with(|| a.time.cmp(&b.time)).then_with(|| a.name.cmp(&b.name));
-        order.then_with(|| a.api_version.cmp(&b.api_version)).then_with(|| a.subresource.cmp(&b.subresource))
-    });
-    Value::Array(managers.iter().map(Manager::to_json).collect())
+pub(super) fn to_json(managers: Vec<Manager>) -> Value {
+    let mut list = entries(managers);
+    list.sort_by(in_order);
+    Value::Array(list)
+}
+
+fn entries(managers: Vec<Manager>) -> Vec<Value> {
+    managers.iter().filter(|manager| !manager.fields.is_empty()).map(Manager::to_json).collect()
 }
 
 /// What differs between two objects.
@@ -168,9 +181,12 @@ fn compare_maps(
     let (old_map, new_map) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
     let keys = new_map.keys().chain(old_map.keys().filter(|key| !new_map.contains_key(*key)));
     for key in keys.filter(|key| !is_unmanaged(shape, key)) {
-        let (added, gone) = compare_values(old_map.get(key), new_map.get(key), shape.field(key).0);
-        changed.insert(format!("f:{key}"), added);
-        removed.insert(format!("f:{key}"), gone);
+        let (old, new) = (old_map.get(key), new_map.get(key));
+        if old != new {
+            let (added, gone) = compare_values(old, new, shape.field(key).0);
+            changed.insert(format!("f:{key}"), added);
+            removed.insert(format!("f:{key}"), gone);
+        }
     }
     if !both && !matches!(shape, Shape::Metadata | Shape::Root(_)) {
         changed.member = old.is_none();
@@ -225,14 +241,14 @@ fn compare_values(old: Option<&Value>, new: Option<&Value>, shape: Shape<'_>) ->
 fn compare_lists(old: &[Value], new: &[Value], shape: Shape<'_>, added: bool, gone: bool) -> (FieldSet, FieldSet) {
     let mut changed = FieldSet { member: added, ..FieldSet::default() };
     let mut removed = FieldSet { member: gone, ..FieldSet::default() };
-    let named = |items: &'_ [Value]| -> Vec<(String, Value)> {
-        items.iter().filter_map(|item| Some((shape.element(item)?, item.clone()))).collect()
-    };
-    let (old, new) = (named(old), named(new));
-    let find = |items: &[(String, Value)], element: &str| items.iter().position(|(name, _)| name == element);
+    fn named<'a>(items: &'a [Value], shape: Shape<'_>) -> Vec<(String, &'a Value)> {
+        items.iter().filter_map(|item| Some((shape.element(item)?, item))).collect()
+    }
+    let (old, new) = (named(old, shape), named(new, shape));
+    let find = |items: &[(String, &Value)], element: &str| items.iter().position(|(name, _)| name == element);
     for (element, item) in &new {
-        let before = find(&old, element).and_then(|at| old.get(at)).map(|(_, item)| item);
-        let (added, gone) = compare_values(before, Some(item), shape.items());
+        let before = find(&old, element).and_then(|at| old.get(at)).map(|(_, item)| *item);
+        let (added, gone) = compare_values(before, Some(*item), shape.items());
         changed.insert(element.clone(), added);
         removed.insert(element.clone(), gone);
     }
@@ -269,26 +285,77 @@ pub(super) fn field_set(value: &Value, shape: Shape<'_>) -> FieldSet {
     set
 }
 
-/// Gives the changed fields of an update to `writer`. Returns the managers afterwards.
-pub(super) fn updated(mut managers: Vec<Manager>, mut writer: Manager, comparison: &Comparison) -> Vec<Manager> {
-    for manager in &mut managers {
-        if !manager.is_same(&writer) {
-            manager.fields.subtract(&comparison.changed);
-        }
-        manager.fields.subtract(&comparison.removed);
-    }
-    if !comparison.changed.is_empty() {
-        writer.fields = comparison.changed.clone();
-        match managers.iter_mut().find(|manager| manager.is_same(&writer)) {
-            Some(own) => {
-                own.fields.union(&writer.fields);
-                own.time = writer.time;
+/// Gives the changed fields of an update to `writer`, in `managedFields` as it is stored. What others own is only taken
+/// apart where the update concerns it.
+pub(super) fn update(list: &mut Vec<Value>, mut writer: Manager, comparison: &Comparison) {
+    let mut own = false;
+    list.retain_mut(|entry| {
+        let ours = writer.is_entry(entry);
+        own |= ours;
+        let taken = !ours && owns_any(entry.get("fieldsV1"), &comparison.changed);
+        let given = ours && !owns_all(entry.get("fieldsV1"), &comparison.changed);
+        if taken || given || owns_any(entry.get("fieldsV1"), &comparison.removed) {
+            let Some(mut manager) = Manager::parse(entry) else { return false };
+            if !ours {
+                manager.fields.subtract(&comparison.changed);
             }
-            None => managers.push(writer),
+            manager.fields.subtract(&comparison.removed);
+            if ours {
+                manager.fields.union(&comparison.changed);
+            }
+            if manager.fields.is_empty() {
+                return false;
+            }
+            object::as_map(entry).insert("fieldsV1".to_owned(), manager.fields.to_json());
         }
+        if ours && !comparison.changed.is_empty() {
+            object::as_map(entry).insert("time".to_owned(), json!(writer.time));
+        }
+        true
+    });
+    if !own && !comparison.changed.is_empty() {
+        writer.fields = comparison.changed.clone();
+        list.push(writer.to_json());
     }
-    managers.retain(|manager| !manager.fields.is_empty());
-    capped(managers)
+    if list.iter().filter(|entry| text(entry, "operation") == "Update").count() > UPDATERS {
+        *list = entries(capped(list.iter().filter_map(Manager::parse).collect()));
+    }
+    list.sort_by(in_order);
+}
+
+fn text<'a>(entry: &'a Value, key: &str) -> &'a str {
+    entry.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The order of `managedFields` that Kubernetes keeps.
+fn in_order(a: &Value, b: &Value) -> Ordering {
+    let by = |key: &str| text(a, key).cmp(text(b, key));
+    ["operation", "time", "manager", "apiVersion", "subresource"]
+        .iter()
+        .fold(Ordering::Equal, |order, key| order.then_with(|| by(key)))
+}
+
+/// Whether a node of `fieldsV1` is itself in the set.
+fn is_member(node: &Map<String, Value>) -> bool {
+    node.is_empty() || node.contains_key(".")
+}
+
+/// Whether a field of `set` is in `fieldsV1`.
+fn owns_any(fields: Option<&Value>, set: &FieldSet) -> bool {
+    let Some(fields) = fields.and_then(Value::as_object) else { return false };
+    set.children.iter().any(|(element, below)| {
+        let node = fields.get(element);
+        node.and_then(Value::as_object).is_some_and(|node| below.member && is_member(node)) || owns_any(node, below)
+    })
+}
+
+/// Whether every field of `set` is in `fieldsV1`.
+fn owns_all(fields: Option<&Value>, set: &FieldSet) -> bool {
+    let Some(fields) = fields.and_then(Value::as_object) else { return set.children.is_empty() };
+    set.children.iter().all(|(element, below)| {
+        let node = fields.get(element);
+        node.and_then(Value::as_object).is_some_and(|node| !below.member || is_member(node)) && owns_all(node, below)
+    })
 }
 
 /// Updaters kept apart at most; the oldest beyond it are folded into one.
@@ -323,6 +390,10 @@ fn capped(mut managers: Vec<Manager>) -> Vec<Manager> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::local::apiserver::schema::Schema;
 
@@ -375,6 +446,69 @@ mod tests {
         ];
         for (old, new, changed, removed) in table {
             assert_eq!(compare(old, new), (changed, removed));
+        }
+    }
+
+    /// What [`update`] comes to, with all managers taken apart.
+    fn plainly(list: &[Value], mut writer: Manager, comparison: &Comparison) -> Value {
+        let mut managers: Vec<Manager> = list.iter().filter_map(Manager::parse).collect();
+        for manager in &mut managers {
+            if !manager.is_same(&writer) {
+                manager.fields.subtract(&comparison.changed);
+            }
+            manager.fields.subtract(&comparison.removed);
+        }
+        if !comparison.changed.is_empty() {
+            writer.fields = comparison.changed.clone();
+            match managers.iter_mut().find(|manager| manager.is_same(&writer)) {
+                Some(own) => {
+                    own.fields.union(&writer.fields);
+                    own.time = writer.time;
+                }
+                None => managers.push(writer),
+            }
+        }
+        managers.retain(|manager| !manager.fields.is_empty());
+        to_json(capped(managers))
+    }
+
+    fn fields() -> impl Strategy<Value = FieldSet> {
+        let node = any::<bool>().prop_map(|member| FieldSet { member, children: BTreeMap::new() });
+        let node = node.prop_recursive(3, 12, 3, |below| {
+            let children = prop::collection::vec(("f:[a-c]", below), 0..3);
+            (any::<bool>(), children).prop_map(|(member, children)| {
+                let mut set = FieldSet { member, children: BTreeMap::new() };
+                children.into_iter().for_each(|(element, child)| set.insert(element, child));
+                set
+            })
+        });
+        node.prop_map(|mut set| {
+            set.member = false;
+            set
+        })
+    }
+
+    fn manager() -> impl Strategy<Value = Manager> {
+        let operation = prop_oneof![Just("Apply"), Just("Update")];
+        let subresource = prop_oneof![Just(""), Just("status")];
+        ("[a-d]", operation, subresource, "[1-3]", fields()).prop_map(|(name, operation, subresource, time, fields)| {
+            Manager { name, operation, api_version: "g/v1".into(), subresource: subresource.into(), time, fields }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_update_changes_what_it_must_and_no_more(
+            managers in prop::collection::vec(manager(), 0..14), writer in manager(), changed in fields(), removed in fields(),
+        ) {
+            let mut seen = std::collections::HashSet::new();
+            let apart = |manager: &Manager| (manager.name.clone(), manager.operation, manager.subresource.clone());
+            let managers = managers.into_iter().filter(|manager| seen.insert(apart(manager))).collect();
+            let Value::Array(mut list) = to_json(managers) else { unreachable!("a list") };
+            let comparison = Comparison { changed, removed };
+            let expected = plainly(&list, writer.clone(), &comparison);
+            update(&mut list, writer, &comparison);
+            prop_assert_eq!(Value::Array(list), expected);
         }
     }
 }

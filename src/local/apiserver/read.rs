@@ -103,7 +103,7 @@ pub(super) fn view<'a>(
     let now = table.range(namespace, after).map(|(key, object)| (key.clone(), object.clone()));
     let Some(at) = at else { return Ok(Box::new(now)) };
     let mut differences: BTreeMap<Key, Option<Arc<Object>>> =
-        table.differences_at(at).ok_or_else(|| too_old(at, table.compacted))?;
+        table.history.differences_at(at).ok_or_else(|| too_old(at, table.history.compacted()))?;
     differences
         .retain(|key, _| (namespace.is_empty() || key.namespace == namespace) && after.is_none_or(|after| key > after));
     if differences.is_empty() {

@@ -24,6 +24,8 @@ pub(super) struct Resource {
     /// Number of the table that holds the objects.
     pub table: usize,
     pub view: View,
+    /// resourceVersion since which the kind is served in this form; 0: from the start.
+    pub since: u64,
     /// What a CustomResourceDefinition says about the kind; `None` for a built-in kind.
     pub custom: Option<Arc<CustomResource>>,
 }
@@ -141,6 +143,7 @@ impl Registry {
                     "authentication.k8s.io" => View::Review,
                     _ => View::Stored,
                 },
+                since: 0,
                 custom: None,
             };
             table += usize::from(shared.is_none());

@@ -84,6 +84,10 @@ pub(super) struct Schema {
     pub has_rules: bool,
     /// Whether this node or one below it has rules that compare with the old value.
     pub has_transition_rules: bool,
+    /// Whether this node or one below it is a list whose items have names.
+    pub has_named_items: bool,
+    /// Whether this node or one below it is an object with kind and metadata of its own.
+    pub has_embedded: bool,
     pub all_of: Vec<Schema>,
     pub any_of: Vec<Schema>,
     pub one_of: Vec<Schema>,
@@ -161,6 +165,8 @@ impl Schema {
             rules: list("x-kubernetes-validations").map(Rule::compile).collect(),
             has_rules: false,
             has_transition_rules: false,
+            has_named_items: false,
+            has_embedded: false,
             all_of: list("allOf").map(Self::compile).collect(),
             any_of: list("anyOf").map(Self::compile).collect(),
             one_of: list("oneOf").map(Self::compile).collect(),
@@ -169,6 +175,9 @@ impl Schema {
         compiled.has_rules = !compiled.rules.is_empty() || compiled.children().any(|child| child.has_rules);
         compiled.has_transition_rules =
             compiled.rules.iter().any(Rule::compares) || compiled.children().any(|child| child.has_transition_rules);
+        compiled.has_named_items =
+            compiled.list_type != ListType::Atomic || compiled.children().any(|child| child.has_named_items);
+        compiled.has_embedded = compiled.embedded_resource || compiled.children().any(|child| child.has_embedded);
         compiled
     }
 

@@ -189,7 +189,7 @@ impl ApiServer {
         if self.inner.options.garbage == Garbage::Immediate {
             state.collect_garbage(self.inner.now());
         }
-        match state.commit(ACTOR) {
+        match state.commit(ACTOR, self.is_observed()) {
             Ok(writes) => (served, writes),
             Err(status) => (Err(status), Vec::new()),
         }

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
+    expiry::Fading,
     fault::Write,
+    history::History,
     object::{self, Object},
     persist::Disk,
     resource::Registry,
@@ -71,19 +73,12 @@ pub(super) struct Change {
     pub removed: Option<Arc<Object>>,
 }
 
-/// Changes kept for watches that resume, at least.
-const LOG_KEPT: usize = 1_024;
-/// Changes kept for a watch that is slow, at most.
-const LOG_LIMIT: usize = 65_536;
-
 /// The objects of one kind.
 #[derive(Debug)]
 pub(super) struct Table {
     pub objects: BTreeMap<Key, Arc<Object>>,
-    pub log: VecDeque<Arc<Change>>,
-    /// Changes up to this resourceVersion are no longer in the log.
-    pub compacted: u64,
-    /// Raised with each commit, so that watches look at the log.
+    pub history: History,
+    /// Raised with each commit, so that watches look at the history.
     pub signal: watch::Sender<u64>,
     /// How far each running watch has read.
     pub cursors: HashMap<u64, u64>,
@@ -109,8 +104,7 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             objects: BTreeMap::new(),
-            log: VecDeque::new(),
-            compacted: 0,
+            history: History::default(),
             signal: watch::Sender::new(0),
             cursors: HashMap::new(),
             cuts: 0,
@@ -139,44 +133,15 @@ impl Table {
             .take_while(move |(key, _)| namespace.is_empty() || key.namespace == namespace)
     }
 
-    /// What differed at resourceVersion `at`: the objects changed since, as they were (`None`: not there).
-    /// `None` altogether if the log does not reach back that far.
-    pub fn differences_at(&self, at: u64) -> Option<BTreeMap<Key, Option<Arc<Object>>>> {
-        if at < self.compacted {
-            return None;
-        }
-        let mut differences = BTreeMap::new();
-        for change in self.log.iter().rev().take_while(|change| change.resource_version > at) {
-            differences.insert(change.key.clone(), change.before.clone());
-        }
-        Some(differences)
-    }
-
     /// The newest resourceVersion that this client may see; `None` if nothing is withheld from it.
     pub fn held_at(&self, user_agent: &str) -> Option<&Hold> {
         self.holds.iter().filter(|hold| user_agent.starts_with(&hold.user_agent)).min_by_key(|hold| hold.up_to)
     }
 
-    /// The changes after `cursor`, oldest first.
-    pub fn changes_after(&self, cursor: u64) -> impl Iterator<Item = &Arc<Change>> {
-        let first = self.log.partition_point(|change| change.resource_version <= cursor);
-        self.log.range(first..)
-    }
-
-    /// Forgets old changes: those that every watch has read, and far too old ones in any case.
+    /// Forgets old changes, unless some are withheld.
     fn trim(&mut self) {
-        if self.log.len() < 2 * LOG_KEPT || !self.holds.is_empty() {
-            return;
-        }
-        let slowest = self.cursors.values().min().copied().unwrap_or(u64::MAX);
-        while self.log.len() > LOG_KEPT {
-            match self.log.front() {
-                Some(oldest) if oldest.resource_version <= slowest || self.log.len() > LOG_LIMIT => {
-                    self.compacted = oldest.resource_version;
-                    self.log.pop_front();
-                }
-                _ => break,
-            }
+        if self.holds.is_empty() {
+            self.history.trim(|| self.cursors.values().min().copied().unwrap_or(u64::MAX));
         }
     }
 }
@@ -196,6 +161,8 @@ pub(super) struct State {
     pub random: ChaCha8Rng,
     /// Objects that the garbage collector has to look at.
     pub garbage: VecDeque<Locator>,
+    /// The Events, which do not stay.
+    pub fading: Fading,
     /// How many of `garbage` are from earlier requests.
     settled: usize,
     disk: Option<Disk>,
@@ -209,6 +176,7 @@ impl State {
     pub fn new(seed: [u8; 32]) -> Self {
         let registry = Registry::builtin();
         let tables = (0..registry.tables()).map(|_| Table::default()).collect();
+        let fading = Fading::new(registry.get("", "v1", "events").map_or(usize::MAX, |events| events.table));
         Self {
             registry,
             tables,
@@ -217,6 +185,7 @@ impl State {
             dependents: HashMap::new(),
             random: ChaCha8Rng::from_seed(seed),
             garbage: VecDeque::new(),
+            fading,
             settled: 0,
             disk: None,
             pending: Vec::new(),
@@ -285,7 +254,7 @@ impl State {
     pub fn loaded(&mut self, resource_version: u64) {
         self.resource_version = self.resource_version.max(resource_version);
         for table in &mut self.tables {
-            table.compacted = self.resource_version;
+            table.history = History::since(self.resource_version);
         }
     }
 
@@ -319,8 +288,9 @@ impl State {
         before
     }
 
-    /// Makes the changes of this request durable and shows them to watches. On an error nothing has happened.
-    pub fn commit(&mut self, user_agent: &str) -> Result<Vec<Write>, Status> {
+    /// Makes the changes of this request durable and shows them to watches. On an error nothing has happened. Returns what
+    /// there is to tell, if somebody is `told`.
+    pub fn commit(&mut self, user_agent: &str, told: bool) -> Result<Vec<Write>, Status> {
         let pending = std::mem::take(&mut self.pending);
         let (own, requester) = std::mem::take(&mut self.own);
         if let Some(disk) = &mut self.disk
@@ -338,11 +308,13 @@ impl State {
         self.settled = self.garbage.len();
         let mut writes = Vec::new();
         for (at, (table, change)) in pending.into_iter().enumerate() {
-            let actor = if at < own { &requester } else { user_agent };
-            writes.push(self.write_of(table, &change, actor));
+            if told {
+                let actor = if at < own { &requester } else { user_agent };
+                writes.push(self.write_of(table, &change, actor));
+            }
             if let Some(table) = self.tables.get_mut(table) {
                 let version = change.resource_version;
-                table.log.push_back(Arc::new(change));
+                table.history.push(Arc::new(change));
                 table.newest = version;
                 table.trim();
                 table.signal.send_replace(version);

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::{
     cel, cel_value, gofmt,
+    path::Path,
     schema::{ListType, Schema, Type, counterpart},
     status::{FieldError, FieldErrorKind},
 };
@@ -16,15 +17,18 @@ use super::{
 /// replaces.
 pub(super) fn errors(schema: &Schema, object: &Value, old: Option<&Value>, errors: Vec<FieldError>) -> Vec<FieldError> {
     let mut checker = Checker { errors };
-    checker.check(schema, object, old, "");
-    embedded(schema, object, "", &mut checker.errors);
-    let old_was_fine = old.is_none_or(|old| {
-        let mut found = Vec::new();
-        unique(schema, old, "", &mut found);
-        found.is_empty()
-    });
+    checker.check(schema, object, old, Path::Root);
+    embedded(schema, object, Path::Root, &mut checker.errors);
+    let mut repeated = Vec::new();
+    unique(schema, object, Path::Root, &mut repeated);
+    let old_was_fine = repeated.is_empty()
+        || old.is_none_or(|old| {
+            let mut found = Vec::new();
+            unique(schema, old, Path::Root, &mut found);
+            found.is_empty()
+        });
     if old_was_fine {
-        unique(schema, object, "", &mut checker.errors);
+        checker.errors.extend(repeated);
     }
     let mut errors = checker.errors;
     let blocking = |error: &FieldError| {
@@ -44,16 +48,12 @@ struct Checker {
     errors: Vec<FieldError>,
 }
 
-pub(super) fn child(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
 impl Checker {
-    fn invalid(&mut self, path: &str, value: Value, sentence: impl std::fmt::Display) {
+    fn invalid(&mut self, path: Path<'_>, value: Value, sentence: impl std::fmt::Display) {
         self.errors.push(FieldError::invalid(path, value, format!("{path} in body {sentence}")));
     }
 
-    fn check(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &str) {
+    fn check(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: Path<'_>) {
         if old == Some(value) {
             return;
         }
@@ -75,7 +75,7 @@ impl Checker {
         }
     }
 
-    fn check_type(&mut self, schema: &Schema, value: &Value, path: &str) {
+    fn check_type(&mut self, schema: &Schema, value: &Value, path: Path<'_>) {
         let (fits, wanted) = match schema.kind {
             _ if schema.int_or_string => {
                 let fits =
@@ -90,7 +90,7 @@ impl Checker {
         }
     }
 
-    fn refuse_type(&mut self, schema: &Schema, wanted: &str, value: &Value, path: &str) {
+    fn refuse_type(&mut self, schema: &Schema, wanted: &str, value: &Value, path: Path<'_>) {
         let fraction = schema.kind == Some(Type::Integer) && value.is_number();
         // kube-apiserver speaks of a fraction in Go's words where the field has a format.
         let (wanted, found) = match (fraction, schema.format.as_str()) {
@@ -102,7 +102,7 @@ impl Checker {
         self.errors.push(FieldError::new(FieldErrorKind::TypeInvalid, path, Some(json!(found)), detail));
     }
 
-    fn check_enum(&mut self, schema: &Schema, value: &Value, path: &str) {
+    fn check_enum(&mut self, schema: &Schema, value: &Value, path: Path<'_>) {
         let allowed = &schema.one_of_values;
         if allowed.is_empty() || allowed.iter().any(|choice| same(choice, value)) {
             return;
@@ -112,7 +112,7 @@ impl Checker {
         self.errors.push(FieldError::not_supported(path, value.clone(), &allowed));
     }
 
-    fn check_string(&mut self, schema: &Schema, text: &str, path: &str) {
+    fn check_string(&mut self, schema: &Schema, text: &str, path: Path<'_>) {
         let length = text.chars().count() as u64;
         if let Some(most) = schema.max_length.filter(|&most| length > most) {
             let unit = if most == 1 { "byte" } else { "bytes" };
@@ -131,7 +131,7 @@ impl Checker {
         }
     }
 
-    fn check_number(&mut self, schema: &Schema, value: &Value, path: &str) {
+    fn check_number(&mut self, schema: &Schema, value: &Value, path: Path<'_>) {
         let number = value.as_f64().unwrap_or_default();
         if schema.kind == Some(Type::Integer) && !fits_integer(number, &schema.format) {
             let format = match schema.format.as_str() {
@@ -170,10 +170,10 @@ impl Checker {
         }
     }
 
-    fn check_array(&mut self, schema: &Schema, items: &[Value], old: Option<&Value>, path: &str) {
+    fn check_array(&mut self, schema: &Schema, items: &[Value], old: Option<&Value>, path: Path<'_>) {
         if let Some(below) = schema.items.as_deref() {
             for (at, item) in items.iter().enumerate() {
-                self.check(below, item, counterpart(&schema.list_type, item, old), &format!("{path}[{at}]"));
+                self.check(below, item, counterpart(&schema.list_type, item, old), Path::Item(&path, at));
             }
         }
         let length = items.len() as u64;
@@ -189,13 +189,13 @@ impl Checker {
         }
     }
 
-    fn too_many(&mut self, path: &str, actual: u64, most: u64) {
+    fn too_many(&mut self, path: Path<'_>, actual: u64, most: u64) {
         let unit = if most == 1 { "item" } else { "items" };
         let detail = format!("must have at most {most} {unit}");
         self.errors.push(FieldError::new(FieldErrorKind::TooMany, path, Some(json!(actual)), detail));
     }
 
-    fn check_object(&mut self, schema: &Schema, map: &Map<String, Value>, old: Option<&Value>, path: &str) {
+    fn check_object(&mut self, schema: &Schema, map: &Map<String, Value>, old: Option<&Value>, path: Path<'_>) {
         let count = map.len() as u64;
         if let Some(least) = schema.min_properties.filter(|&least| count < least) {
             self.invalid(path, json!(count), format_args!("should have at least {least} properties"));
@@ -206,16 +206,16 @@ impl Checker {
         for (key, value) in map {
             if let Some(below) = schema.field(key) {
                 let old = old.and_then(|old| old.get(key));
-                self.check(below, value, old, &child(path, key));
+                self.check(below, value, old, Path::Field(&path, key));
             }
         }
         for key in schema.required.iter().filter(|key| !map.contains_key(*key)) {
-            self.errors.push(FieldError::required(child(path, key), ""));
+            self.errors.push(FieldError::required(Path::Field(&path, key).to_string(), ""));
         }
     }
 
     /// `allOf`, `anyOf`, `oneOf`, `not`: value checks only, as structural schemas allow.
-    fn check_junctors(&mut self, schema: &Schema, value: &Value, path: &str) {
+    fn check_junctors(&mut self, schema: &Schema, value: &Value, path: Path<'_>) {
         let tried = |schema: &Schema| {
             let mut checker = Self { errors: Vec::new() };
             checker.check(schema, value, None, path);
@@ -320,14 +320,17 @@ fn format_holds(format: &str, text: &str) -> bool {
 }
 
 /// Lists that are sets or maps hold nothing twice.
-fn unique(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn unique(schema: &Schema, value: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
+    if !schema.has_named_items {
+        return;
+    }
     match value {
         Value::Object(map) => {
             for (key, value) in map {
                 if let Some(below) = schema.properties.get(key) {
-                    unique(below, value, &child(path, key), errors);
+                    unique(below, value, Path::Field(&path, key), errors);
                 } else if let Some(below) = schema.additional.as_deref() {
-                    unique(below, value, &format!("{path}[{key}]"), errors);
+                    unique(below, value, Path::Key(&path, key), errors);
                 }
             }
         }
@@ -352,7 +355,7 @@ fn unique(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldErro
             }
             if let Some(below) = schema.items.as_deref() {
                 for (at, item) in items.iter().enumerate() {
-                    unique(below, item, &format!("{path}[{at}]"), errors);
+                    unique(below, item, Path::Item(&path, at), errors);
                 }
             }
         }
@@ -361,12 +364,15 @@ fn unique(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldErro
 }
 
 /// Embedded objects say what they are.
-fn embedded(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn embedded(schema: &Schema, value: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
+    if !schema.has_embedded {
+        return;
+    }
     match value {
         Value::Object(map) => {
             if schema.embedded_resource {
                 for key in ["apiVersion", "kind"] {
-                    let field = child(path, key);
+                    let field = Path::Field(&path, key).to_string();
                     match map.get(key) {
                         None => errors.push(FieldError::required(field, "")),
                         Some(Value::String(text)) if text.is_empty() => {
@@ -379,16 +385,16 @@ fn embedded(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldEr
             }
             for (key, value) in map {
                 if let Some(below) = schema.properties.get(key) {
-                    embedded(below, value, &child(path, key), errors);
+                    embedded(below, value, Path::Field(&path, key), errors);
                 } else if let Some(below) = schema.additional.as_deref() {
-                    embedded(below, value, &format!("{path}[{key}]"), errors);
+                    embedded(below, value, Path::Key(&path, key), errors);
                 }
             }
         }
         Value::Array(items) => {
             if let Some(below) = schema.items.as_deref() {
                 for (at, item) in items.iter().enumerate() {
-                    embedded(below, item, &format!("{path}[{at}]"), errors);
+                    embedded(below, item, Path::Item(&path, at), errors);
                 }
             }
         }

@@ -112,8 +112,8 @@ impl Watch {
             from
         };
         let mut finished = false;
-        if cursor < table.compacted {
-            let expired = too_old(cursor, table.compacted);
+        if cursor < table.history.compacted() {
+            let expired = too_old(cursor, table.history.compacted());
             if server.expired_as_http() {
                 return Err(expired);
             }
@@ -190,12 +190,12 @@ impl Watch {
         let shown = table.held_at(&self.user_agent).map_or(current, |hold| hold.up_to.min(current));
         // A compaction moves the cursor of a watch that had read everything.
         self.cursor = self.cursor.max(table.cursors.get(&self.number).copied().unwrap_or_default());
-        if self.cursor < table.compacted {
-            self.ready.push_back(error_event(&too_old(self.cursor, table.compacted)));
+        if self.cursor < table.history.compacted() {
+            self.ready.push_back(error_event(&too_old(self.cursor, table.history.compacted())));
             self.finished = true;
             return true;
         }
-        for change in table.changes_after(self.cursor).take_while(|change| change.resource_version <= shown) {
+        for change in table.history.after(self.cursor).take_while(|change| change.resource_version <= shown) {
             if let Some((kind, object)) = event(change, &self.filter) {
                 self.ready.push_back(self.renderer.event(kind, &object));
             }

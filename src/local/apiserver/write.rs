@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Inner, Outcome, builtin,
     clock::rfc3339,
-    coerce, custom,
-    fault::Verb,
+    custom,
     fieldset::FieldSet,
     managed, names,
     object::{self, Object},
@@ -20,7 +19,7 @@ use super::{
     shape::Shape,
     status::{FieldError, Status},
     store::{Key, State},
-    typed, validate,
+    validate,
 };
 
 /// One write in progress.
@@ -90,7 +89,7 @@ impl Writer<'_> {
         }
         self.settle_namespace(&mut object)?;
         self.generate_name(&mut object);
-        self.decode(&mut object)?;
+        self.decode(&mut object, None)?;
         let now = self.server.now();
         if resource.custom.is_some() && resource.status_subresource {
             object::as_map(&mut object).remove("status");
@@ -149,7 +148,7 @@ impl Writer<'_> {
         let name = object::name(&old.value).to_owned();
         self.check_preconditions(old, &new)?;
         self.settle_namespace(&mut new)?;
-        self.decode(&mut new)?;
+        self.decode(&mut new, Some(old))?;
         self.isolate(&old.value, &mut new);
         builtin::prepare_update(&resource, &old.value, &mut new);
         let meta = object::metadata_mut(&mut new);
@@ -235,17 +234,25 @@ impl Writer<'_> {
         if !self.resource.status_subresource {
             return;
         }
-        let status_of = |object: &Value| object.get("status").cloned();
-        if self.request.info.subresource == "status" {
-            let status = status_of(new);
-            let managed = object::metadata(new).and_then(|meta| meta.get("managedFields")).cloned();
-            *new = old.clone();
-            set_or_remove(object::as_map(new), "status", status);
-            if let Some(managed) = managed {
-                set_managed(new, managed);
+        let (Some(old), new) = (old.as_object(), object::as_map(new)) else { return };
+        if self.request.info.subresource != "status" {
+            if new.get("status") != old.get("status") {
+                set_or_remove(new, "status", old.get("status").cloned());
             }
-        } else {
-            set_or_remove(object::as_map(new), "status", status_of(old));
+            return;
+        }
+        new.retain(|key, _| key == "status" || old.contains_key(key));
+        for (key, value) in old.iter().filter(|(key, _)| *key != "status") {
+            if new.get(key) == Some(value) {
+                continue;
+            }
+            let managed =
+                (key == "metadata").then(|| new.get_mut(key)?.as_object_mut()?.remove("managedFields")).flatten();
+            let mut value = value.clone();
+            if let Some(managed) = managed {
+                set_or_remove(object::as_map(&mut value), "managedFields", some_managed(managed));
+            }
+            new.insert(key.clone(), value);
         }
     }
 
@@ -329,42 +336,6 @@ impl Writer<'_> {
         object::metadata_mut(object).insert("name".to_owned(), json!(name));
     }
 
-    /// Prunes, defaults, and refuses or reports unknown fields.
-    fn decode(&mut self, object: &mut Value) -> Result<(), Status> {
-        let strict = self.request.options.text("fieldValidation") == "Strict";
-        let given = if strict { object.clone() } else { Value::Null };
-        let unknown = match &self.resource.custom {
-            Some(custom) => coerce::prune(object, &custom.schema),
-            None => typed::decode(self.resource, object).map_err(|why| self.undecodable(object, &why))?,
-        };
-        if !unknown.is_empty() {
-            let sentences: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-            match self.request.options.text("fieldValidation") {
-                "Strict" => {
-                    let why = format!("strict decoding error: {}", sentences.join(", "));
-                    return Err(self.undecodable(&given, &why));
-                }
-                "Ignore" => {}
-                _ => self.warnings.extend(sentences),
-            }
-        }
-        if let Some(custom) = &self.resource.custom {
-            coerce::set_defaults(object, &custom.schema);
-        }
-        Ok(())
-    }
-
-    /// The refusal of an object that is not of its kind: a patch is told apart from a whole object.
-    fn undecodable(&self, object: &Value, why: &str) -> Status {
-        if self.request.info.verb == Verb::Patch {
-            let error = FieldError::invalid("patch", Value::String(object.to_string()), why);
-            return Status::invalid("", "", "", &[error]);
-        }
-        let kind = &self.resource.kind;
-        let version = &self.resource.version;
-        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
-    }
-
     fn validate(&self, object: &Value, old: Option<&Value>) -> Result<(), Status> {
         let mut errors = names::metadata_errors(self.resource, object);
         match &self.resource.custom {
@@ -387,8 +358,9 @@ impl Writer<'_> {
     fn track_create(&self, object: &mut Value) {
         let comparison = managed::compare(&Value::Object(Map::new()), object, self.shape())
             .restrict("", self.resource.status_subresource);
-        let writer = self.manager("Update", FieldSet::default());
-        set_managed(object, managed::to_json(managed::updated(Vec::new(), writer, &comparison)));
+        let mut list = Vec::new();
+        managed::update(&mut list, self.manager("Update", FieldSet::default()), &comparison);
+        set_managed(object, Value::Array(list));
     }
 
     /// Gives the changed fields to the writer.
@@ -398,12 +370,23 @@ impl Writer<'_> {
             return;
         }
         let subresource = &self.request.info.subresource;
-        let given = if subresource.is_empty() { managed::parse(new) } else { Vec::new() };
-        let managers = if given.is_empty() { managed::parse(old) } else { given };
         let comparison =
             managed::compare(old, new, self.shape()).restrict(subresource, self.resource.status_subresource);
-        let writer = self.manager("Update", FieldSet::default());
-        set_managed(new, managed::to_json(managed::updated(managers, writer, &comparison)));
+        let known = object::metadata(old).and_then(|meta| meta.get("managedFields"));
+        let given = object::metadata_mut(new).remove("managedFields");
+        let kept = given.as_ref() == known;
+        let managed = match given {
+            Some(given) if kept => given,
+            // A client that brings managers of its own is believed, as far as it makes sense.
+            Some(given) if subresource.is_empty() => {
+                let managers = managed::parse(&given);
+                if managers.is_empty() { known.cloned().unwrap_or_default() } else { managed::to_json(managers) }
+            }
+            _ => known.cloned().unwrap_or_default(),
+        };
+        let mut list = if let Value::Array(list) = managed { list } else { Vec::new() };
+        managed::update(&mut list, self.manager("Update", FieldSet::default()), &comparison);
+        set_managed(new, Value::Array(list));
     }
 
     /// The answer of a finished write.
@@ -425,8 +408,13 @@ fn set_or_remove(map: &mut Map<String, Value>, key: &str, value: Option<Value>) 
 }
 
 fn set_managed(object: &mut Value, managed: Value) {
+    set_or_remove(object::metadata_mut(object), "managedFields", some_managed(managed));
+}
+
+/// An empty list is none.
+fn some_managed(managed: Value) -> Option<Value> {
     let empty = managed.as_array().is_some_and(Vec::is_empty) || managed.is_null();
-    set_or_remove(object::metadata_mut(object), "managedFields", (!empty).then_some(managed));
+    (!empty).then_some(managed)
 }
 
 /// Whether anything but metadata, and the status where it is a subresource, differs.

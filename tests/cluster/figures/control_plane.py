@@ -6,6 +6,8 @@ import pathlib
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 from audit import Log, refills, split
@@ -35,6 +37,14 @@ class Operator:
             self.started = time.time()
             command = [self.program, "operator", f"--listen=127.0.0.1:{self.port}"]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def is_ready(self):
+        """It has seen what there is, and may write."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
 
     def stop(self):
         self.process.terminate()
@@ -130,6 +140,8 @@ def main(cluster, run, program):
     operator = Operator(program, run)
     operator.start()
     try:
+        # The first Experiment is not to wait for the operator's start.
+        until("the operator is ready", operator.is_ready)
         stub = Stub(cluster, SPACE, operator.port)
         times = first_job_times(cluster, log, SPACE, 50)
         percentiles("Experiment applied -> its first Job created, p50, p99", times, "p50 < 300 ms")

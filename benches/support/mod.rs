@@ -1,0 +1,71 @@
+//! What the benches share: objects, and how a figure is printed.
+
+use automl_operator::api::{Experiment, Trial};
+use serde_json::json;
+use std::io::Write;
+use std::sync::Arc;
+
+/// Measures the groups that the arguments name, or all.
+pub fn run(groups: &[(&str, fn())]) {
+    // `cargo test --benches` runs this with --test: nothing to measure then.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    for (name, group) in groups {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            group();
+        }
+    }
+}
+
+/// Prints a line of the table.
+pub fn row(figure: impl AsRef<str>, value: impl AsRef<str>) {
+    println!("{:<58} {:>16}", figure.as_ref(), value.as_ref());
+    let _ = std::io::stdout().flush();
+}
+
+/// An Experiment that an API server has taken.
+pub fn experiment(algorithm: &str, max_trials: u32, parallel: u32) -> Experiment {
+    serde_json::from_value(json!({
+        "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": "bench", "namespace": "default", "uid": "e", "generation": 1, "resourceVersion": "1"},
+        "spec": {
+            "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+            "parameters": [{"name": "x", "double": {"min": 0.0, "max": 1.0}}, {"name": "n", "int": {"min": 1, "max": 9}}],
+            "algorithm": {"name": algorithm},
+            "limits": {"maxTrials": max_trials, "parallelTrials": parallel},
+            "trialTemplate": {"primaryContainer": "c", "manifest": {
+                "apiVersion": "batch/v1", "kind": "Job",
+                "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
+                    {"name": "c", "image": "i", "command": ["true"], "args": ["--x=${params.x}"]},
+                ]}}},
+            }},
+        },
+        "status": {"observedGeneration": 1, "startTime": "2026-01-01T00:00:00Z", "conditions": [
+            {"type": "Accepted", "status": "True", "reason": "Valid", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1},
+        ]},
+    }))
+    .expect("a valid experiment")
+}
+
+/// One of its Trials.
+pub fn trial(index: u32, version: u64, ended: bool) -> Arc<Trial> {
+    let mut trial: Trial = serde_json::from_value(json!({
+        "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
+        "metadata": {
+            "name": format!("bench-{index:05}"), "namespace": "default", "uid": format!("t{index}"),
+            "resourceVersion": version.to_string(),
+            "ownerReferences": [{"apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "name": "bench", "uid": "e", "controller": true}],
+        },
+        "spec": {"experiment": "bench", "index": index, "assignments": {"x": f64::from(index) * 1e-6, "n": 1}, "manifest": {}},
+    }))
+    .expect("a valid trial");
+    if ended {
+        trial.status = serde_json::from_value(json!({"objective": 0.5, "conditions": [
+            {"type": "Complete", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+        ]}))
+        .ok();
+    }
+    Arc::new(trial)
+}
