@@ -117,6 +117,7 @@ async fn what_it_may_and_may_not_do_is_said() {
         rule("automl.dev", &["experiments/finalizers", "trials/finalizers"], &["update"]),
         rule("batch", &["jobs"], &["get", "list", "watch", "create"]),
         rule("", &["pods"], &["get", "list"]),
+        rule("", &["persistentvolumeclaims"], &["get", "create"]),
         rule("events.k8s.io", &["events"], &["create"]),
         rule("authentication.k8s.io", &["tokenreviews"], &["create"]),
         rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),

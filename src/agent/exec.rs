@@ -94,7 +94,8 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     if let Some(channel) = channel {
         channel.close();
     }
-    let by_itself = status.as_ref().is_ok_and(|status| status.code().is_some());
+    // Of a program that was killed under a shell, the shell says 128 and the signal.
+    let by_itself = status.as_ref().is_ok_and(|status| status.code().is_some_and(|code| code <= 128));
     let trouble = collector.and_then(|collector| collector.finish(by_itself));
     if let (Some(trouble), Some(reporter)) = (trouble, &reporter) {
         reporter.say(Body::Trouble(trouble));

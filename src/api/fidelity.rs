@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// How much of its resource a trial spends: epochs, a share of the data, a resolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -33,25 +34,96 @@ fn default_eta() -> f64 {
 }
 
 /// Where trials keep their checkpoints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = (
+    "has(self.volume) != has(self.volumeClaimTemplate)",
+    "write volume for one that is there, or volumeClaimTemplate for a claim that the operator makes; one of the two"
+))]
 #[serde(rename_all = "camelCase")]
 pub struct Checkpoint {
     /// A source of a pod's volume that all nodes of the trials can mount, such as `persistentVolumeClaim: {claimName: c}`.
     /// The experiment has a folder of its own there. On a laptop, a folder of `--state-dir` takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "volume_schema")]
-    pub volume: Value,
+    pub volume: Option<Value>,
+    /// A claim that the operator makes before the first trial, and that goes with the experiment. It is called as the
+    /// experiment with `-checkpoints` at the end. On a laptop, a folder of `--state-dir` takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_claim_template: Option<VolumeClaimTemplate>,
+}
+
+/// A PersistentVolumeClaim to be made, as a StatefulSet has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeClaimTemplate {
+    /// What the claim has besides the operator's own labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<VolumeClaimMetadata>,
+    /// Its spec, as Kubernetes has it. Trials on several nodes need `accessModes: [ReadWriteMany]`.
+    #[schemars(schema_with = "claim_schema")]
+    pub spec: Value,
+}
+
+/// Labels and annotations of a claim.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeClaimMetadata {
+    /// Labels; those of the operator win.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "texts_schema")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "texts_schema")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 fn volume_schema(_: &mut SchemaGenerator) -> Schema {
+    let gone = json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     json_schema!({
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {"emptyDir": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+        "properties": {"emptyDir": gone, "ephemeral": gone},
         "x-kubernetes-preserve-unknown-fields": true,
-        "x-kubernetes-validations": [{
-            "rule": "!has(self.emptyDir)",
-            "message": "emptyDir ends with the pod; write a volume that outlives it, such as persistentVolumeClaim",
-        }],
+        "x-kubernetes-validations": [
+            {
+                "rule": "!has(self.emptyDir)",
+                "message": "emptyDir ends with the pod; write a volume that outlives it, such as persistentVolumeClaim",
+            },
+            {
+                "rule": "!has(self.ephemeral)",
+                "message": "ephemeral ends with the pod; write its volumeClaimTemplate as checkpoint.volumeClaimTemplate",
+            },
+        ],
+    })
+}
+
+fn texts_schema(_: &mut SchemaGenerator) -> Schema {
+    let text = json_schema!({"type": "string", "maxLength": 4096});
+    json_schema!({"type": "object", "maxProperties": 64, "additionalProperties": text})
+}
+
+/// What every claim must say; the rest is up to the API server.
+fn claim_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["accessModes", "resources"],
+        "properties": {
+            "accessModes": {"type": "array", "minItems": 1, "maxItems": 4, "items": {"type": "string", "maxLength": 64}},
+            "resources": {
+                "type": "object",
+                "required": ["requests"],
+                "properties": {
+                    "requests": {
+                        "type": "object",
+                        "required": ["storage"],
+                        "x-kubernetes-preserve-unknown-fields": true,
+                    },
+                },
+                "x-kubernetes-preserve-unknown-fields": true,
+            },
+        },
+        "x-kubernetes-preserve-unknown-fields": true,
     })
 }

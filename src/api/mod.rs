@@ -23,7 +23,7 @@ pub use experiment::{
     WarmStart,
 };
 pub use experiment_status::{Best, ExperimentStatus, FrontTrial, TrialCounts};
-pub use fidelity::{Checkpoint, Fidelity};
+pub use fidelity::{Checkpoint, Fidelity, VolumeClaimMetadata, VolumeClaimTemplate};
 pub use metrics::{
     FileSource, MetricQuery, Metrics, MetricsSource, MlflowSource, NniSource, PrometheusQuerySource, PrometheusSource,
     PushSource, StdoutSource, TensorboardSource,

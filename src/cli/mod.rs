@@ -24,6 +24,7 @@ mod serve;
 mod signals;
 mod summary;
 mod sweep;
+mod translate;
 mod tuner;
 mod validate;
 
@@ -81,6 +82,21 @@ enum TunerCommand {
     Serve,
     /// Print the algorithms with their settings and where they were described
     List,
+    /// Print what an early stopping rule, or an algorithm that hands out a resource, of Katib or NNI is in an Experiment
+    Translate(TranslateArguments),
+}
+
+/// What is to be translated.
+#[derive(Debug, Args)]
+struct TranslateArguments {
+    /// Where the name comes from
+    #[arg(value_enum)]
+    from: translate::System,
+    /// Its name there, such as medianstop, Curvefitting, hyperband, BOHB, PBT
+    name: String,
+    /// Its settings there
+    #[arg(value_name = "SETTING=VALUE")]
+    settings: Vec<String>,
 }
 
 /// Where state is kept and what the machine offers.

@@ -4,6 +4,7 @@ use super::TunerCommand;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::print;
 use super::serve::Dialogue;
+use super::translate;
 use crate::stopping::RULES;
 use crate::tuner::{ALGORITHMS, Algorithm, Goals, MAX_OBJECTIVES, Setting};
 use std::io::BufRead;
@@ -13,6 +14,10 @@ pub fn run(command: &TunerCommand) -> Outcome {
     match command {
         TunerCommand::Serve => serve(),
         TunerCommand::List => print::text(&list()).map(|()| ExitCode::Done),
+        TunerCommand::Translate(arguments) => {
+            let text = translate::translated(arguments.from, &arguments.name, &arguments.settings)?;
+            print::text(&text).map(|()| ExitCode::Done)
+        }
     }
 }
 

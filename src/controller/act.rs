@@ -12,9 +12,10 @@ use super::wire::{Pen, timed};
 use crate::api::{Experiment, ExperimentStatus, Trial, Usage, labels};
 use crate::engine::{Action, Fate, Finding, TrialPatch};
 use crate::report::Batch;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::Request;
+use kube::core::{PartialObjectMeta, Request};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
@@ -45,6 +46,8 @@ pub enum Learnt {
         /// Trying again cannot help.
         permanent: bool,
     },
+    /// The claim for checkpoints is there.
+    Claim,
     /// An action keeps failing.
     Blocked {
         /// [`Action::what`].
@@ -135,7 +138,10 @@ impl Hand {
     /// When the API server did not do it, or may not have. The plan ends here; the next one starts from what is seen.
     pub async fn carry_out(&self, subject: Subject<'_>, action: &Action) -> Result<Done, Failure> {
         match action {
-            Action::ProbeTemplate { generation, job } => self.probe(subject.namespace, *generation, job).await,
+            Action::ProbeTemplate { generation, job, claim } => {
+                self.probe(subject.namespace, *generation, job, claim.as_deref()).await
+            }
+            Action::CreateClaim { claim } => self.create_claim(subject.namespace, claim).await,
             Action::CreateTrial { trial } => self.create_trial(subject, trial).await,
             Action::AdoptTrial { name, patch } => self.patch_trial(subject.namespace, name, patch, false).await,
             Action::CreateJob { job, .. } => self.create_job(subject.namespace, job).await,
@@ -203,22 +209,52 @@ impl Hand {
         Ok(found.map_or_else(|| Learnt::JobMissing(name.into()), |job| Learnt::Job(Box::new(job))))
     }
 
-    async fn probe(&self, ns: &str, generation: i64, job: &Value) -> Result<Done, Failure> {
-        let url = SlimJob::url_path(&(), Some(ns));
+    async fn probe(&self, ns: &str, generation: i64, job: &Value, claim: Option<&Value>) -> Result<Done, Failure> {
+        let jobs = self.would_take(&SlimJob::url_path(&(), Some(ns)), job, format!("try out Job in {ns}")).await?;
+        let refused = match (jobs, claim) {
+            (None, Some(claim)) => {
+                let url = PersistentVolumeClaim::url_path(&(), Some(ns));
+                let refused = self.would_take(&url, claim, format!("try out PersistentVolumeClaim in {ns}")).await?;
+                refused.map(|(sentence, may_pass)| (format!("checkpoint.volumeClaimTemplate: {sentence}"), may_pass))
+            }
+            (jobs, _) => jobs,
+        };
+        let (refusal, may_pass) = refused.map_or((None, false), |(sentence, may_pass)| (Some(sentence), may_pass));
+        Ok(Done::Done(Learnt::Probed { generation, refusal, may_pass }))
+    }
+
+    /// What the API server has against this object: a sentence, and whether that may pass.
+    async fn would_take(&self, url: &str, object: &Value, call: String) -> Result<Option<(String, bool)>, Failure> {
         let url = format!("{url}?dryRun=All&fieldValidation=Strict&fieldManager={}", labels::MANAGER);
         let request = http::Request::post(url).header(http::header::CONTENT_TYPE, "application/json");
-        let request = request.body(job.to_string().into_bytes()).map_err(kube::Error::HttpError);
+        let request = request.body(object.to_string().into_bytes()).map_err(kube::Error::HttpError);
         let answer = async { self.client.request::<Value>(request?).await };
-        let probed =
-            |refusal: Option<String>, may_pass: bool| Ok(Done::Done(Learnt::Probed { generation, refusal, may_pass }));
-        match timed(format!("try out Job in {ns}"), answer).await {
-            Ok(_) => probed(None, false),
-            // A namesake says nothing against the template.
-            Err(failure) if failure.class == Class::AlreadyExists => probed(None, false),
-            Err(failure) if failure.class == Class::Invalid => probed(Some(failure.message), false),
-            Err(failure) if failure.class == Class::Forbidden => probed(Some(failure.message), true),
+        match timed(call, answer).await {
+            Ok(_) => Ok(None),
+            // A namesake says nothing against it.
+            Err(failure) if failure.class == Class::AlreadyExists => Ok(None),
+            Err(failure) if failure.class == Class::Invalid => Ok(Some((failure.message, false))),
+            Err(failure) if failure.class == Class::Forbidden => Ok(Some((failure.message, true))),
             Err(failure) => Err(failure),
         }
+    }
+
+    async fn create_claim(&self, ns: &str, claim: &Value) -> Result<Done, Failure> {
+        let name = claim.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let call = format!("read PersistentVolumeClaim {ns}/{name}");
+        let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::namespaced(self.client.clone(), ns);
+        // Looked for first: it is made once, and looked for whenever an operator begins anew.
+        if let Some(found) = timed(call.clone(), api.get_opt(name)).await? {
+            return match claim_in_the_way(&found.metadata, claim) {
+                None => Ok(Done::Done(Learnt::Claim)),
+                Some((class, message)) => Err(Failure { call, class, message, retry_after: None }),
+            };
+        }
+        let url = PersistentVolumeClaim::url_path(&(), Some(ns));
+        let request = Request::new(url).create(&created(), claim.to_string().into_bytes());
+        let answer = async { self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?).await };
+        self.pen.write("create", "PersistentVolumeClaim", &format!("{ns}/{name}"), answer).await?;
+        Ok(Done::Done(Learnt::Claim))
     }
 
     async fn create_trial(&self, subject: Subject<'_>, trial: &Trial) -> Result<Done, Failure> {
@@ -371,6 +407,23 @@ fn trial_status(patch: &TrialPatch) -> Value {
         "excesses": (!patch.excesses.is_empty()).then_some(&patch.excesses),
         "conditions": patch.conditions,
     })
+}
+
+/// Why a claim that was found cannot be used; `None`: it can.
+fn claim_in_the_way(found: &ObjectMeta, wanted: &Value) -> Option<(Class, String)> {
+    let owner = wanted.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+    let owners = found.owner_references.iter().flatten();
+    let controller = owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str()).next();
+    let name = found.name.as_deref().unwrap_or_default();
+    if owner.is_none() || controller != owner {
+        let message = format!(
+            "a PersistentVolumeClaim of this name exists that is not this Experiment's; delete it (kubectl delete pvc \
+             {name}), or name it in checkpoint.volume of another Experiment"
+        );
+        return Some((Class::AlreadyExists, message));
+    }
+    let message = "it is being deleted, and is made anew once it is gone; trials then start without checkpoints";
+    found.deletion_timestamp.is_some().then(|| (Class::Conflict, message.into()))
 }
 
 fn same_controller(a: &Trial, b: &Trial) -> bool {

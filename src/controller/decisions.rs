@@ -14,6 +14,10 @@ pub fn log(action: &Action, experiment: &Experiment, trial: Option<&Trial>) {
             let (trial, uid) = about(trial);
             tracing::info!(namespace, experiment = name, trial, uid, "trial created");
         }
+        (Action::CreateClaim { claim }, _) => {
+            let claim = claim.pointer("/metadata/name").and_then(serde_json::Value::as_str).unwrap_or_default();
+            tracing::info!(namespace, experiment = name, claim, "PersistentVolumeClaim for checkpoints is there");
+        }
         (Action::CreateJob { trial, job }, _) => {
             let text = |pointer: &str| job.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
             let (job, uid) = (text("/metadata/name"), text("/metadata/ownerReferences/0/uid"));

@@ -66,6 +66,12 @@ pub const ALWAYS: &[Right] = &[
         Scope::Watched,
         "no trial's Job is made or followed",
     ),
+    right(
+        ("", "persistentvolumeclaims"),
+        &["get", "create"],
+        Scope::Watched,
+        "no Experiment with checkpoint.volumeClaimTemplate starts",
+    ),
     right(("", "pods"), &["get", "list"], Scope::Watched, "reports are refused, and nobody is told why a trial waits"),
     right(("events.k8s.io", "events"), &["create"], Scope::Watched, "nothing is told as Events"),
     right(("authentication.k8s.io", "tokenreviews"), &["create"], Scope::Cluster, "reports of trials are refused"),

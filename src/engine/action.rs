@@ -27,6 +27,14 @@ pub enum Action {
         generation: i64,
         /// The Job as the first trial would have it.
         job: Box<Value>,
+        /// The claim for checkpoints, where the operator is to make one.
+        claim: Option<Box<Value>>,
+    },
+    /// POST of the PersistentVolumeClaim for checkpoints, unless it is there. One that is not this Experiment's, or is being
+    /// deleted, is a failure. When it was seen comes back in [`super::Facts::claim`].
+    CreateClaim {
+        /// With name, labels and owner reference.
+        claim: Box<Value>,
     },
     /// POST. AlreadyExists is success when the existing Trial belongs to the same Experiment UID.
     CreateTrial {
@@ -99,6 +107,10 @@ impl Action {
     pub fn what(&self) -> String {
         match self {
             Action::ProbeTemplate { .. } => "try out the template's Job".into(),
+            Action::CreateClaim { claim } => {
+                let name = claim.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                format!("create PersistentVolumeClaim {name}")
+            }
             Action::CreateTrial { trial } => create_trial(&trial.name_any()),
             Action::AdoptTrial { name, .. } => format!("adopt Trial {name}"),
             Action::CreateJob { job, .. } => {

@@ -11,6 +11,7 @@ use crate::report::{self, ParentCheckpoint, env};
 use crate::tuner::Request;
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 const VOLUME: &str = "automl-checkpoints";
@@ -22,7 +23,7 @@ const MOST_KEPT: usize = 500;
 /// What a trial's pod is told of checkpoints.
 pub(super) struct Checkpoints<'a> {
     /// Source of the volume, as the spec says.
-    pub volume: &'a Value,
+    pub volume: Cow<'a, Value>,
     /// Name of the trial it goes on from.
     pub parent: Option<&'a str>,
     /// See [`report::Checkpoint::keep`].
@@ -97,7 +98,7 @@ mod tests {
     fn a_trial_has_a_directory_and_reads_its_parents() {
         let volume = json!({"persistentVolumeClaim": {"claimName": "c"}});
         let keep = Some(["digits-00003".to_owned()].into());
-        let checkpoints = Checkpoints { volume: &volume, parent: Some("digits-00003"), keep };
+        let checkpoints = Checkpoints { volume: Cow::Owned(volume), parent: Some("digits-00003"), keep };
         let (mut pod, mut container) = (Map::new(), Map::new());
         checkpoints.add_to_pod(&mut pod);
         let variables = checkpoints.mount(&mut container, &Owner::example());

@@ -7,6 +7,7 @@
 mod action;
 mod caught;
 mod checkpoint;
+mod claim;
 mod clock;
 mod compile;
 mod ended;

@@ -1,6 +1,7 @@
 //! The plan: trials first, then new ones, then what is not needed any more, and the Experiment's status last.
 
 use super::action::{Action, Plan};
+use super::claim::claim;
 use super::clock;
 use super::compile::{Accepted, Compiled, Problem};
 use super::experiment::{End, at_once, default_max_failed, drained, recorded, still_holds};
@@ -93,9 +94,9 @@ impl<'a> Planner<'a> {
         let blocked = &self.snapshot.facts.blocked;
         if let Some((what, blocked)) = (!blocked.is_empty()).then(|| blocked.get_key_value(&action.what())).flatten() {
             self.blocked.get_or_insert_with(|| (blocked.reason, format!("cannot {what}: {}", blocked.message)));
-            // That a name is free is seen; whether something is allowed must be tried.
+            // That a name is free is seen, but of a claim; whether something is allowed must be tried.
             let waited = match blocked.reason {
-                reasons::NAME_TAKEN => LONGEST_LOOK,
+                reasons::NAME_TAKEN if !matches!(action, Action::CreateClaim { .. }) => LONGEST_LOOK,
                 _ => blocked.at.duration_since(blocked.since).clamp(RECHECK, LONGEST_LOOK),
             };
             let again = later(blocked.at, waited);
@@ -180,7 +181,8 @@ impl<'a> Planner<'a> {
         let uid = "00000000-0000-0000-0000-000000000000";
         let trial = (name.as_str(), uid, Some(self.created), 0);
         let job = trial::job_of(self.snapshot, compiled, trial, &manifest, &assignment, None);
-        self.plan.actions.push(Action::ProbeTemplate { generation, job: Box::new(job) });
+        let claim = claim(self.snapshot).map(Box::new);
+        self.plan.actions.push(Action::ProbeTemplate { generation, job: Box::new(job), claim });
     }
 
     fn run_trials(&mut self) {
@@ -216,7 +218,7 @@ impl<'a> Planner<'a> {
         }
         if let (Accepted::Yes(compiled), false) = (&self.accepted, spec.suspend) {
             let compiled = *compiled;
-            if !self.start_with_known(&compiled.known, &compiled.space) {
+            if !self.claim_is_there() || !self.start_with_known(&compiled.known, &compiled.space) {
                 return;
             }
             let free = (spec.limits.parallel_trials as usize).saturating_sub(self.busy);

@@ -39,6 +39,8 @@ pub struct Facts {
     pub blocked: BTreeMap<String, Blocked>,
     /// Name of an Experiment -> when it was looked at, and what it has found out, by [`super::Action::ReadResults`].
     pub findings: BTreeMap<String, (Timestamp, Finding)>,
+    /// When the claim for checkpoints was last seen, by [`super::Action::CreateClaim`].
+    pub claim: Option<Timestamp>,
     /// When the Experiment's status was last written, for coalescing.
     pub status_written: Option<Timestamp>,
 }

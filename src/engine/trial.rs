@@ -2,6 +2,7 @@
 
 use super::action::{Action, Event, TrialPatch};
 use super::checkpoint::{Checkpoints, kept};
+use super::claim::volume;
 use super::compile::{Accepted, Compiled};
 use super::ending::Ending;
 use super::experiment::End;
@@ -23,7 +24,7 @@ use crate::api::{NonFinitePolicy, Objective, Trial, TrialStatus, Usage};
 use crate::space::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// How soon a waiting Job's pods are looked at again, and what was refused is tried again; then after as long again as it
 /// has waited, up to the longest time. What is found may change each time, and each change is a write.
@@ -136,10 +137,9 @@ pub(super) fn job_of(
         &compiled.source,
         &Names { experiment: owner.experiment, trial: name, index, assignment, space: &compiled.space },
     );
-    let (spec, folder) = (&experiment.spec, &snapshot.settings.checkpoints);
-    let local = folder.as_ref().map(|path| json!({"hostPath": {"path": path, "type": "DirectoryOrCreate"}}));
-    let checkpoints = spec.checkpoint.as_ref().map(|checkpoint| Checkpoints {
-        volume: local.as_ref().unwrap_or(&checkpoint.volume),
+    let spec = &experiment.spec;
+    let checkpoints = volume(snapshot).map(|volume| Checkpoints {
+        volume,
         parent,
         keep: kept(compiled, snapshot.ledger, spec.algorithm.seed.unsigned_abs()),
     });

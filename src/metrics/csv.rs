@@ -80,7 +80,8 @@ impl Csv {
         found
     }
 
-    /// The observations of a last row that no line feed ends.
+    /// The observations of a last row that no line feed ends. Where it has fewer columns than the header, it broke off, and its
+    /// last number may not be whole: that one is left out.
     pub fn finish(&mut self, time: Timestamp) -> Vec<Found> {
         let mut found = Vec::new();
         if self.reader.is_none() {
@@ -127,6 +128,8 @@ impl Csv {
                 }
                 ReadRecordResult::Record => {
                     let line = self.feeds + u64::from(!self.fed);
+                    let broke_off = last && self.fields < self.columns.len();
+                    self.fields -= usize::from(broke_off);
                     self.record(line, time, found);
                     (self.filled, self.fields, self.overlong) = (0, 0, false);
                 }
@@ -196,7 +199,9 @@ mod tests {
 
     #[test]
     fn files_and_what_they_say() {
-        let table: [(&[&str], &str, &str); 11] = [
+        let table: [(&[&str], &str, &str); 12] = [
+            // A row that broke off.
+            (&[], "epoch,loss,acc\n1,0.5,0.9\n2,0.", "2: loss@1=0.5, 2: acc@1=0.9"),
             (&[], "epoch,loss,acc\n1,0.5,0.9\n2,0.4,", "2: loss@1=0.5, 2: acc@1=0.9, 3: loss@2=0.4"),
             // Lightning: blanks where a row has no value.
             (

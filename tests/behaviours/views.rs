@@ -107,7 +107,9 @@ async fn discovery(client: Client, _: String) {
     assert_eq!(found.categories.clone().unwrap(), ["things"]);
     assert!(resources.iter().any(|resource| resource.name == "widgets/status"));
     let core = client.list_core_api_resources("v1").await.unwrap().resources;
-    for name in ["pods", "nodes", "events", "configmaps", "secrets", "namespaces", "serviceaccounts"] {
+    for name in
+        ["pods", "nodes", "events", "configmaps", "secrets", "namespaces", "serviceaccounts", "persistentvolumeclaims"]
+    {
         assert!(core.iter().any(|resource| resource.name == name), "{name}");
     }
     assert!(client.apiserver_version().await.unwrap().minor.starts_with('3'));

@@ -85,6 +85,15 @@ kind: Role
 metadata: {name: all-of-automl}
 rules: [{apiGroups: [automl.dev], resources: ["*"], verbs: ["*"]}]
 ROLE
+# frank may create Jobs, and no claims.
+"$kubectl" -n $team apply -f - > /dev/null << ROLE
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: jobs}
+rules: [{apiGroups: [batch], resources: [jobs], verbs: [create]}]
+ROLE
+"$kubectl" -n $team create rolebinding frank --role=jobs --user=frank > /dev/null
+bind frank automl-operator-edit
 "$kubectl" -n $team create rolebinding carol --role=all-of-automl --user=carol > /dev/null
 for role in system:aggregate-to-edit automl-operator-view automl-operator-edit automl-operator-admin; do bind dave $role; done
 bind eve automl-operator-view
@@ -93,6 +102,12 @@ operator=system:serviceaccount:$system:automl-operator
 experiment mine > "$folder/mine.yaml"
 experiment mine 5 > "$folder/mine-5.yaml"
 experiment theirs > "$folder/theirs.yaml"
+with_claim() {
+  experiment "$1" | sed 's/^  limits:/  checkpoint:\n    volumeClaimTemplate:\n      spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}\n&/'
+}
+with_claim claiming > "$folder/claiming.yaml"
+experiment franks > "$folder/franks.yaml"
+with_claim franks-too > "$folder/franks-too.yaml"
 trial by-hand > "$folder/by-hand.yaml"
 trial by-hand-too > "$folder/by-hand-too.yaml"
 trial mine-00000 "$own" > "$folder/own.yaml"
@@ -139,6 +154,12 @@ allowed 'another budget by who may' alice patch experiment mine --type=merge -p 
 refused 'another kind than Job' 'Unsupported value: "Deployment"' alice patch experiment mine --type=merge \
   -p '{"spec": {"trialTemplate": {"manifest": {"kind": "Deployment"}}}}'
 
+allowed 'an Experiment by who may create Jobs only' frank create -f "$folder/franks.yaml"
+refused 'a claim by who may create Jobs only' \
+  "frank may not create persistentvolumeclaims in namespace $team, and the operator would create one for this Experiment" \
+  frank create -f "$folder/franks-too.yaml"
+allowed 'a claim by who may create both' alice create -f "$folder/claiming.yaml"
+
 allowed 'a Trial by hand by who may create Jobs' alice create -f "$folder/by-hand.yaml"
 refused 'a Trial by hand by who may not' "$may_not, and the operator would create one for this Trial" bob create -f "$folder/by-hand-too.yaml"
 theirs="spec.index and spec.manifest belong to the operator's own Trials"
@@ -156,6 +177,8 @@ allowed "the operator's status" "$operator" auth can-i patch experiments --subre
 allowed "its Trials' status" "$operator" auth can-i patch trials --subresource=status
 refused 'writing Experiments for the operator' no "$operator" auth can-i patch experiments
 refused 'an Experiment by the operator' 'cannot create resource "experiments"' "$operator" create -f "$folder/theirs.yaml"
+allowed 'claims for the operator' "$operator" auth can-i create persistentvolumeclaims
+refused 'the end of claims for the operator' no "$operator" auth can-i delete persistentvolumeclaims
 refused 'secrets for the operator' 'cannot list resource "secrets"' "$operator" get secrets
 refused 'pods by the operator' 'cannot create resource "pods"' "$operator" run a --image=none
 

@@ -96,7 +96,10 @@ pub fn end_state(world: &World) -> Value {
         })
         .collect();
     let others = |kind: &str| -> Vec<Value> { dump(kind).iter().map(|object| identity(world, object)).collect() };
-    json!({"experiments": experiments, "trials": trials, "jobs": others("jobs"), "pods": others("pods")})
+    let claims = others("persistentvolumeclaims");
+    json!({
+        "experiments": experiments, "trials": trials, "jobs": others("jobs"), "pods": others("pods"), "claims": claims,
+    })
 }
 
 fn conditions(status: &Value) -> Vec<Value> {
@@ -160,8 +163,8 @@ pub fn events(world: &World) -> Vec<String> {
 /// Object -> how often it was made and deleted by operators.
 pub fn counts(world: &World) -> BTreeMap<String, (usize, usize)> {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let made =
-        |entry: &&Entry| entry.by.starts_with("operator") && matches!(entry.resource.as_str(), "trials" | "jobs");
+    let ours = ["trials", "jobs", "persistentvolumeclaims"];
+    let made = |entry: &&Entry| entry.by.starts_with("operator") && ours.contains(&entry.resource.as_str());
     for entry in world.journal().iter().filter(made) {
         let count = counts.entry(format!("{}/{}", entry.resource, entry.name)).or_default();
         count.0 += usize::from(entry.verb == "create");
@@ -174,7 +177,7 @@ pub fn counts(world: &World) -> BTreeMap<String, (usize, usize)> {
 /// The parts of two end states that are not the same.
 fn difference(a: &Value, b: &Value) -> String {
     let mut text = String::new();
-    for kind in ["experiments", "trials", "jobs", "pods"] {
+    for kind in ["experiments", "trials", "jobs", "pods", "claims"] {
         let (a, b) = (a[kind].as_array().unwrap(), b[kind].as_array().unwrap());
         for item in a.iter().filter(|item| !b.contains(item)) {
             text.push_str(&format!("- {item}\n"));

@@ -193,3 +193,70 @@ fn a_folder_of_this_machine_takes_the_volumes_place() {
     assert_eq!(volume["hostPath"], json!({"path": "/state/checkpoints", "type": "DirectoryOrCreate"}));
     assert!(volume.get("persistentVolumeClaim").is_none());
 }
+
+/// The spec with a claim to be made.
+fn with_claim(change: Value) -> Value {
+    let template = json!({
+        "metadata": {"labels": {"team": "a", "automl.dev/experiment": "other"}, "annotations": {"backup": "no"}},
+        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    let mut spec = spec("ASHA", json!({"checkpoint": {"volume": null, "volumeClaimTemplate": template}}));
+    json_patch::merge(&mut spec, &change);
+    spec
+}
+
+#[test]
+fn a_claim_is_made_before_the_first_trial_and_once() {
+    let mut model = Model::new(with_claim(json!({"limits": {"maxTrials": 3, "parallelTrials": 1}})), learns);
+    while model.trials.is_empty() {
+        assert!(model.claims.len() <= 1);
+        model.settle(&mut 1);
+    }
+    let [claim] = model.claims.as_slice() else { panic!("{:?}", model.claims) };
+    let expected = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "e-checkpoints", "namespace": "default",
+            "labels": {
+                "team": "a", "automl.dev/experiment": "e", "automl.dev/experiment-uid": "e-uid",
+                "app.kubernetes.io/managed-by": "automl-operator",
+            },
+            "annotations": {"backup": "no"},
+            "ownerReferences": [{
+                "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "name": "e", "uid": "e-uid",
+                "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
+        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    assert_eq!(claim, &expected);
+    let job = job_of(&model, "e-00000");
+    let volumes = job.pointer("/spec/template/spec/volumes").unwrap().as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == "automl-checkpoints").unwrap();
+    assert_eq!(volume["persistentVolumeClaim"], json!({"claimName": "e-checkpoints"}));
+    model.run();
+    assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
+    assert_eq!(model.claims.len(), 1);
+}
+
+#[test]
+fn a_claim_that_was_lost_is_made_anew_while_a_trial_waits_for_it() {
+    let mut model = Model::new(with_claim(json!({"limits": {"maxTrials": 3}})), |_| Play::Pending);
+    model.pass(50);
+    assert_eq!(model.claims.len(), 1);
+    model.pass(600);
+    // Not at each of the plans.
+    assert!((2..=12).contains(&model.claims.len()), "{}", model.claims.len());
+}
+
+#[test]
+fn no_claim_is_made_where_there_is_a_folder_or_nothing_is_to_run() {
+    for (change, folder) in [(json!({}), true), (json!({"suspend": true}), false)] {
+        let mut model = Model::new(with_claim(change), learns);
+        model.settings.checkpoints = folder.then(|| "/state/checkpoints".into());
+        for _ in 0..5 {
+            model.settle(&mut usize::MAX.clone());
+        }
+        assert_eq!(model.claims, [] as [Value; 0]);
+    }
+}

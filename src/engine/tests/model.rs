@@ -61,6 +61,8 @@ pub struct Model {
     pub settings: Settings,
     /// Other experiments.
     pub others: BTreeMap<String, Finding>,
+    /// Every claim that was ever asked for.
+    pub claims: Vec<Value>,
     version: u64,
 }
 
@@ -105,6 +107,7 @@ impl Model {
             facts: Facts::default(),
             settings: Settings::default(),
             others: BTreeMap::new(),
+            claims: Vec::new(),
             version: 1,
         }
     }
@@ -167,6 +170,10 @@ impl Model {
             Action::ProbeTemplate { generation, .. } => {
                 self.facts.probe =
                     Some(Probe { generation, refusal: self.refuse_template.clone(), may_pass: self.may_pass });
+            }
+            Action::CreateClaim { claim } => {
+                self.claims.push(*claim);
+                self.facts.claim = Some(self.now);
             }
             Action::CreateTrial { trial } => {
                 let name = trial.name_any();

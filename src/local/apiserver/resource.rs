@@ -223,6 +223,7 @@ const BUILTIN: &[Builtin] = &[
     builtin("", "Pod", "pods", &["po"], true).with_status().in_all(),
     builtin("", "ConfigMap", "configmaps", &["cm"], true),
     builtin("", "Secret", "secrets", &[], true),
+    builtin("", "PersistentVolumeClaim", "persistentvolumeclaims", &["pvc"], true).with_status(),
     builtin("", "ServiceAccount", "serviceaccounts", &["sa"], true),
     builtin("", "Event", "events", &["ev"], true),
     builtin("events.k8s.io", "Event", "events", &["ev"], true),

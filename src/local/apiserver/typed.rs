@@ -5,7 +5,7 @@ use k8s_openapi::{
     api::{
         batch::v1::Job,
         coordination::v1::Lease,
-        core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, ServiceAccount},
+        core::v1::{ConfigMap, Event, Namespace, Node, PersistentVolumeClaim, Pod, Secret, ServiceAccount},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -19,7 +19,7 @@ use super::resource::Resource;
 /// # Errors
 /// A field has a value of a wrong type.
 pub(super) fn decode(resource: &Resource, object: &mut Value) -> Result<Vec<String>, String> {
-    if matches!(resource.kind.as_str(), "Job" | "Pod" | "Node") {
+    if matches!(resource.kind.as_str(), "Job" | "Pod" | "Node" | "PersistentVolumeClaim") {
         quantities_as_text(object);
     }
     let known = match resource.kind.as_str() {
@@ -30,6 +30,7 @@ pub(super) fn decode(resource: &Resource, object: &mut Value) -> Result<Vec<Stri
         "ConfigMap" => round_trip::<ConfigMap>(object),
         "Secret" => round_trip::<Secret>(object),
         "Namespace" => round_trip::<Namespace>(object),
+        "PersistentVolumeClaim" => round_trip::<PersistentVolumeClaim>(object),
         "ServiceAccount" => round_trip::<ServiceAccount>(object),
         "Lease" => round_trip::<Lease>(object),
         // Schemas of definitions are JSON of their own kind; a round trip would lose what k8s-openapi does not model.

@@ -36,13 +36,23 @@ pub(super) struct Scan<'a> {
     pub found: &'a mut Found,
     /// A name that the text gave as a value, for the next number.
     named: Option<String>,
-    /// The text has tabs, so it is laid out in columns.
+    layout: Layout,
+}
+
+/// What is looked for once in a text, since looking again at each number would take too long.
+#[derive(Clone, Copy, Default)]
+struct Layout {
+    /// It has tabs, so it is laid out in columns.
     columns: bool,
+    /// Length of the blanks that it begins with.
+    margin: usize,
+    /// Where the last `]{` begins.
+    behind_bar: Option<usize>,
 }
 
 impl<'a> Scan<'a> {
     pub fn new(wanted: &'a mut Wanted, comma: &'a mut Comma, found: &'a mut Found) -> Self {
-        Scan { wanted, comma, found, named: None, columns: false }
+        Scan { wanted, comma, found, named: None, layout: Layout::default() }
     }
 
     /// Finds all there is in a text. The time taken is linear in its length.
@@ -52,7 +62,9 @@ impl<'a> Scan<'a> {
 
     fn within(&mut self, text: &str, nested: bool) {
         let bytes = text.as_bytes();
-        self.columns = bytes.contains(&b'\t');
+        let margin = text.len() - text.trim_start().len();
+        let layout = Layout { columns: bytes.contains(&b'\t'), margin, behind_bar: text.rfind("]{") };
+        let outer = std::mem::replace(&mut self.layout, layout);
         let (mut at, mut objects) = (0, true);
         while let Some(byte) = bytes.get(at) {
             at = match byte {
@@ -75,6 +87,7 @@ impl<'a> Scan<'a> {
                 _ => at + 1,
             };
         }
+        self.layout = outer;
     }
 
     /// A number under a name that stands by itself, as in JSON or a table.
@@ -136,7 +149,7 @@ impl<'a> Scan<'a> {
         let next = start + length;
         // `host:8080`, `train.py:42`, `cuda:0`: a count right behind a colon is hardly a metric, unless in a column.
         let count = !value.real && start == at + 1 && bytes.get(at) == Some(&b':');
-        if count && matches!(owner, Owner::Other(_)) && !self.columns {
+        if count && matches!(owner, Owner::Other(_)) && !self.layout.columns {
             return Some(next);
         }
         self.give(owner, value);
@@ -208,7 +221,7 @@ impl<'a> Scan<'a> {
             if is_progress(before, &text[behind..]) {
                 let done = whole()?;
                 // What stands behind a bar is no part of it, and the bar tells its step: Hugging Face's dictionaries.
-                if text[behind..].contains("]{") {
+                if self.layout.behind_bar.is_some_and(|last| last >= behind) {
                     self.found.step.see(step::FIRST, done);
                 } else {
                     self.found.bar = Some((done as u64, of));
@@ -219,14 +232,14 @@ impl<'a> Scan<'a> {
         }
         match (opens, bytes.get(end), bytes.get(end + 1)) {
             (Some(b'['), Some(b']'), next) => {
-                let start = before[..at - 1].trim_start();
+                let start = before.get(self.layout.margin..at - 1).unwrap_or_default();
                 let column = next == Some(&b'\t') && (start.is_empty() || start.ends_with([' ', '\t']));
                 if column || (start.is_empty() && matches!(next, None | Some(b' '))) {
                     self.found.step.see(step::BRACKETS, whole()?);
                 }
                 Some(end + 1)
             }
-            (_, Some(b':'), Some(b'\t')) if before.trim_start().is_empty() => {
+            (_, Some(b':'), Some(b'\t')) if self.layout.margin >= at => {
                 self.found.step.see(step::BRACKETS, whole()?);
                 Some(end + 2)
             }

@@ -76,20 +76,18 @@ impl<'a> Generations<'a> {
             return Next::Begin;
         }
         for (generation, entries) in self.of.range(..self.last) {
-            let mut ranked: Vec<(f64, Entry<'a>)> =
-                entries.iter().filter_map(|entry| Some((entry.result()?, *entry))).collect();
+            let ranked = ranked(entries);
             if ranked.len() <= self.living(generation + 1) {
                 continue;
             }
-            ranked.sort_by(|(a, _), (b, _)| (a + 0.0).total_cmp(&(b + 0.0)));
             let ended = entries.iter().filter(|entry| entry.loss.is_some()).count();
             let kept = ended - (share * ended as f64 * (1.0 + 1e-12)) as usize;
-            let continued = self.continued(*generation);
+            let open = self.open(*generation, population);
             let mut good = ranked.iter().take(kept).map(|(_, entry)| *entry);
-            if let Some(entry) = good.find(|entry| !continued.contains(&entry.index)) {
+            if let Some(entry) = good.find(|entry| open.contains(&entry.index)) {
                 return Next::Continue(entry);
             }
-            let best = ((share * ranked.len() as f64).ceil() as usize).max(1);
+            let best = best_of(ranked.len().min(population), share);
             return Next::Exploit(ranked.into_iter().take(best).map(|(_, entry)| entry).collect());
         }
         // Whoever has come to the end makes room for a new member.
@@ -98,6 +96,24 @@ impl<'a> Generations<'a> {
             return Next::Begin;
         }
         Next::Wait
+    }
+
+    /// Trials that one to come may go on from, or be a copy of. Whatever is not among them once it has ended never will be: the
+    /// best of a generation are so many of all of it, and of the latest those that have not gone on.
+    pub fn parents(&self, population: usize, share: f64) -> HashSet<u64> {
+        let mut parents = HashSet::new();
+        for (generation, entries) in self.of.range(..self.last) {
+            parents.extend(self.open(*generation, population));
+            parents.extend(ranked(entries).iter().take(best_of(population, share)).map(|(_, entry)| entry.index));
+        }
+        parents
+    }
+
+    /// Of the latest results of a generation, as many as there are members: those that have not gone on as they are.
+    fn open(&self, generation: u64, population: usize) -> HashSet<u64> {
+        let continued = self.continued(generation);
+        let results = self.of.get(&generation).into_iter().flatten().rev().filter(|entry| entry.result().is_some());
+        results.take(population).map(|entry| entry.index).filter(|index| !continued.contains(index)).collect()
     }
 
     /// Trials of a generation that have not failed.
@@ -114,6 +130,19 @@ impl<'a> Generations<'a> {
         let same = |child: &&Entry<'_>| child.parent.and_then(|at| parents.get(&at)) == Some(&child.assignment);
         children.filter(same).filter_map(|child| child.parent).collect()
     }
+}
+
+/// Those that gave a result, the best first, of equals the earlier.
+fn ranked<'a>(entries: &[Entry<'a>]) -> Vec<(f64, Entry<'a>)> {
+    let mut ranked: Vec<(f64, Entry<'a>)> =
+        entries.iter().filter_map(|entry| Some((entry.result()?, *entry))).collect();
+    ranked.sort_by(|(a, _), (b, _)| (a + 0.0).total_cmp(&(b + 0.0)));
+    ranked
+}
+
+/// How many of so many are copied.
+fn best_of(count: usize, share: f64) -> usize {
+    ((share * count as f64).ceil() as usize).max(1)
 }
 
 /// The last generation: as many as it takes to spend `max`, at `min` each.

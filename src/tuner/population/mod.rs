@@ -114,8 +114,6 @@ impl Tuner for Population {
 
     /// A generation is never whole: whoever joins it later may copy the best of it.
     fn parents(&self, request: &Request<'_>) -> Vec<u64> {
-        let generations = Generations::new(self.fidelity, request);
-        let may = generations.of.range(..last(self.fidelity)).flat_map(|(_, entries)| entries);
-        may.filter(|entry| entry.result().is_some()).map(|entry| entry.index).collect()
+        Generations::new(self.fidelity, request).parents(self.members, self.share).into_iter().collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 fn staged(name: &str, settings: serde_json::Value, space: &SearchSpace, fidelity: Fidelity) -> Box<dyn Tuner> {
     let settings = serde_json::from_value(settings).unwrap();
@@ -71,6 +72,7 @@ proptest! {
         for name in ["PBT", "PB2"] {
             let tuner = staged(name, json!({"population": 6}), &space, FIDELITY);
             let mut world = World::new(&space, seed);
+            let mut deleted = BTreeSet::new();
             for (which, kind, value) in &events {
                 while world.pending.len() < parallel {
                     let mut reversed = world.pending.clone();
@@ -90,11 +92,15 @@ proptest! {
                     if let Some(parent) = parent {
                         let parent = world.history.get(parent).unwrap();
                         prop_assert!(parent.outcome.loss().is_finite(), "{}: what failed goes on", name);
+                        prop_assert!(!deleted.contains(&parent.index), "{}: its checkpoint was not kept", name);
                         prop_assert_eq!(parent.stage.unwrap().fidelity, LEVELS[generation - 1], "{}", name);
                     } else {
                         prop_assert_eq!(generation, 0);
                     }
                     world.ask(&*tuner).unwrap();
+                    // What no trial to come can need is deleted when one begins.
+                    let kept: BTreeSet<u64> = tuner.parents(&world.request()).into_iter().collect();
+                    deleted.extend(world.history.iter().map(|ended| ended.index).filter(|index| !kept.contains(index)));
                     for (below, level) in LEVELS.iter().enumerate().skip(1) {
                         let ok = |level: f64| world.ended(level).iter().filter(|(_, loss)| loss.is_finite()).count();
                         let failed = world.ended(*level).len() - ok(*level);
@@ -167,6 +173,27 @@ fn failed_members_are_replaced() {
     assert_ne!(again.assignment, continued.assignment);
     for fidelity in [6.0, 6.0, 8.0, 8.0, 9.0, 9.0, 2.0] {
         assert_eq!(next(&mut world, good(0.1)).stage.unwrap().fidelity, fidelity);
+    }
+}
+
+/// However many members have come to the end, the best of each generation are kept, and of the latest those that were replaced.
+#[test]
+fn checkpoints_of_a_population_do_not_pile_up() {
+    let (_, space) = spaces().swap_remove(0);
+    for slots in [1, 3, 10] {
+        let tuner = staged("PBT", json!({}), &space, FIDELITY);
+        let mut world = World::new(&space, 3);
+        let mut most = 0;
+        while world.next < 1000 {
+            while world.pending.len() < slots && world.ask(&*tuner).is_ok() {}
+            let losses = vec![super::super::streams::uniform_of(3, world.next, 0)];
+            world.end(world.next as usize, Outcome::Complete { losses });
+            most = most.max(tuner.parents(&world.request()).len());
+        }
+        // Of four generations two that are copied, and at most ten that have not gone on.
+        assert!((9..=48).contains(&most), "{most} with {slots} slots");
+        let kept = tuner.parents(&world.request()).len();
+        assert!(kept <= 24, "{kept} with {slots} slots");
     }
 }
 

@@ -62,7 +62,17 @@ fn rungs() -> Vec<Scenario> {
         let algorithm = json!({"name": name, "seed": 2});
         merged(limits, json!({"algorithm": algorithm, "fidelity": fidelity, "checkpoint": {"volume": volume}}))
     };
+    let template = json!({"checkpoint": {
+        "volume": null, "volumeClaimTemplate": {"spec": {
+            "accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}},
+        }},
+    }});
     vec![
+        alone(
+            "asynchronous halving on a claim of the operator's",
+            merged(rungs("ASHA", one_at_a_time(4)), template),
+            standard,
+        ),
         alone("successive halving, two at a time", rungs("SuccessiveHalving", two_at_a_time(7)), standard),
         alone("asynchronous halving, one at a time", rungs("ASHA", one_at_a_time(6)), standard),
         alone("a rung with failures", rungs("Hyperband", one_at_a_time(10)), |program| {

@@ -3,13 +3,13 @@
 use super::super::experiments::experiment;
 use super::super::script::plain;
 use super::super::world::World;
-use super::{Scenario, one_at_a_time, scenario, standard, two_at_a_time};
+use super::{Scenario, merged, one_at_a_time, scenario, standard, two_at_a_time};
 use automl_operator::api::conditions::types;
 use automl_operator::api::{Trial, TrialSpec};
 use automl_operator::local::apiserver::{Fault, RequestInfo, Verb};
 use automl_operator::space::Value;
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
@@ -30,6 +30,26 @@ pub fn all() -> Vec<Scenario> {
                 assert!(message.starts_with("cannot create Trial e-00001: a Trial of this name exists"), "{message}");
                 world.rests("while the name is taken").await;
                 world.trials().delete("e-00001", &DeleteParams::background()).await.unwrap();
+                world.until("ended", |world| world.ended("e")).await;
+            }
+            .boxed()
+        }),
+        scenario("a claim's name is taken", standard, |world| {
+            async move {
+                let claims: Api<PersistentVolumeClaim> = Api::namespaced(world.user.clone(), "default");
+                let theirs = serde_json::from_value(json!({"metadata": {"name": "e-checkpoints"}})).unwrap();
+                claims.create(&PostParams::default(), &theirs).await.unwrap();
+                let spec = json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}});
+                let own = json!({"checkpoint": {"volumeClaimTemplate": {"spec": spec}}});
+                world.create(&experiment("e", merged(one_at_a_time(2), own))).await;
+                world.until("told", |world| world.condition("e", types::COMPLETE).1 == "NameTaken").await;
+                let (_, _, message) = world.condition("e", types::COMPLETE);
+                let sentence =
+                    "cannot create PersistentVolumeClaim e-checkpoints: a PersistentVolumeClaim of this name exists";
+                assert!(message.starts_with(sentence), "{message}");
+                world.rests("while the name is taken").await;
+                assert!(world.stored_trials().is_empty(), "a trial was made before its claim");
+                claims.delete("e-checkpoints", &DeleteParams::background()).await.unwrap();
                 world.until("ended", |world| world.ended("e")).await;
             }
             .boxed()

@@ -381,6 +381,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     (probe, jobs(), jobs(), jobs(), jobs(), jobs(), flag, fate, (written, findings())).prop_map(
         |(probe, gone, pods, unready, refused, blocked, flag, fate, (status_written, findings))| Facts {
             findings,
+            claim: status_written,
             probe: probe.map(|(generation, refusal, may_pass)| Probe { generation, refusal, may_pass }),
             jobs_gone: gone.into_keys().collect(),
             pods: pods
