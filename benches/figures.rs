@@ -1,6 +1,8 @@
 //! The project's figures, as a table: `make bench`. Nothing here is asserted; speed belongs into a table, not into a test.
 
 mod support;
+#[path = "support/trials.rs"]
+mod trials;
 
 use automl_operator::api::{Experiment, Trial};
 use automl_operator::cli::Allocator;
@@ -18,7 +20,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{experiment, row, trial};
+use support::{experiment, row};
+use trials::trial;
 
 /// That of the program `automl`.
 #[global_allocator]

@@ -1,6 +1,8 @@
 //! What one step of the operator costs, in time and allocations: `make bench`.
 
 mod support;
+#[path = "support/trials.rs"]
+mod trials;
 
 use automl_operator::api::Experiment;
 use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Problem, Settings, Snapshot, compile, plan};
@@ -8,7 +10,8 @@ use jiff::Timestamp;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::time::Instant;
-use support::{experiment, row, trial};
+use support::{experiment, row};
+use trials::trial;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

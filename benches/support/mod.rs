@@ -1,9 +1,8 @@
 //! What the benches share: objects, and how a figure is printed.
 
-use automl_operator::api::{Experiment, Trial};
+use automl_operator::api::Experiment;
 use serde_json::json;
 use std::io::Write;
-use std::sync::Arc;
 
 /// Measures the groups that the arguments name, or all.
 pub fn run(groups: &[(&str, fn())]) {
@@ -47,25 +46,4 @@ pub fn experiment(algorithm: &str, max_trials: u32, parallel: u32) -> Experiment
         ]},
     }))
     .expect("a valid experiment")
-}
-
-/// One of its Trials.
-pub fn trial(index: u32, version: u64, ended: bool) -> Arc<Trial> {
-    let mut trial: Trial = serde_json::from_value(json!({
-        "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
-        "metadata": {
-            "name": format!("bench-{index:05}"), "namespace": "default", "uid": format!("t{index}"),
-            "resourceVersion": version.to_string(),
-            "ownerReferences": [{"apiVersion": "automl.dev/v1alpha1", "kind": "Experiment", "name": "bench", "uid": "e", "controller": true}],
-        },
-        "spec": {"experiment": "bench", "index": index, "assignments": {"x": f64::from(index) * 1e-6, "n": 1}, "manifest": {}},
-    }))
-    .expect("a valid trial");
-    if ended {
-        trial.status = serde_json::from_value(json!({"objective": 0.5, "conditions": [
-            {"type": "Complete", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
-        ]}))
-        .ok();
-    }
-    Arc::new(trial)
 }
