@@ -4,7 +4,8 @@
 #
 #   scripts/image.sh [NAME:TAG]     default: automl-operator:VERSION
 #
-# PROFILE: `release`, the default, or `dev`, which tests take.
+# PROFILE: `release`, the default, or `dev`, which tests take. TARGET: for another processor, such as
+# `aarch64-unknown-linux-gnu` (on Debian: rustup target add it, and apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,15 +13,24 @@ of_cargo() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" Cargo.toml | head -1; } # FIELD
 name=${1:-automl-operator:$(of_cargo version)}
 profile=${PROFILE:-release}
 target=${CARGO_TARGET_DIR:-target}
-out=$target/image/$profile
-mkdir -p "$out"
-case $(rustc -vV | sed -n 's/^host: //p') in
-  *-linux-gnu) ;;
+host=$(rustc -vV | sed -n 's/^host: //p')
+triple=${TARGET:-$host}
+case $triple in
+  x86_64-*-linux-*) architecture=amd64 ;;
+  aarch64-*-linux-*) architecture=arm64 ;;
   *)
-    echo "image.sh: an image is made on Linux with glibc, not on $(uname -sm)" >&2
+    echo "image.sh: an image is for Linux on x86_64 or aarch64, not for $triple (TARGET names another)" >&2
     exit 1
     ;;
 esac
+out=$target/image/$profile cross=() made=$target/release
+if [ "$triple" != "$host" ]; then
+  out=$target/image/$profile-$architecture cross=(--target "$triple") made=$target/$triple/release
+  # How Debian names it; where it is named otherwise, that variable of Cargo is set already.
+  linker=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_LINKER
+  export "$linker=${!linker:-${triple%%-*}-linux-gnu-gcc}"
+fi
+mkdir -p "$out"
 
 # Both programs are linked statically: the agent runs in any image, and the operator's holds nothing else. How glibc is
 # linked is decided where a program is linked, so these flags are for the two programs alone.
@@ -28,11 +38,15 @@ flags=(-C target-feature=+crt-static -C strip=symbols)
 case $profile in
   release)
     for program in automl automl-agent; do
-      cargo rustc --locked --release --bin $program -- "${flags[@]}" >&2
-      cp "$target/release/$program" "$out/"
+      cargo rustc --locked --release "${cross[@]}" --bin $program -- "${flags[@]}" >&2
+      cp "$made/$program" "$out/"
     done
     ;;
   dev)
+    if [ "$triple" != "$host" ]; then
+      echo "image.sh: PROFILE=dev is for this machine alone, not for $triple" >&2
+      exit 1
+    fi
     # The library that the tests have been built with. Cargo would compile another one for programs alone, since what the
     # tests ask of dependencies (tokio's paused clock) then is left out: 3 minutes, where this takes seconds.
     library=$(cargo test --locked --no-run --test cluster --message-format json-render-diagnostics | python3 -c '
@@ -51,14 +65,14 @@ for message in map(json.loads, sys.stdin):
     ;;
 esac
 for program in automl automl-agent; do
-  if LC_ALL=C ldd "$out/$program" 2>/dev/null | grep -q '=>'; then
+  if LC_ALL=C readelf --program-headers "$out/$program" | grep -q INTERP; then
     echo "image.sh: $program is not linked statically" >&2
     exit 1
   fi
 done
 tar=$out/$(basename "${name//[:\/]/-}").tar
 python3 tests/cluster/image.py --tag "$name" --out "$tar" --layer "/automl=$out/automl" "/automl-agent=$out/automl-agent" \
-  --user 65532:65532 --entrypoint /automl >&2
+  --architecture "$architecture" --user 65532:65532 --entrypoint /automl >&2
 if [ "$profile" = release ] && [ "$(wc -c <"$tar")" -gt 30000000 ]; then
   echo "image.sh: the image has $(wc -c <"$tar") bytes, and is to stay below 30 MB" >&2
   exit 1

@@ -238,6 +238,13 @@ struct OperatorArguments {
     #[arg(long, value_name = "POLICY", env = "AUTOML_AGENT_IMAGE_PULL_POLICY", requires = "agent_image",
           value_parser = ["Always", "IfNotPresent", "Never"])]
     agent_image_pull_policy: Option<String>,
+    /// What the agent's container in a trial's pod asks for of a processor (where all other containers have a limit, it is the
+    /// agent's, too); more where a LimitRange wants it
+    #[arg(long, value_name = "QUANTITY", env = "AUTOML_AGENT_CPU", default_value = "100m", value_parser = operator::quantity)]
+    agent_cpu: String,
+    /// What it asks for of memory, and may use at most
+    #[arg(long, value_name = "QUANTITY", env = "AUTOML_AGENT_MEMORY", default_value = "32Mi", value_parser = operator::quantity)]
+    agent_memory: String,
     /// Namespace of the Lease by which replicas elect a leader; none: no election
     #[arg(long, value_name = "NAMESPACE", env = "AUTOML_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,

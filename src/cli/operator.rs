@@ -4,7 +4,8 @@ use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::print;
 use crate::controller::{Clock, Config, Ended, Finding, LeaseName, Mutation, Operator, Plans, checkup};
-use crate::engine::{AgentImage, Settings};
+use crate::engine::{AgentContainer, Settings};
+use crate::local::runner::Quantity;
 use crate::server::{Intake, LogLevel, Observed, Pace, Passing, router, serve};
 use axum::Router;
 use std::net::SocketAddr;
@@ -59,6 +60,14 @@ async fn check(config: kube::Config, arguments: OperatorArguments) -> Outcome {
     Ok(if found.iter().all(|finding| finding.good) { ExitCode::Done } else { ExitCode::Failed })
 }
 
+/// A quantity of Kubernetes, as it was written.
+pub fn quantity(text: &str) -> Result<String, String> {
+    match Quantity::parse(&text.into()) {
+        Some(parsed) if parsed > Quantity::default() => Ok(text.to_owned()),
+        _ => Err("it must be a quantity of Kubernetes above zero, such as 100m or 32Mi".into()),
+    }
+}
+
 /// Runs until told to stop, or until another replica has taken over.
 pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outcome {
     let config = kube::Config::infer()
@@ -82,8 +91,12 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
     };
     let metrics_address = metrics_listener.as_ref().map_or(Ok(address), TcpListener::local_addr);
     let metrics_address = metrics_address.map_err(Failure::other)?;
-    let agent =
-        arguments.agent_image.map(|image| AgentImage { image, pull_policy: arguments.agent_image_pull_policy.clone() });
+    let agent = arguments.agent_image.map(|image| AgentContainer {
+        image,
+        pull_policy: arguments.agent_image_pull_policy,
+        cpu: arguments.agent_cpu,
+        memory: arguments.agent_memory,
+    });
     if agent.is_some() && arguments.report_url.is_none() {
         return Err(Failure::usage("--agent-image needs --report-url: the URL at which pods reach this operator"));
     }

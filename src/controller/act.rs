@@ -18,6 +18,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, P
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// What was learnt by an action.
 #[derive(Clone, Debug)]
@@ -74,8 +75,10 @@ pub enum Learnt {
         why: String,
         /// What others have done to them.
         fate: Fate,
-        /// Containers of the latest that run on although another of its containers has ended.
+        /// Containers of the latest that run on, or are to be started (again), although another of its containers has ended.
         running: Vec<String>,
+        /// Containers of the latest that have failed and are not started again, with their exit codes.
+        failed: BTreeMap<String, i32>,
         /// What their agents could not say while they ran.
         last_words: Vec<Batch>,
     },
@@ -96,7 +99,8 @@ impl Learnt {
     /// The pods of this Job could not be read.
     pub fn unread_pods(job: String, failure: &Failure) -> Self {
         let why = format!("its pods cannot be read: {}", failure.message);
-        Learnt::Pods { job, why, fate: Fate::Kept, running: Vec::new(), last_words: Vec::new() }
+        let (running, failed) = (Vec::new(), BTreeMap::new());
+        Learnt::Pods { job, why, fate: Fate::Kept, running, failed, last_words: Vec::new() }
     }
 }
 
@@ -341,10 +345,11 @@ impl Hand {
             let deleted = pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some());
             // Those of a Job that has ended may be gone already.
             let silent = pods.is_empty() && found.view().has_ended();
-            let why = if silent { String::new() } else { pods::why(found.is_suspended(), found.labels(), &pods) };
+            let why = if silent { String::new() } else { pods::why(&job, found.is_suspended(), found.labels(), &pods) };
             (why, if deleted { Fate::Deleted } else { Fate::Kept })
         });
-        Ok(Done::Done(Learnt::Pods { job, why, fate, running: pods::running(&pods), last_words }))
+        let (running, failed) = (pods::running(&pods), pods::failed(&pods));
+        Ok(Done::Done(Learnt::Pods { job, why, fate, running, failed, last_words }))
     }
 
     async fn write_experiment(

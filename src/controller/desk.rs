@@ -80,8 +80,8 @@ impl Desk {
                 let since = self.facts.blocked.get(&what).map_or(now, |blocked| blocked.since);
                 self.facts.blocked.insert(what, Blocked { since, at: now, reason, message });
             }
-            Learnt::Pods { job, why, fate, running, last_words: _ } => {
-                self.facts.pods.insert(job, Pods { why, fate, running, at: now });
+            Learnt::Pods { job, why, fate, running, failed, last_words: _ } => {
+                self.facts.pods.insert(job, Pods { why, fate, running, failed, at: now });
             }
             Learnt::Results { experiment, finding } => {
                 self.facts.findings.insert(experiment, (now, finding));

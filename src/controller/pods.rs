@@ -2,7 +2,7 @@
 
 use crate::api::disruptions;
 use crate::engine::{Fate, SIDECAR};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
 /// Why none of these pods of a Job runs; empty when they do not say.
-pub fn why(suspended: bool, job_labels: &BTreeMap<String, String>, pods: &[Pod]) -> String {
+pub fn why(job: &str, suspended: bool, job_labels: &BTreeMap<String, String>, pods: &[Pod]) -> String {
     if suspended {
         return match job_labels.get(QUEUE) {
             Some(queue) => format!("its Job is suspended until queue {queue} lets it in"),
@@ -18,7 +18,10 @@ pub fn why(suspended: bool, job_labels: &BTreeMap<String, String>, pods: &[Pod])
         };
     }
     if pods.is_empty() {
-        return "its Job has no pod yet; `kubectl describe job` tells whether a quota or a policy is in the way".into();
+        return format!(
+            "its Job has no pod yet; `kubectl describe job {job}` tells whether a quota, a LimitRange or a policy is in the \
+             way (a container of a pod is the agent's, of the size that agentResources of the operator's chart says)"
+        );
     }
     pods.iter().find_map(of_pod).unwrap_or_default()
 }
@@ -28,19 +31,45 @@ fn latest(pods: &[Pod]) -> Option<&Pod> {
     pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
-/// Names of the latest pod's containers that run on although another of them has ended.
+/// Names of the latest pod's containers that run on, or are to be started (again), although another of them has ended.
 pub fn running(pods: &[Pod]) -> Vec<String> {
-    let status = latest(pods).and_then(|pod| pod.status.as_ref());
-    let containers = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
-    if !containers.iter().any(has_ended) {
-        return Vec::new();
-    }
-    let runs = |container: &&ContainerStatus| container.state.as_ref().is_some_and(|state| state.running.is_some());
-    containers.iter().filter(runs).map(|container| container.name.clone()).collect()
+    let Some(pod) = latest(pods).filter(|pod| containers(pod).iter().any(has_ended)) else { return Vec::new() };
+    let runs = |container: &&ContainerStatus| {
+        let code = end(container).map(|ended| ended.exit_code);
+        code.is_none_or(|code| code != 0 && restarts(pod, &container.name))
+    };
+    containers(pod).iter().filter(runs).map(|container| container.name.clone()).collect()
+}
+
+/// Names and exit codes of the latest pod's containers that have failed and are not started again.
+pub fn failed(pods: &[Pod]) -> BTreeMap<String, i32> {
+    let Some(pod) = latest(pods) else { return BTreeMap::new() };
+    let for_good = containers(pod).iter().filter(|container| !restarts(pod, &container.name));
+    let failed = for_good.filter_map(|container| {
+        let code = end(container)?.exit_code;
+        (code != 0).then(|| (container.name.clone(), code))
+    });
+    failed.collect()
+}
+
+fn containers(pod: &Pod) -> &[ContainerStatus] {
+    pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default()
+}
+
+/// This container is started again where it fails.
+fn restarts(pod: &Pod, container: &str) -> bool {
+    let Some(spec) = pod.spec.as_ref() else { return false };
+    let own =
+        spec.containers.iter().find(|found| found.name == container).and_then(|found| found.restart_policy.as_ref());
+    own.or(spec.restart_policy.as_ref()).is_some_and(|policy| policy != "Never")
+}
+
+fn end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    container.state.as_ref()?.terminated.as_ref()
 }
 
 fn has_ended(container: &ContainerStatus) -> bool {
-    container.state.as_ref().is_some_and(|state| state.terminated.is_some())
+    end(container).is_some()
 }
 
 /// Why the latest of these pods was taken away; `None`: it was not.
@@ -206,9 +235,51 @@ mod tests {
             ),
         ];
         for (suspended, labels, pods, expected) in table {
-            assert_eq!(why(*suspended, labels, pods), *expected);
+            assert_eq!(why("t-1", *suspended, labels, pods), *expected);
         }
-        assert!(why(false, &none, &[]).contains("no pod yet"));
+        assert!(why("t-1", false, &none, &[]).contains("no pod yet; `kubectl describe job t-1` tells"));
+    }
+
+    #[test]
+    fn a_container_that_fails_has_failed_for_good_or_is_started_again() {
+        let runs = json!({"running": {"startedAt": "2024-01-01T00:00:00Z"}});
+        let ended = |code: i32| json!({"terminated": {"exitCode": code}});
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let pod =
+            |policy: &str, states: [&Value; 3]| -> Pod {
+                let names = ["train", "uploader", "proxy"];
+                let statuses: Vec<Value> = names.into_iter().zip(states).map(|(name, state)| json!({
+                "name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+            })).collect();
+                let containers: Vec<Value> =
+                    names.into_iter().map(|name| json!({"name": name, "image": "i"})).collect();
+                serde_json::from_value(json!({
+                    "metadata": {"name": "p"}, "spec": {"restartPolicy": policy, "containers": containers},
+                    "status": {"containerStatuses": statuses},
+                }))
+                .unwrap()
+            };
+        let none: [(&str, i32); 0] = [];
+        let table: [(Pod, &[&str], &[(&str, i32)]); 5] = [
+            (pod("Never", [&runs, &runs, &runs]), &[], &none),
+            (pod("Never", [&ended(0), &ended(3), &runs]), &["proxy"], &[("uploader", 3)]),
+            (pod("Never", [&ended(0), &ended(0), &ended(0)]), &[], &none),
+            (pod("OnFailure", [&ended(0), &ended(3), &runs]), &["uploader", "proxy"], &none),
+            (pod("OnFailure", [&ended(0), &waits, &runs]), &["uploader", "proxy"], &none),
+        ];
+        for (pod, run_on, have_failed) in table {
+            let pods = std::slice::from_ref(&pod);
+            assert_eq!(running(pods), run_on, "{pod:?}");
+            let found = failed(pods);
+            assert_eq!(
+                found.iter().map(|(name, code)| (name.as_str(), *code)).collect::<Vec<_>>(),
+                have_failed,
+                "{pod:?}"
+            );
+        }
+        let mut own = pod("Never", [&ended(0), &ended(3), &runs]);
+        own.spec.as_mut().unwrap().containers[1].restart_policy = Some("Always".into());
+        assert_eq!((running(&[own.clone()]).len(), failed(&[own]).len()), (2, 0), "a container's own policy wins");
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub use ledger::Ledger;
 pub use membership::{orphan, owner};
 pub use plan::plan;
 pub use query::{Asked, queries};
-pub use settings::{AgentImage, Prometheus, Settings};
+pub use settings::{AgentContainer, Prometheus, Settings};
 pub use sidecar::SIDECAR;
 pub use snapshot::{Blocked, Facts, Fate, Finding, Known, Pods, Probe, Refusal, Snapshot};
 

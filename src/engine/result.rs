@@ -172,12 +172,21 @@ pub(super) fn without(status: &TrialStatus, wanted: &str, field: &str) -> (&'sta
     (reasons::METRIC_NOT_FOUND, why)
 }
 
+/// Of a container beside the program's.
+pub(super) fn has_failed(container: &str, code: i32) -> String {
+    format!("container {container} has failed (exit code {code})")
+}
+
 /// What the agent saw of the program's end, and what its pods say; what the Job says where neither says anything.
 fn how_the_program_ended(status: &TrialStatus, job_message: &str, seen: &str) -> String {
     let Some(exit) = status.exit.as_ref().filter(|exit| exit.attempt == status.attempt) else {
         return if seen.is_empty() { job_message } else { seen }.to_owned();
     };
     let how = match (exit.code, exit.signal) {
+        (Some(0), _) => {
+            let why = if seen.is_empty() { job_message } else { seen };
+            return format!("the program ended well, but its Job did not: {why}");
+        }
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) if seen.is_empty() => format!("ended by signal {signal}"),
         (None, Some(signal)) => format!("ended by signal {signal}: {seen}"),

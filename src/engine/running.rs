@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::compile::length;
 use super::job::{JobEnd, JobView};
-use super::result::{Verdict, out_of_time, stopped, verdict};
+use super::result::{Verdict, has_failed, out_of_time, stopped, verdict};
 use super::snapshot::Pods;
 use super::standing::started;
 use super::status::{later, set, stored};
@@ -87,14 +87,17 @@ impl TrialStep<'_> {
         if !self.has_exited() {
             return Vec::new();
         }
+        pods.running.iter().map(String::as_str).filter(|name| self.is_helper(name)).collect()
+    }
+
+    /// The template has a container of this name, which is not the program's.
+    fn is_helper(&self, name: &str) -> bool {
         let all = self.manifest().and_then(|manifest| manifest.pointer("/spec/template/spec/containers"));
-        let named = |name: &str| all.and_then(Value::as_array).into_iter().flatten().any(|c| c["name"] == name);
-        let primary = self.primary();
-        pods.running.iter().map(String::as_str).filter(|name| *name != primary && named(name)).collect()
+        name != self.primary() && all.and_then(Value::as_array).into_iter().flatten().any(|c| c["name"] == name)
     }
 
     /// Where none of the template's own runs on: the program has ended, and nothing runs but what somebody has put into its
-    /// pod, such as the proxy of a service mesh. That may never end, so the program's own end is the trial's.
+    /// pod, such as the proxy of a service mesh. That may never end, so the end of the template's own is the trial's.
     fn left_behind(&self, pods: &Pods) -> Option<Verdict> {
         // What was seen may be older than the program's end.
         let left = !pods.running.is_empty() && !pods.running.iter().any(|name| name == self.primary());
@@ -102,8 +105,27 @@ impl TrialStep<'_> {
             return None;
         }
         let exit = self.status.exit.as_ref()?;
-        let end = if exit.code == Some(0) { JobEnd::Complete } else { JobEnd::Failed(String::new()) };
-        verdict(&self.status, &end, &pods.why, self.objective()?)
+        let helper = pods.failed.iter().find(|(name, _)| self.is_helper(name));
+        let (end, seen) = match (exit.code, helper) {
+            (Some(0), None) => (JobEnd::Complete, pods.why.clone()),
+            (Some(0), Some((name, code))) => (JobEnd::Failed(String::new()), has_failed(name, *code)),
+            _ => (JobEnd::Failed(String::new()), pods.why.clone()),
+        };
+        let mut verdict = verdict(&self.status, &end, &seen, self.objective()?)?;
+        let more_pods = self.manifest().and_then(|manifest| manifest.pointer("/spec/backoffLimit")?.as_u64()) > Some(0);
+        if end != JobEnd::Complete && more_pods {
+            let (message, names) = (&mut verdict.message, pods.running.join(", "));
+            message.push_str(&format!(
+                "; its Job's backoffLimit allows another pod, but {names} keeps this one from ending"
+            ));
+        }
+        Some(verdict)
+    }
+
+    /// What the pods of a Job that has ended say of it: beside the program another container may have failed.
+    pub(super) fn seen(&self, pods: &Pods) -> String {
+        let helper = pods.failed.iter().find(|(name, _)| *name != self.primary()).filter(|_| pods.why.is_empty());
+        helper.map_or_else(|| pods.why.clone(), |(name, code)| has_failed(name, *code))
     }
 
     /// Name of the container with the program.

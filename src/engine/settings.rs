@@ -7,8 +7,8 @@ use jiff::Timestamp;
 pub struct Settings {
     /// Base URL at which trials reach the operator's report endpoint, such as `http://127.0.0.1:8080`.
     pub report_url: String,
-    /// The image that trials get the agent from; `None` where the program is on their PATH.
-    pub agent: Option<AgentImage>,
+    /// The container that brings the agent into trials' pods; `None` where the program is on their PATH.
+    pub agent: Option<AgentContainer>,
     /// From when to when this machine, with all that runs on it, was last down; `None` where trials run on other ones.
     pub away: Option<(Timestamp, Timestamp)>,
     /// A folder of this machine that takes the place of the volumes for checkpoints that specs name.
@@ -42,11 +42,16 @@ impl Default for Settings {
     }
 }
 
-/// Where the agent lies on a cluster.
+/// The agent's container on a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentImage {
+pub struct AgentContainer {
     /// An image that holds `/automl-agent`.
     pub image: String,
     /// `imagePullPolicy`; `None`: Kubernetes' own default.
     pub pull_policy: Option<String>,
+    /// What it asks for of a processor, a quantity of Kubernetes such as `100m`. Where all other containers have a limit, it
+    /// is the agent's, too.
+    pub cpu: String,
+    /// What it asks for of memory, and may use at most, such as `32Mi`.
+    pub memory: String,
 }

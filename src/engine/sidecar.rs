@@ -2,7 +2,7 @@
 //! volume before the program starts, and then says to the operator what the agent around the program reads.
 
 use super::manifest::{Injection, Owner, array, escaped, identity, pod_grace, set};
-use super::settings::AgentImage;
+use super::settings::AgentContainer;
 use crate::report::env;
 use crate::space::Assignment;
 use serde_json::{Map, Value, json};
@@ -37,7 +37,7 @@ pub(super) fn into_container(container: &mut Map<String, Value>) -> Vec<Value> {
 /// container.)
 pub(super) fn into_pod(
     pod: &mut Map<String, Value>,
-    agent: &AgentImage,
+    agent: &AgentContainer,
     owner: &Owner<'_>,
     assignment: &Assignment,
     injection: &Injection<'_>,
@@ -46,7 +46,7 @@ pub(super) fn into_pod(
     let grace = pod_grace(pod);
     let flush = grace - LAST_WORDS_TIME.min(grace / 2.0);
     array(pod, "volumes").push(json!({"name": VOLUME, "emptyDir": {"sizeLimit": VOLUME_SIZE}}));
-    let mut sidecar = container(agent);
+    let mut sidecar = container(agent, all_have_a_cpu_limit(pod));
     array(&mut sidecar, "volumeMounts")
         .push(json!({"name": token_volume, "mountPath": token_folder, "readOnly": true}));
     let mut variables = identity(owner);
@@ -62,9 +62,18 @@ pub(super) fn into_pod(
     array(pod, "initContainers").insert(0, sidecar.into());
 }
 
-/// Allowed under Pod Security "restricted". Requests are its limits, so that a pod of class Guaranteed stays one.
-fn container(agent: &AgentImage) -> Map<String, Value> {
-    let size = json!({"cpu": "100m", "memory": "32Mi"});
+/// Each container that the user has written. A pod of class Guaranteed must have it so, and a quota may want it.
+fn all_have_a_cpu_limit(pod: &Map<String, Value>) -> bool {
+    let all = ["containers", "initContainers"].into_iter().filter_map(|field| pod.get(field)?.as_array()).flatten();
+    all.into_iter().all(|container| container.pointer("/resources/limits/cpu").is_some())
+}
+
+/// Allowed under Pod Security "restricted". Requests are its limits, so that a pod of class Guaranteed stays one; but where
+/// `limited` is false it may use more of the processor for the moment of its start. (A limit of 100m slows down what the
+/// container's runtime does in it, twice: each trial would start a quarter of a second later.)
+fn container(agent: &AgentContainer, limited: bool) -> Map<String, Value> {
+    let size = json!({"cpu": agent.cpu, "memory": agent.memory});
+    let limits = if limited { size.clone() } else { json!({"memory": agent.memory}) };
     let mut container = Map::new();
     container.insert("name".into(), SIDECAR.into());
     container.insert("image".into(), agent.image.clone().into());
@@ -75,7 +84,7 @@ fn container(agent: &AgentImage) -> Map<String, Value> {
     container.insert("restartPolicy".into(), "Always".into());
     let install = json!({"exec": {"command": ["/automl-agent", "install", "--", PROGRAM]}});
     container.insert("lifecycle".into(), json!({"postStart": install}));
-    container.insert("resources".into(), json!({"requests": size, "limits": size}));
+    container.insert("resources".into(), json!({"requests": size, "limits": limits}));
     container.insert("volumeMounts".into(), json!([{"name": VOLUME, "mountPath": FOLDER}]));
     let security = json!({
         "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true,
@@ -94,7 +103,12 @@ mod tests {
     use crate::space::Value as ParameterValue;
 
     fn injected(pod: &Value) -> Value {
-        let agent = Some(AgentImage { image: "automl:1".into(), pull_policy: Some("Never".into()) });
+        let agent = Some(AgentContainer {
+            image: "automl:1".into(),
+            pull_policy: Some("Never".into()),
+            cpu: "50m".into(),
+            memory: "64Mi".into(),
+        });
         let settings = Settings { report_url: "http://operator:8080".into(), agent, ..Settings::default() };
         let injection = Injection {
             primary_container: "train",
@@ -127,7 +141,8 @@ mod tests {
         assert_eq!(hook, &json!(["/automl-agent", "install", "--", "/automl.dev/automl-agent"]));
         assert_eq!(variable(sidecar, "AUTOML_PARAMETERS"), Some("{\"lr\":0.01}"));
         assert_eq!((&sidecar["restartPolicy"], &sidecar["imagePullPolicy"]), (&json!("Always"), &json!("Never")));
-        assert_eq!(sidecar["resources"]["requests"], sidecar["resources"]["limits"]);
+        let size = json!({"cpu": "50m", "memory": "64Mi"});
+        assert_eq!(sidecar["resources"], json!({"requests": size, "limits": {"memory": "64Mi"}}));
         assert_eq!(variable(sidecar, "AUTOML_FLUSH_SECONDS"), Some("18"));
         assert_eq!(variable(sidecar, "AUTOML_REPORT_URL"), Some("http://operator:8080"));
         assert_eq!(train["command"], json!(["/automl.dev/automl-agent", "exec", "--", "/train"]));
@@ -148,5 +163,21 @@ mod tests {
             (&security["runAsNonRoot"], &security["readOnlyRootFilesystem"], &security["runAsUser"]),
             (&json!(true), &json!(true), &json!(NOBODY)),
         );
+    }
+
+    #[test]
+    fn the_sidecar_has_a_cpu_limit_where_all_others_have_one() {
+        let limited = json!({"name": "a", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
+        let free = json!({"name": "b", "resources": {"requests": {"cpu": 1}, "limits": {"nvidia.com/gpu": 1}}});
+        let table = [
+            (json!({"containers": [limited]}), true),
+            (json!({"containers": [limited, free]}), false),
+            (json!({"containers": [limited], "initContainers": [free]}), false),
+            (json!({"containers": [limited], "initContainers": [limited]}), true),
+        ];
+        for (pod, expected) in table {
+            let limit = injected(&pod)["initContainers"][0]["resources"]["limits"].get("cpu").cloned();
+            assert_eq!(limit, expected.then(|| json!("50m")), "{pod}");
+        }
     }
 }

@@ -90,8 +90,10 @@ pub struct Pods {
     pub why: String,
     /// What others have done to them.
     pub fate: Fate,
-    /// Containers of the latest that run on although another of its containers has ended.
+    /// Containers of the latest that run on, or are to be started (again), although another of its containers has ended.
     pub running: Vec<String>,
+    /// Containers of the latest that have failed and are not started again, with their exit codes.
+    pub failed: BTreeMap<String, i32>,
     /// When they were looked at.
     pub at: Timestamp,
 }

@@ -218,11 +218,11 @@ impl<'a> TrialStep<'a> {
             return Step::of(Action::InspectPods { job: job.name.clone() });
         }
         let end = &judged(end, pods, &self.status, self.restarts() && ended_by_itself(&self.status));
-        let seen = pods.map_or("", |pods| &pods.why);
+        let seen = pods.map(|pods| self.seen(pods)).unwrap_or_default();
         if let (JobEnd::Complete, Some(verdict)) = (end, self.not_finite()) {
             return self.conclude(verdict, Some(job));
         }
-        match (verdict(&self.status, end, seen, objective), end, self.context.end) {
+        match (verdict(&self.status, end, &seen, objective), end, self.context.end) {
             (Some(verdict), ..) => self.conclude(verdict, Some(job)),
             (None, _, Some(end)) => self.cut_short(end),
             (None, JobEnd::Disrupted(message), None) => match pods {

@@ -109,14 +109,28 @@ async fn a_container_that_somebody_has_put_beside_the_program_does_not_hold_the_
     space.create(&experiment("well", trials(2), busybox(&epochs(5, "${params.x}", 0.1)))).await;
     // To one stream: which of two is read first nobody knows.
     let fails = busybox("echo accuracy=0.5 >&2; echo no data >&2; exit 3");
-    space.create(&experiment("badly", trials(1), fails)).await;
+    space.create(&experiment("badly", trials(1), fails.clone())).await;
+    let mut again = experiment("again", trials(1), fails);
+    again["spec"]["trialTemplate"]["manifest"]["spec"]["backoffLimit"] = json!(2);
+    space.create(&again).await;
+    let both = json!({"containers": [named("helper", "exit 5"), busybox("echo accuracy=1")]});
+    space.create(&of_pod("helped", trials(1), both)).await;
     assert_eq!(space.complete("well").await.trials.succeeded, 2);
     for (trial, status) in space.trials_of("well").await {
         assert_eq!((json!(status.objective), status.metrics[0].count), (json!(trial.spec.assignments["x"]), 5));
     }
-    space.failed("badly").await;
-    let said = json!(space.trials_of("badly").await[0].1.conditions).to_string();
-    assert!(said.contains("exit code 3; its last line: no data"), "{said}");
+    for (name, expected) in [
+        ("badly", "exit code 3; its last line: no data\""),
+        (
+            "again",
+            "exit code 3; its last line: no data; its Job's backoffLimit allows another pod, but proxy keeps this",
+        ),
+        ("helped", "the program ended well, but its Job did not: container helper has failed (exit code 5)"),
+    ] {
+        space.failed(name).await;
+        let said = json!(space.trials_of(name).await[0].1.conditions).to_string();
+        assert!(said.contains(expected), "{name}: {said}");
+    }
     let ended = |space: Space| async move {
         let running = |pod: &Pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running"));
         (!space.pods().await.iter().any(running)).then_some(())

@@ -4,8 +4,9 @@ use super::bench::{Bench, output};
 use super::manifests::{busybox, experiment, trials};
 use super::release::Release;
 use super::space::{Space, kubeconfig};
+use automl_operator::api::Trial;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{Api, ListParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use std::process::Command;
 
@@ -36,11 +37,16 @@ async fn an_operator_of_one_namespace_never_looks_outside() {
                 space.create(&experiment("e", trials(2), busybox("echo accuracy=1"))).await;
             }
             assert_eq!(inside.complete("e").await.trials.succeeded, 2);
+            takes_each_right(&inside).await;
             assert_eq!(outside.status("e").await, Default::default(), "nobody has touched it");
             assert!(outside.trials().await.is_empty());
             may_only_check_tokens(&home).await;
             if let Some(bench) = Bench::on_bench() {
                 asked_nothing_outside(&bench, &home, &inside);
+                let log = bench.run.join("log/audit.log");
+                let mut compared = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/rbac.py"));
+                compared.arg(log).args([namespace, "scoped-automl-operator"]).env("KUBECONFIG", kubeconfig().unwrap());
+                output(&mut compared);
             }
             helm(&["uninstall", "scoped", "--namespace", namespace, "--wait"]);
         })
@@ -49,6 +55,24 @@ async fn an_operator_of_one_namespace_never_looks_outside() {
     for space in [home, inside, outside] {
         space.end().await;
     }
+}
+
+/// What else takes rights: another Experiment's results are read, a name is taken, a program fails, a Trial is made by hand.
+async fn takes_each_right(space: &Space) {
+    let namesake = |trial: &str, experiment: &str| {
+        let spec = json!({"experiment": experiment, "assignments": {"x": 0.5}});
+        json!({"apiVersion": "automl.dev/v1alpha1", "kind": "Trial", "metadata": {"name": trial}, "spec": spec})
+    };
+    space.create(&namesake("warm-00000", "none")).await;
+    let mut warm = experiment("warm", trials(2), busybox("echo accuracy=1"));
+    warm["spec"]["warmStartFrom"] = json!([{"experiment": "e"}]);
+    space.create(&warm).await;
+    space.says("warm", "a Trial of this name exists").await;
+    space.api::<Trial>().delete("warm-00000", &DeleteParams::default()).await.unwrap();
+    space.create(&namesake("by-hand", "warm")).await;
+    space.complete("warm").await;
+    space.create(&experiment("fails", trials(1), busybox("exit 3"))).await;
+    space.failed("fails").await;
 }
 
 /// All that its ServiceAccount may do in the whole cluster is what the chart's README tells.

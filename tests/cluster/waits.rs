@@ -1,6 +1,7 @@
 //! What keeps a trial from running is said.
 
-use super::manifests::{busybox, of_pod, trials};
+use super::bench::output;
+use super::manifests::{busybox, experiment, of_pod, trials};
 use super::space::Space;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -57,6 +58,24 @@ async fn a_quota_that_is_used_up_is_named_and_the_trial_runs_once_it_is_raised()
     space.create(&of_pod("e", trials(1), json!({"containers": [busybox("echo accuracy=1")]}))).await;
     space.says("e", "exceeded quota: none").await;
     space.apply(&quota("2").to_string());
+    assert_eq!(space.complete("e").await.trials.succeeded, 1);
+    space.end().await;
+}
+
+#[tokio::test]
+async fn a_limit_range_that_wants_a_larger_agent_is_looked_for() {
+    let Some(space) = Space::new("least").await else { return };
+    let least = json!([{"type": "Container", "min": {"memory": "64Mi"}}]);
+    let range = json!({
+        "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "least"}, "spec": {"limits": least},
+    });
+    space.create(&range).await;
+    space.create(&experiment("e", trials(1), busybox("echo accuracy=1"))).await;
+    let said = space.says("e", "a LimitRange or a policy is in the way").await;
+    assert!(said.contains("`kubectl describe job e-00000`") && said.contains("agentResources"), "{said}");
+    let told = output(space.kubectl().args(["describe", "job", "e-00000"]));
+    assert!(told.contains("minimum memory usage per Container is 64Mi, but request is 32Mi"), "{told}");
+    output(space.kubectl().args(["delete", "limitrange", "least"]));
     assert_eq!(space.complete("e").await.trials.succeeded, 1);
     space.end().await;
 }

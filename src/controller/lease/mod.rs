@@ -104,8 +104,15 @@ impl Elector {
         let ours = self.seen.as_ref().is_some_and(|seen| seen.record.holder == self.identity);
         let Some(lease) = self.lease.take().filter(|_| ours) else { return };
         let released = self.claim(Some(lease), "", Duration::from_secs(1));
-        if let Err(error) = self.put(released).await {
-            tracing::info!(lease = self.name, %error, "could not hand over the lease; it runs out by itself");
+        match self.put(released).await {
+            Ok(_) => {}
+            // While it is uninstalled its rights go before it does, and nobody is there to take over.
+            Err(error) if error.class == Class::Forbidden => {
+                tracing::debug!(lease = self.name, %error, "the lease may not be handed over any more");
+            }
+            Err(error) => {
+                tracing::info!(lease = self.name, %error, "could not hand over the lease; it runs out by itself");
+            }
         }
     }
 

@@ -224,11 +224,34 @@ fn a_container_that_runs_on_holds_a_trial_only_where_the_template_names_it() {
         model.run();
         assert_eq!(model.trial_condition("e-00000", types::COMPLETE).1, expected);
     }
+    // One of the template's that has failed fails the Job, where nothing runs on.
+    for (name, expected) in [("uploader", "ProgramFailed"), ("mesh-init", "Succeeded")] {
+        let mut model = Model::new(json!({"limits": {"maxTrials": 1, "maxFailedTrials": 0}}), |_| Play::Lingers(0));
+        model.experiment.spec.trial_template.manifest["spec"]["template"]["spec"]["containers"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "uploader", "image": "i"}));
+        model.still_running = vec!["mesh-proxy".into()];
+        model.have_failed = [(name.to_owned(), 5)].into();
+        model.run();
+        let (_, reason, message) = model.trial_condition("e-00000", types::COMPLETE);
+        assert_eq!(reason, expected);
+        let says = "the program ended well, but its Job did not: container uploader has failed (exit code 5)";
+        assert_eq!(message == says, expected == "ProgramFailed", "{message}");
+    }
     // What was seen of the pod is older than the program's end.
     let mut model = Model::new(json!({"limits": {"maxTrials": 1}}), |_| Play::Lingers(3));
     model.still_running = vec!["train".into()];
     model.pass(60);
     assert_eq!(model.trial_condition("e-00000", types::COMPLETE).0, "False");
+    // The pod does not end, so there is no other one.
+    let retried = json!({"limits": {"maxTrials": 1}, "trialTemplate": {"manifest": {"spec": {"backoffLimit": 2}}}});
+    let mut model = Model::new(retried, |_| Play::Lingers(3));
+    model.still_running = vec!["mesh-proxy".into()];
+    model.run();
+    let (_, reason, message) = model.trial_condition("e-00000", types::COMPLETE);
+    let says = "; its Job's backoffLimit allows another pod, but mesh-proxy keeps this one from ending";
+    assert!(reason == "ProgramFailed" && message.ends_with(says), "{reason}: {message}");
     // A program that its pod starts again has not ended.
     let restarts = json!({"limits": {"maxTrials": 1}, "trialTemplate": {"manifest": {"spec": {"template": {"spec": {
         "restartPolicy": "OnFailure"}}}}}});

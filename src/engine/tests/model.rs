@@ -54,6 +54,8 @@ pub struct Model {
     pub fate: Fate,
     /// Containers that run on after the program's end.
     pub still_running: Vec<String>,
+    /// Containers that have failed, with their exit codes.
+    pub have_failed: BTreeMap<String, i32>,
     /// Every Job that was ever created, by trial UID and attempt.
     pub created_jobs: Vec<String>,
     pub most_running: usize,
@@ -102,6 +104,7 @@ impl Model {
             pods_say: String::new(),
             fate: Fate::Kept,
             still_running: Vec::new(),
+            have_failed: BTreeMap::new(),
             created_jobs: Vec::new(),
             most_running: 0,
             facts: Facts::default(),
@@ -241,8 +244,9 @@ impl Model {
                 }
             }
             Action::InspectPods { job } => {
-                let (why, running) = (self.pods_say.clone(), self.still_running.clone());
-                let pods = Pods { why, fate: self.fate, running, at: self.now };
+                let (why, running, failed) =
+                    (self.pods_say.clone(), self.still_running.clone(), self.have_failed.clone());
+                let pods = Pods { why, fate: self.fate, running, failed, at: self.now };
                 self.facts.pods.insert(job, pods);
             }
             Action::ReadResults { experiment } => {

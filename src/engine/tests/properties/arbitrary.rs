@@ -393,6 +393,7 @@ fn facts() -> impl Strategy<Value = Facts> {
                             why: String::new(),
                             fate,
                             running: if flag { vec!["train".into()] } else { Vec::new() },
+                            failed: (!flag).then(|| ("train".to_owned(), 1)).into_iter().collect(),
                             at,
                         },
                     )
