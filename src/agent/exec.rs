@@ -58,7 +58,7 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     });
     let mut variables = channel.as_ref().map(Channel::variables).unwrap_or_default();
     if let Some(tracking) = Tracking::of(&settings.source) {
-        tracking.prepare().unwrap_or_else(|why| say(why));
+        tracking.prepare().unwrap_or_else(say);
         variables.extend(tracking.variables(&settings.whose));
     }
     variables.extend(parameters.as_ref().map(|file| (env::PARAMETERS_FILE, file.path().into())));

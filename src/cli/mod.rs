@@ -66,7 +66,7 @@ enum Command {
     /// Print the CustomResourceDefinitions
     Crd,
     /// Run the controllers against the cluster of KUBECONFIG, or the one this runs in
-    Operator(OperatorArguments),
+    Operator(Box<OperatorArguments>),
     /// Wrap a trial's command: collect and report its metrics
     #[command(disable_help_flag = true, hide = true)]
     Agent {
@@ -300,7 +300,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Validate(arguments) => exit::in_runtime(validate::validate(arguments)),
         Command::Run(arguments) => exit::in_runtime(run::run(arguments)),
         Command::Local(arguments) => exit::in_runtime(local::local(arguments)),
-        Command::Operator(arguments) => exit::in_runtime(operator::operator(arguments, log_level)),
+        Command::Operator(arguments) => exit::in_runtime(operator::operator(*arguments, log_level)),
     };
     result.unwrap_or_else(|failure| {
         print::note(&format!("automl: {failure}"));

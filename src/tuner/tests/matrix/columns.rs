@@ -259,7 +259,7 @@ fn trials_that_were_stopped_early() {
     let with = |outcome: &dyn Fn(f64) -> Outcome, algorithm: &'static Algorithm| {
         let outcome = |index: u64, assignment: &Assignment| {
             let loss = sum(assignment);
-            (if index % 2 == 0 { complete(vec![loss]) } else { outcome(loss) }, vec![])
+            (if index.is_multiple_of(2) { complete(vec![loss]) } else { outcome(loss) }, vec![])
         };
         run(algorithm, &Cell { outcome: &outcome, trials: 30, ..Cell::new("stopped trials", plane()) }, 3, false)
             .suggested
