@@ -61,7 +61,7 @@ $(CARGO_DENY):
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
 
 .PHONY: bench
-bench: ## Measure, with a release build, and print a table (ONLY="steps memory trials page lines agent")
+bench: ## Measure, with a release build, and print a table (ONLY="steps tuners memory trials page lines agent")
 	cargo bench --locked --bench figures -- $(ONLY)
 
 .PHONY: bench-cluster

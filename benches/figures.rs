@@ -22,6 +22,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[path = "figures/tuners.rs"]
+mod tuners;
+
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
@@ -31,8 +34,9 @@ fn main() {
         return;
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let groups: [(&str, fn()); 6] = [
+    let groups: [(&str, fn()); 7] = [
         ("steps", steps),
+        ("tuners", tuners::tuners),
         ("memory", || memory_and_restart(10_000)),
         ("trials", || whole_trials(2_000)),
         ("page", page),
