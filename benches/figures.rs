@@ -1,5 +1,7 @@
 //! The project's figures, as a table: `make bench`. Nothing here is asserted; speed belongs into a table, not into a test.
 
+#[path = "support/experiments.rs"]
+mod experiments;
 mod support;
 #[path = "support/trials.rs"]
 mod trials;
@@ -12,6 +14,7 @@ use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::metrics::{Format, LineParser, Observation, Push, Source};
 use automl_operator::report::{Batch, Body, Record};
 use automl_operator::server::{Intake, Pace};
+use experiments::experiment;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
@@ -20,7 +23,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{experiment, row};
+use support::row;
 use trials::trial;
 
 /// That of the program `automl`.

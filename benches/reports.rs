@@ -1,6 +1,8 @@
 //! What reports cost: how many observations a second are stored, and how long one waits until it is in its Trial's status.
 //! Part of `make bench`; nothing here is asserted.
 
+#[path = "support/experiments.rs"]
+mod experiments;
 mod support;
 
 use automl_operator::cli::Allocator;
@@ -10,6 +12,7 @@ use automl_operator::local::apiserver::ApiServer;
 use automl_operator::metrics::Observation;
 use automl_operator::report::{Batch, Body, Record};
 use automl_operator::server::{Intake, Pace};
+use experiments::experiment;
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -19,7 +22,7 @@ use serde_json::json;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use support::{experiment, row};
+use support::row;
 use tokio::time::Instant;
 
 /// That of the program `automl`.

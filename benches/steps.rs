@@ -1,16 +1,19 @@
 //! What one step of the operator costs, in time and allocations: `make bench`.
 
+#[path = "support/experiments.rs"]
+mod experiments;
 mod support;
 #[path = "support/trials.rs"]
 mod trials;
 
 use automl_operator::api::Experiment;
 use automl_operator::engine::{Action, Compiled, Facts, JobView, Ledger, Problem, Settings, Snapshot, compile, plan};
+use experiments::experiment;
 use jiff::Timestamp;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::time::Instant;
-use support::{experiment, row};
+use support::row;
 use trials::trial;
 
 #[global_allocator]
