@@ -9,6 +9,7 @@ mod caught;
 mod checkpoint;
 mod clock;
 mod compile;
+mod derivatives;
 mod ended;
 mod ending;
 mod experiment;
