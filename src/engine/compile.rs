@@ -1,5 +1,6 @@
 //! A spec made ready to run, or what is wrong with it.
 
+use super::derivatives;
 use super::given;
 use super::goals;
 use super::inject::{AGENTS_OWN, variable};
@@ -95,6 +96,9 @@ pub fn compile(experiment: &Experiment) -> Result<Compiled, Problem> {
     let fidelity = resource.as_ref().map(|resource| resource.fidelity);
     let tuner = tuner::build(&spec.algorithm.name, &spec.algorithm.settings, &space, fidelity)
         .map_err(|errors| Problem::all(reasons::INVALID_ALGORITHM, &errors))?;
+    if let Some(missing) = derivatives::missing(spec) {
+        return Err(Problem::new(reasons::INVALID_ALGORITHM, missing));
+    }
     for (duration, field) in
         [(&spec.limits.max_duration, "maxDuration"), (&spec.limits.max_trial_duration, "maxTrialDuration")]
     {

@@ -1,15 +1,19 @@
 //! Trials that have ended, as small as they are kept.
 
+use super::derivatives;
 use super::ending::Ending;
 use super::result::loss;
 use crate::api::{Retain, Usage};
 use crate::metrics::Direction;
 use crate::space::Assignment;
 use crate::tuner::{Finished, Outcome, Stage};
+use std::collections::BTreeMap;
 
 /// What depends on the Experiment's spec.
 #[derive(Clone)]
 pub(super) struct Learnt {
+    /// Metric of the first objective.
+    pub metric: String,
     /// One an objective; at least one.
     pub directions: Vec<Direction>,
     pub retain: Retain,
@@ -32,6 +36,8 @@ pub struct Ended {
     pub objectives: Vec<f64>,
     /// By how much each outcome constraint does not hold.
     pub excesses: Vec<f64>,
+    /// Derivatives of metrics that it reported, by their names.
+    pub derivatives: BTreeMap<String, f64>,
     /// Its parameters.
     pub assignment: Assignment,
     /// What it has used.
@@ -84,5 +90,10 @@ pub(super) fn finished(ended: &Ended, learnt: &Learnt) -> Finished {
     let stage = ended.fidelity(learnt.most).zip(ended.stage);
     let stage = stage.map(|(fidelity, stage)| Stage { fidelity, ..stage });
     let excesses = ended.excesses.clone();
-    Finished::new(ended.order, ended.assignment.clone(), outcome).at(stage).constrained(excesses)
+    let derivatives = match learnt.directions.first() {
+        Some(direction) => derivatives::of_loss(&ended.derivatives, &learnt.metric, *direction),
+        None => BTreeMap::new(),
+    };
+    let finished = Finished::new(ended.order, ended.assignment.clone(), outcome).at(stage).constrained(excesses);
+    finished.with_derivatives(derivatives)
 }

@@ -2,6 +2,7 @@
 //! trials that have ended.
 
 use super::compile::Compiled;
+use super::derivatives;
 use super::ended::{Ended, EndedCounts, Learnt, finished};
 use super::ending::{Ending, ending};
 use super::job::{JobView, attempt_of};
@@ -45,11 +46,12 @@ impl Ledger {
     /// Takes what depends on the spec: call it for each new generation, before a plan. `compiled`: the spec made ready,
     /// when it can be run.
     pub fn prepare(&mut self, spec: &ExperimentSpec, compiled: Option<&Compiled>) {
-        if !spec.objectives.is_empty() {
+        if let Some(objective) = spec.objectives.first() {
             let known = self.learnt.is_some();
             let directions = spec.objectives.iter().map(|objective| objective.direction).collect();
             let most = spec.fidelity.as_ref().map(|fidelity| fidelity.max);
-            self.learnt = Some(Learnt { directions, retain: spec.trial_template.retain, most });
+            let (metric, retain) = (objective.metric.clone(), spec.trial_template.retain);
+            self.learnt = Some(Learnt { metric, directions, retain, most });
             if compiled.is_some_and(|compiled| compiled.rules.is_empty()) {
                 self.jury.dismiss();
             }
@@ -134,6 +136,7 @@ impl Ledger {
                     objective: trial.status.as_ref().and_then(|status| status.objective),
                     objectives: trial.status.as_ref().map_or_else(Vec::new, |status| status.objectives.clone()),
                     excesses: trial.status.as_ref().map_or_else(Vec::new, |status| status.excesses.clone()),
+                    derivatives: derivatives::reported(&trial),
                     assignment: trial.spec.assignments.clone(),
                     usage: trial.status.as_ref().map_or_else(Usage::default, |status| status.usage),
                     // What is not said depends on the spec.

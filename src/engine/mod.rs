@@ -10,6 +10,7 @@ mod checkpoint;
 mod claim;
 mod clock;
 mod compile;
+mod derivatives;
 mod ended;
 mod ending;
 mod experiment;

@@ -141,8 +141,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     },
     Algorithm {
         name: "Gradient",
-        summary: "simultaneous perturbation: pairs of trials on opposite sides of a point that moves downhill; numbers only",
-        paper: "Spall, 1992",
+        summary: "pairs of trials on opposite sides of a point that moves downhill, or steps along derivatives that trials report; numbers only",
+        paper: "Spall, 1992; Maclaurin, Duvenaud and Adams, 2015; Igel and Hüsken, 2000",
         hands_out_fidelity: false,
         goals: Goals::One,
         make: gradient::Gradient::make,

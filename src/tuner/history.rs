@@ -20,18 +20,26 @@ pub struct Finished {
     /// One an outcome constraint: 0 or less where it holds, else by how much it does not. One that is not a number does not
     /// hold at all.
     pub excesses: Vec<f64>,
+    /// Derivatives of the first loss by parameters, where it reported them.
+    pub derivatives: BTreeMap<String, f64>,
 }
 
 impl Finished {
     /// The trial of this index, without a fidelity and without outcome constraints.
     pub fn new(index: u64, assignment: Assignment, outcome: Outcome) -> Self {
-        Finished { index, assignment, outcome, stage: None, excesses: Vec::new() }
+        Finished { index, assignment, outcome, stage: None, excesses: Vec::new(), derivatives: BTreeMap::new() }
     }
 
     /// The same under outcome constraints; one number each, see [`Finished::excesses`].
     #[must_use]
     pub fn constrained(self, excesses: Vec<f64>) -> Self {
         Finished { excesses, ..self }
+    }
+
+    /// The same with derivatives of the first loss, by parameters' names.
+    #[must_use]
+    pub fn with_derivatives(self, derivatives: BTreeMap<String, f64>) -> Self {
+        Finished { derivatives, ..self }
     }
 
     /// By how much all outcome constraints together do not hold; 0 when they do.

@@ -1,5 +1,6 @@
 //! The engine against a model of a cluster: whole lives of experiments, in tables and with interruptions anywhere.
 
+mod derivatives;
 mod fidelity;
 mod goals;
 mod interruptions;

@@ -8,6 +8,10 @@
 //!
 //! The present point is found by going through the pairs that have ended. Pairs that run side by side start from one point
 //! in different directions.
+//!
+//! Where trials report the derivatives themselves, each is a step of its own: [`reported`].
+
+mod reported;
 
 use super::random::uniform;
 use super::settings::{SettingError, Settings};
@@ -16,6 +20,7 @@ use super::unrepeated::unrepeated;
 use super::{Finished, NoSuggestion, Request, Suggestion, Tuner, generator};
 use crate::space::{Assignment, Domain, SearchSpace};
 use rand::RngExt;
+use reported::Descent;
 
 /// Decay of the step and of the perturbation, and pairs before the step begins to decay in earnest.
 const STEP_DECAY: f64 = 0.602;
@@ -35,6 +40,16 @@ pub(super) struct Gradient {
     step: f64,
     /// Half of the distance within a pair at first, in widths of the range.
     perturbation: f64,
+    derivatives: Derivatives,
+}
+
+/// Where derivatives come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Derivatives {
+    /// From pairs of trials.
+    Estimated,
+    /// Each trial reports its own.
+    Reported,
 }
 
 impl Gradient {
@@ -44,20 +59,48 @@ impl Gradient {
             allow_repeats: settings.allow_repeats(),
             step: settings.real("step", 0.1, 0.001..=1.0),
             perturbation: settings.real("perturbation", 0.05, 0.0001..=0.5),
+            derivatives: settings.choice(
+                "derivatives",
+                ("Estimated", Derivatives::Estimated),
+                &[("Reported", Derivatives::Reported)],
+            ),
         };
         let refused = space.parameters().iter().find_map(|parameter| {
             let category = matches!(&parameter.domain, Domain::Categorical { choices } if choices.len() > 1);
             let why = if category { "categorical" } else { "conditional" };
             (category || !parameter.when.is_empty()).then(|| (parameter.name.clone(), why))
         });
-        match refused {
-            None => Ok(Box::new(gradient)),
-            Some((name, why)) => {
-                let what =
-                    format!("Gradient needs numbers that are always active, {name:?} is {why}; use Forest or TPE");
-                Err(SettingError::new("algorithm.name", what))
-            }
+        if let Some((name, why)) = refused {
+            let what = format!("Gradient needs numbers that are always active, {name:?} is {why}; use Forest or TPE");
+            return Err(SettingError::new("algorithm.name", what));
         }
+        let real = |domain: &Domain| matches!(domain, Domain::Double { step: None, .. });
+        match space.parameters().iter().find(|parameter| !real(&parameter.domain)) {
+            Some(parameter) if gradient.derivatives == Derivatives::Reported => {
+                let what = format!(
+                    "there is no derivative by {:?}, which is no real number without a step; write Estimated, or use Auto or CMA-ES",
+                    parameter.name
+                );
+                Err(SettingError::new("algorithm.settings.derivatives", what))
+            }
+            _ => Ok(Box::new(gradient)),
+        }
+    }
+
+    /// A step along the derivatives that were reported; a first point where there are none.
+    fn descend(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
+        let descent = Descent::after(request.space, request.history, self.step);
+        let mut rng = generator(request);
+        let (mut draws, mut factor) = (0_u64, 1.0);
+        let first = request.history.is_empty() && request.pending.is_empty();
+        unrepeated(request, self.allow_repeats, rng.random(), || {
+            (draws, factor) = (draws + 1, if draws > 0 { factor / 2.0 } else { factor });
+            match descent.next(request.pending.len(), factor, &mut rng) {
+                Some(point) if draws <= DIRECTIONS => request.space.decode(&point),
+                None if first && draws == 1 => request.space.decode(&[]),
+                _ => uniform(request.space, &mut rng),
+            }
+        })
     }
 
     /// The present point: where the pairs that have ended lead to.
@@ -95,6 +138,9 @@ impl Gradient {
 
 impl Tuner for Gradient {
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
+        if self.derivatives == Derivatives::Reported {
+            return self.descend(request);
+        }
         let pair = request.index / 2;
         let half = self.perturbation / (pair as f64 + 1.0).powf(PERTURBATION_DECAY);
         let (from, mut width) = match partner(request) {
@@ -119,6 +165,16 @@ impl Tuner for Gradient {
             let point: Vec<f64> = from.iter().enumerate().map(moved).collect();
             (draws, width) = (draws + 1, width * WIDENING);
             request.space.decode(&point)
+        })
+    }
+
+    fn note(&self, request: &Request<'_>) -> Option<String> {
+        if self.derivatives == Derivatives::Estimated {
+            return None;
+        }
+        Some(match Descent::after(request.space, request.history, self.step).from() {
+            Some(index) => format!("a step from the trial of index {index}, along the derivatives that it reported"),
+            None => "a new start: there is no trial to descend from that has reported all derivatives".to_owned(),
         })
     }
 }
@@ -153,7 +209,8 @@ mod tests {
         SearchSpace::new((0..dimensions).map(parameter).collect(), &[]).unwrap()
     }
 
-    const GRADIENT: Gradient = Gradient { allow_repeats: false, step: 0.1, perturbation: 0.05 };
+    const GRADIENT: Gradient =
+        Gradient { allow_repeats: false, step: 0.1, perturbation: 0.05, derivatives: Derivatives::Estimated };
 
     /// So many trials, `parallel` at a time.
     fn run(space: &SearchSpace, trials: u64, parallel: u64, loss: impl Fn(&[f64]) -> f64) -> History {

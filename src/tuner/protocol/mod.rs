@@ -24,6 +24,12 @@
 //! {"op":"tell","id":1,"value":[0.93,120],"constraints":[-0.2]}
 //! ```
 //!
+//! Gradient with `"settings":{"derivatives":"Reported"}` goes by derivatives of the value, one a parameter:
+//!
+//! ```text
+//! {"op":"tell","id":1,"value":0.3,"derivatives":{"lr":-0.7}}
+//! ```
+//!
 //! Algorithms that hand out a resource need `"fidelity":{"min":1,"max":27,"eta":3}` in `init` (`eta` is 3 where it is left out).
 //! Each answer to `ask` then has the `fidelity` that the trial has spent when it ends, and where it goes on from the checkpoint
 //! of another the id of that one as its `parent`; `tell` gives the value at that fidelity. Without an algorithm that hands it
@@ -44,7 +50,7 @@ use super::{
 };
 use crate::space::Assignment;
 use serde_json::{Value as Json, json};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use wire::{Line, Space, joined};
 
 /// Trials that one line may ask for.
@@ -209,6 +215,7 @@ impl Search {
             (Some(Json::Array(list)), false) if list.len() == self.constraints => list.iter().map(number).collect(),
             _ => return Err(format!("constraints is no list of {} numbers, as many as init said", self.constraints)),
         };
+        let derivatives = self.derivatives(&line.derivatives)?;
         let (index, assignment, stage) = match (line.id, &line.params) {
             (Some(id), _) => {
                 let at = self.pending.iter().position(|pending| pending.index.checked_add(1) == Some(id));
@@ -224,8 +231,19 @@ impl Search {
             }
             (None, None) => return Err("tell needs the id of a trial, or params".into()),
         };
-        self.history.insert(Finished::new(index, assignment, outcome).at(stage).constrained(excesses));
+        let finished = Finished::new(index, assignment, outcome).at(stage).constrained(excesses);
+        self.history.insert(finished.with_derivatives(derivatives));
         Ok(())
+    }
+
+    /// Those of the first loss.
+    fn derivatives(&self, given: &BTreeMap<String, Json>) -> Result<BTreeMap<String, f64>, String> {
+        let sign = if self.maximise.first() == Some(&true) { -1.0 } else { 1.0 };
+        let read = |(name, value): (&String, &Json)| match self.space.space.parameter(name) {
+            Some(_) => Ok((name.clone(), sign * number(value))),
+            None => Err(format!("derivatives has {name:?}, which is no parameter; leave it out")),
+        };
+        given.iter().map(read).collect()
     }
 
     /// One an objective.

@@ -149,3 +149,20 @@ fn several_objectives_and_constraints() {
         refused("tpe", r#""constraints":-1"#).contains("constraints is -1; write how many there are, from 0 to 16")
     );
 }
+
+/// To where the value is better; what is no parameter has no derivative.
+#[test]
+fn derivatives_of_the_value() {
+    for (direction, next) in [("maximize", 0.6), ("minimize", 0.4)] {
+        let mut session = started(&format!(
+            r#"{{"op":"init","space":{{"x":{{"type":"double","min":0,"max":1}}}},"algorithm":"gradient","direction":"{direction}","settings":{{"derivatives":"Reported"}}}}"#
+        ));
+        let answer = session.line(r#"{"op":"ask"}"#).unwrap();
+        assert!(answer.contains(r#""params":{"x":0.5}"#), "{answer}");
+        let wrong = session.line(r#"{"op":"tell","id":1,"value":1,"derivatives":{"y":1}}"#).unwrap();
+        assert_eq!(wrong, json!({"error": "derivatives has \"y\", which is no parameter; leave it out"}).to_string());
+        assert_eq!(session.line(r#"{"op":"tell","id":1,"value":1,"derivatives":{"x":1}}"#), None);
+        let answer: Json = serde_json::from_str(&session.line(r#"{"op":"ask"}"#).unwrap()).unwrap();
+        assert!((answer["params"]["x"].as_f64().unwrap() - next).abs() < 1e-12, "{answer}");
+    }
+}

@@ -29,6 +29,8 @@ pub(super) struct Line {
     pub params: Option<BTreeMap<String, Json>>,
     pub value: Option<Json>,
     #[serde(default)]
+    pub derivatives: BTreeMap<String, Json>,
+    #[serde(default)]
     pub failed: bool,
 }
 
