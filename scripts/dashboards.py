@@ -31,6 +31,22 @@ JOB = variable("job", "Job", "label_values(automl_build_info, job)")
 INSTANCES = variable("instance", "Instance", 'label_values(automl_build_info{job=~"$job"}, instance)')
 
 
+def of_column(name, what, value):
+    return {"matcher": {"id": "byName", "options": name}, "properties": [{"id": what, "value": value}]}
+
+
+def link(title, board):
+    chosen = "var-datasource=${datasource}&var-namespace=${__data.fields.namespace}&var-experiment=${__data.fields.experiment}"
+    return {"title": title, "url": f"/d/{board}?{chosen}&${{__url_time_range}}"}
+
+
+# Where the cells of a table lead.
+LINKS = {
+    "experiment": link("This Experiment alone", "automl-experiments"),
+    "trial": link("GPUs and cost of its Experiment", "automl-gpus"),
+}
+
+
 def panel(kind, title, description, unit, queries, width=8, height=8, **more):
     """A panel; `queries`: (expression, legend) each. `table`: all series at once, as rows."""
     instant = kind in ("stat", "table", "bargauge")
@@ -53,10 +69,18 @@ def panel(kind, title, description, unit, queries, width=8, height=8, **more):
         "gridPos": {"w": width, "h": height},
     }
     if kind == "table":
-        hidden = {"Time": True, "__name__": True, "job": True, "instance": True}
+        # Values by their letter: what the column is called, and its unit; without both it is left out.
+        columns = more.pop("columns")
+        hidden = ["Time", "__name__", "job", "instance", "container", "endpoint", "pod", "service"]
+        hidden += [f"Value #{letter}" for letter, column in columns.items() if not column]
+        names = {f"Value #{letter}": column[0] for letter, column in columns.items() if column}
         result["transformations"] = [
             {"id": "merge", "options": {}},
-            {"id": "organize", "options": {"excludeByName": hidden, "renameByName": more.pop("names", {})}},
+            {"id": "organize", "options": {"excludeByName": dict.fromkeys(hidden, True), "renameByName": names}},
+        ]
+        result["fieldConfig"]["overrides"] = [
+            *(of_column(name, "unit", unit) for name, unit in filter(None, columns.values())),
+            *(of_column(name, "links", [link]) for name, link in LINKS.items()),
         ]
     return result
 
@@ -97,13 +121,13 @@ EXPERIMENTS = {
             (f"automl_experiment_info{{{CHOSEN}}} * on (namespace, experiment) group_left (reason) automl_experiment_status", ""),
             (f"automl_experiment_best_objective{{{CHOSEN}}}", ""),
             (f"automl_experiment_max_trials{{{CHOSEN}}}", ""),
-        ], 24, 8, names={"Value #A": "", "Value #B": "best", "Value #C": "max trials"}),
+        ], 24, 8, columns={"A": None, "B": ("best", "short"), "C": ("max trials", "short")}),
         panel("table", "Running trials", "Each running trial with its step, its latest value, its age, and for how long nothing of it was received.", "short", [
             (f"automl_trial_step{{{CHOSEN}}}", ""),
             (f"automl_trial_latest_value{{{CHOSEN}}}", ""),
             (f"time() - automl_trial_start_timestamp_seconds{{{CHOSEN}}}", ""),
             (f"time() - automl_trial_last_observation_timestamp_seconds{{{CHOSEN}}}", ""),
-        ], 24, 8, names={"Value #A": "step", "Value #B": "value", "Value #C": "seconds", "Value #D": "silent for seconds"}),
+        ], 24, 8, columns={"A": ("step", "short"), "B": ("value", "short"), "C": ("age", "s"), "D": ("silent for", "s")}),
         panel("timeseries", "Stopped early by rule", "Trials that rules of earlyStopping have ended per minute, of all namespaces.", "short",
               [("sum by (rule) (rate(automl_stop_decisions_total[$__rate_interval])) * 60", "{{rule}}")]),
         panel("timeseries", "Interrupted by cause", "Attempts at trials that were interrupted and began anew, per minute.", "short",
@@ -155,7 +179,9 @@ GPUS = {
         panel("timeseries", "Temperature", "Of each trial's GPUs.", "celsius", [(of_trials("temperature:celsius"), "{{trial}} {{gpu}}")], 12),
         panel("table", "Trials and their GPUs", "Mean utilisation over ten minutes, memory and power now.", "short", [
             (f"avg_over_time({of_trials('utilization:percent')}[10m]) and {of_trials('utilization:percent')}", ""), (of_trials("memory:bytes"), ""), (of_trials("power:watts"), ""),
-        ], 24, 8, names={"Value #A": "utilisation %", "Value #B": "memory", "Value #C": "watts"}),
+        ], 24, 8, columns={"A": ("utilisation", "percent"), "B": ("memory", "bytes"), "C": ("power", "watt")}),
+        panel("bargauge", "Idle GPUs by trial", "How many of each running trial's GPUs were less than 5 % busy for ten minutes, or since they run.", "short",
+              [(f"sum by (trial) ((avg_over_time({of_trials('utilization:percent')}[10m]) and {of_trials('utilization:percent')}) < bool 5)", "{{trial}}")], 24),
         row("Budget"),
         panel("bargauge", "GPU hours of those allowed", "Share of limits.maxGpuHours that ended trials have used; Experiments without that limit have none.", "percentunit",
               [(f"automl_experiment_gpu_seconds_used{{{CHOSEN}}} / automl_experiment_max_gpu_seconds{{{CHOSEN}}}", "{{experiment}}")], 12),

@@ -91,8 +91,8 @@ def lines(panel, answers, width, height):
 
 def table(panel, answers):
     """A row for each set of labels, a column for each query."""
-    hidden = {"__name__", "job", "instance"}
-    names = panel["transformations"][1]["options"]["renameByName"]
+    organized = panel["transformations"][1]["options"]
+    hidden, names = organized["excludeByName"], organized["renameByName"]
     rows, labels = {}, []
     for at, result in enumerate(answers):
         for one in result:
@@ -104,10 +104,12 @@ def table(panel, answers):
             labels += [name for name in own if name not in labels]
     columns = [(f"#{at}", names.get(f"Value #{chr(65 + at)}", "")) for at in range(len(answers))]
     columns = [(name, name) for name in labels] + [one for one in columns if one[1]]
+    titles = dict(columns)
+    units = {one["matcher"]["options"]: of["value"] for one in panel["fieldConfig"]["overrides"] for of in one["properties"] if of["id"] == "unit"}
     head = "".join(f"<th>{html.escape(title)}</th>" for _, title in columns)
     def cell(row, name):
         value = row.get(name, "")
-        return shown(float(value), "short") if name.startswith("#") and value else html.escape(value)
+        return shown(float(value), units.get(titles[name], "short")) if name.startswith("#") and value else html.escape(value)
     body = "".join("<tr>" + "".join(f"<td>{cell(row, name)}</td>" for name, _ in columns) + "</tr>" for _, row in sorted(rows.items())[:8])
     return f"<table><tr>{head}</tr>{body}</table>"
 

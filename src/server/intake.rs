@@ -95,7 +95,6 @@ impl Intake {
         let name = (batch.namespace.clone(), batch.trial.clone());
         let Standing::Open(trial) = self.standing(&name, batch).await? else {
             self.lock().remove(&name);
-            self.reports.telemetry().records.inc_by(batch.records.len() as u64);
             self.reports.telemetry().late.inc_by(batch.records.len() as u64);
             return Ok(closed());
         };
@@ -173,7 +172,7 @@ impl Intake {
             *slot = Slot::new(&batch.trial_uid);
         }
         let taken = slot.pending.take(batch, &Reports::progress(trial));
-        telemetry.records.inc_by(batch.records.len() as u64);
+        telemetry.records.inc_by(taken.new);
         telemetry.duplicates.inc_by(taken.again);
         telemetry.refused.inc_by(taken.refused);
         telemetry.late.inc_by(taken.late);

@@ -97,8 +97,9 @@ pub struct History {
     /// Those with finite losses, the best first: by violation, then by the first loss.
     ranked: BTreeSet<(Loss, Loss, u64)>,
     objectives: usize,
-    /// Those that no other dominates; kept only for several objectives.
+    /// Those that no other of the same fidelity dominates, which is the highest so far; kept only for several objectives.
     front: Front,
+    highest: f64,
     /// How often each configuration of the space was tried.
     tried: HashMap<Key, u32>,
     space: SearchSpace,
@@ -115,6 +116,7 @@ impl History {
             ranked: BTreeSet::new(),
             objectives: 1,
             front: Front::default(),
+            highest: f64::NEG_INFINITY,
             tried: HashMap::new(),
             space,
         }
@@ -142,9 +144,7 @@ impl History {
             *self.tried.entry(key).or_default() += 1;
         }
         self.ranked.extend(rank(&finished));
-        if let Some(losses) = self.held(&finished) {
-            self.front.insert(finished.index, losses);
-        }
+        self.hold(&finished);
         self.finished.insert(finished.index, finished);
     }
 
@@ -156,13 +156,10 @@ impl History {
         }
         if self.front.remove(index) {
             // Rare: only what is deleted or changed goes, and only of a member another may take the place.
-            let mut front = Front::default();
-            for other in self.finished.values() {
-                if let Some(losses) = self.held(other) {
-                    front.insert(other.index, losses);
-                }
-            }
-            self.front = front;
+            (self.front, self.highest) = (Front::default(), f64::NEG_INFINITY);
+            let left = std::mem::take(&mut self.finished);
+            left.values().for_each(|other| self.hold(other));
+            self.finished = left;
         }
         let Some(key) = self.key(&finished) else { return };
         if let Some(count) = self.tried.get_mut(&key) {
@@ -196,16 +193,23 @@ impl History {
     }
 
     /// Of several objectives: those that satisfy the outcome constraints and that no other such trial dominates, in the
-    /// order of their indices.
+    /// order of their indices. Where trials differ in fidelity, those of the highest so far.
     pub fn front(&self) -> impl DoubleEndedIterator<Item = &Finished> {
         self.front.indices().filter_map(|index| self.finished.get(&index))
     }
 
-    /// The losses of a trial that may belong to the front.
-    fn held<'a>(&self, finished: &'a Finished) -> Option<&'a [f64]> {
-        let losses = finished.outcome.losses();
-        let held = self.objectives > 1 && finished.outcome.loss().is_finite() && finished.violation() == 0.0;
-        held.then_some(losses)
+    /// Takes a trial into the front, if it belongs there.
+    fn hold(&mut self, finished: &Finished) {
+        if self.objectives < 2 || !finished.outcome.loss().is_finite() || finished.violation() != 0.0 {
+            return;
+        }
+        let fidelity = finished.stage.map_or(f64::INFINITY, |stage| stage.fidelity);
+        if fidelity > self.highest {
+            (self.front, self.highest) = (Front::default(), fidelity);
+        }
+        if fidelity == self.highest {
+            self.front.insert(finished.index, finished.outcome.losses());
+        }
     }
 
     /// How many trials have ended.

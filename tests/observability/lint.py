@@ -57,6 +57,15 @@ def dashboard(path):
         check(panel["title"] and panel.get("description", "").endswith("."), where, "lacks a title or a description")
         check(panel["datasource"]["uid"] == "${datasource}", where, "has a data source of its own")
         check(panel["fieldConfig"]["defaults"].get("unit") in UNITS, where, "has no known unit")
+        if panel["type"] == "table":
+            overrides = {(one["matcher"]["options"], of["id"]) for one in panel["fieldConfig"]["overrides"] for of in one["properties"]}
+            check({("experiment", "links"), ("trial", "links")} <= overrides, where, "has rows that lead nowhere")
+            organized = panel["transformations"][-1]["options"]
+            for at in range(len(panel["targets"])):
+                value = f"Value #{chr(ord('A') + at)}"
+                name = organized["renameByName"].get(value)
+                known = (name, "unit") in overrides if name else organized["excludeByName"].get(value)
+                check(known, where, f"has a column without name and unit: {value}")
         check(panel.get("targets"), where, "asks for nothing")
         for target in panel.get("targets", []):
             expression = target["expr"]

@@ -1,10 +1,11 @@
 //! Asynchronous successive halving, by promotion (Li et al., 2020, <https://arxiv.org/abs/1810.05934>).
 //!
 //! As soon as a trial is among the best of its rung, one in `eta` of those that have ended there, it goes on to the next;
-//! while there is none, another begins. Nothing ever waits for a slow trial.
+//! while there is none, another begins. Nothing ever waits for a slow trial. With several objectives it is MO-ASHA (Schmucker et
+//! al., 2021, <https://arxiv.org/abs/2106.12639>).
 
 use super::searcher::{Model, Searcher};
-use super::{Rungs, members, promoted, rank};
+use super::{Rungs, best, members, promoted};
 use crate::space::SearchSpace;
 use crate::tuner::settings::{SettingError, Settings};
 use crate::tuner::{NoSuggestion, Request, Stage, Suggestion, Tuner};
@@ -29,10 +30,9 @@ impl Tuner for AsyncSuccessiveHalving {
         let members = members(request, &self.rungs);
         let promoted = promoted(&members);
         for rung in (0..self.rungs.top()).rev() {
-            let mut ended: Vec<_> = members.iter().filter(|m| m.rung == rung && m.loss.is_some()).collect();
-            rank(&mut ended);
-            ended.truncate((ended.len() as f64 / self.rungs.eta) as usize);
-            let mut next = ended.into_iter().filter(|member| member.has_result() && !promoted.contains(&member.index));
+            let ended = || members.iter().filter(|m| m.rung == rung && m.loss.is_some());
+            let good = best(ended(), (ended().count() as f64 / self.rungs.eta) as usize, 0);
+            let mut next = good.into_iter().filter(|member| !promoted.contains(&member.index));
             if let Some(member) = next.find(|member| request.space.check(member.assignment).is_ok()) {
                 return Ok(member.promoted(&self.rungs));
             }

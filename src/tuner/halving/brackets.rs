@@ -13,7 +13,7 @@
 //! trials may cut off the round that matters.
 
 use super::searcher::{Model, Searcher};
-use super::{Member, Rungs, members, promoted, rank};
+use super::{Member, Rungs, best, members, promoted};
 use crate::space::SearchSpace;
 use crate::tuner::settings::{SettingError, Settings};
 use crate::tuner::{NoSuggestion, Request, Stage, Suggestion, Tuner};
@@ -86,6 +86,8 @@ struct Brackets {
 
 /// A bracket that has begun.
 struct Bracket<'a> {
+    /// How many rounds began before its own.
+    round: usize,
     kind: Kind,
     /// Those at its first rung, then those at the next.
     rungs: Vec<Vec<&'a Member<'a>>>,
@@ -111,7 +113,11 @@ impl Brackets {
 
     fn bracket<'a>(&self, number: usize) -> Bracket<'a> {
         let kind = self.kinds[number % self.kinds.len()];
-        Bracket { kind, rungs: (kind.first..=self.rungs.top()).map(|_| Vec::new()).collect() }
+        Bracket {
+            round: number / self.kinds.len(),
+            kind,
+            rungs: (kind.first..=self.rungs.top()).map(|_| Vec::new()).collect(),
+        }
     }
 
     /// The brackets with their members, in the order in which they begin; the last one may be empty.
@@ -184,10 +190,7 @@ impl Brackets {
     /// Those of a rung that go on once all have ended.
     fn good<'a>(&self, bracket: &Bracket<'a>, rung: usize, begun: usize) -> Vec<&'a Member<'a>> {
         let wanted = (begun as f64 / self.rungs.eta.powf((rung + 1) as f64) + 1e-9) as usize;
-        let mut good: Vec<_> = bracket.rungs[rung].iter().copied().filter(|member| member.has_result()).collect();
-        rank(&mut good);
-        good.truncate(wanted.max(1));
-        good
+        best(bracket.rungs[rung].iter().copied(), wanted.max(1), bracket.round)
     }
 }
 

@@ -12,9 +12,10 @@ mod searcher;
 pub(super) use asynchronous::AsyncSuccessiveHalving;
 pub(super) use brackets::{Bohb, Hyperband, SuccessiveHalving};
 
-use super::{Fidelity, Request, Stage, Suggestion};
+use super::pareto::net;
+use super::{Fidelity, Finished, Request, Stage, Suggestion};
 use crate::space::Assignment;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The fidelities at which trials are compared.
 struct Rungs {
@@ -56,6 +57,8 @@ struct Member<'a> {
     assignment: &'a Assignment,
     /// Infinite when it failed; `None` while it runs.
     loss: Option<f64>,
+    /// `None` while it runs.
+    ended: Option<&'a Finished>,
 }
 
 impl Member<'_> {
@@ -72,16 +75,14 @@ impl Member<'_> {
 
 /// All trials at rungs, by index.
 fn members<'a>(request: &'a Request<'_>, rungs: &Rungs) -> Vec<Member<'a>> {
-    let ended = request
-        .history
-        .iter()
-        .map(|finished| (finished.index, finished.stage, &finished.assignment, Some(finished.outcome.loss())));
+    let ended = request.history.iter().map(|one| (one.index, one.stage, &one.assignment, Some(one)));
     let running = request.pending.iter().map(|pending| (pending.index, pending.stage, &pending.assignment, None));
     let mut members: Vec<Member<'_>> = ended
         .chain(running)
-        .filter_map(|(index, stage, assignment, loss)| {
+        .filter_map(|(index, stage, assignment, ended)| {
             let parent = stage.and_then(|stage| stage.parent);
-            Some(Member { index, rung: rungs.of(stage)?, parent, assignment, loss })
+            let loss = ended.map(|ended| ended.outcome.loss());
+            Some(Member { index, rung: rungs.of(stage)?, parent, assignment, loss, ended })
         })
         .collect();
     members.sort_unstable_by_key(|member| member.index);
@@ -93,10 +94,23 @@ fn promoted(members: &[Member<'_>]) -> HashSet<u64> {
     members.iter().filter_map(|member| member.parent).collect()
 }
 
-/// The best first, of equals the earlier.
-fn rank(members: &mut [&Member<'_>]) {
-    let loss = |member: &Member<'_>| member.loss.unwrap_or(f64::INFINITY);
-    members.sort_by(|a, b| loss(a).total_cmp(&loss(b)).then(a.index.cmp(&b.index)));
+/// So many of these that have a result, the best first, of equals the earlier. Of several objectives front by front, and of
+/// the front that is too large those that are far apart, others first in each turn.
+fn best<'m, 'a>(members: impl Iterator<Item = &'m Member<'a>>, count: usize, turn: usize) -> Vec<&'m Member<'a>> {
+    let mut ended: Vec<(&Finished, &Member<'a>)> =
+        members.filter(|member| member.has_result()).filter_map(|member| Some((member.ended?, member))).collect();
+    if ended.iter().any(|(one, _)| one.outcome.losses().len() > 1) {
+        ended.sort_unstable_by_key(|(one, _)| one.index);
+        let places: HashMap<u64, &Member<'a>> = ended.iter().map(|(one, member)| (one.index, *member)).collect();
+        let results: Vec<&Finished> = ended.iter().map(|(one, _)| *one).collect();
+        return net(&results, count, turn).into_iter().filter_map(|one| places.get(&one.index).copied()).collect();
+    }
+    let key = |one: &Finished| (one.violation(), one.outcome.loss());
+    ended.sort_by(|(a, _), (b, _)| {
+        let ((violation, loss), (other, others)) = (key(a), key(b));
+        violation.total_cmp(&other).then(loss.total_cmp(&others)).then(a.index.cmp(&b.index))
+    });
+    ended.into_iter().take(count).map(|(_, member)| member).collect()
 }
 
 #[cfg(test)]

@@ -67,10 +67,12 @@ impl Searcher {
         let top = members.iter().map(|member| member.rung).max()?;
         let results = |rung: usize| members.iter().rev().filter(move |m| m.rung == rung && m.has_result());
         let rung = (0..=top).rev().find(|rung| results(*rung).count() > space.parameters().len())?;
-        let mut history = History::new(space);
-        for member in results(rung).take(MODELLED) {
-            let outcome = Outcome::Complete { losses: vec![member.loss?] };
-            history.insert(Finished::new(member.index, member.assignment.clone(), outcome));
+        let mut history = History::new(space).with_objectives(request.history.objectives());
+        for ended in results(rung).take(MODELLED).filter_map(|member| member.ended) {
+            // Compared with each other, they are as good as whole.
+            let outcome = Outcome::Complete { losses: ended.outcome.losses().to_vec() };
+            let known = Finished::new(ended.index, ended.assignment.clone(), outcome);
+            history.insert(known.constrained(ended.excesses.clone()));
         }
         let mut pending = request.pending.to_vec();
         if !self.allow_repeats && space.cardinality().is_some() {

@@ -16,13 +16,20 @@ fn who_can_what() {
     assert_eq!(able_to(1, 0), names().collect::<Vec<_>>());
     assert_eq!(able_to(3, 0), several);
     assert_eq!(able_to(2, 1), several);
+    // Those that hand out a resource are none of `names`.
+    for (name, may) in
+        [("SuccessiveHalving", true), ("Hyperband", true), ("BOHB", true), ("ASHA", true), ("PBT", false)]
+    {
+        assert_eq!((check_goals(name, 3, 1).is_ok(), check_goals(name, 1, 1).is_ok()), (may, may), "{name}");
+    }
     let constrained = able_to(1, 1);
     assert!(several.iter().chain(&["Evolution", "Anneal"]).all(|name| constrained.contains(name)));
     assert_eq!(constrained.len(), several.len() + 2);
     let message = |name, objectives, constraints| check_goals(name, objectives, constraints).unwrap_err().to_string();
     assert_eq!(
         message("Forest", 2, 0),
-        "algorithm.name: Forest knows nothing of several objectives; write one of Auto, Random, Grid, Sobol, TPE, GP, GeneticNSGA2"
+        "algorithm.name: Forest knows nothing of several objectives; write one of Auto, Random, Grid, Sobol, TPE, GP, GeneticNSGA2, \
+         SuccessiveHalving, Hyperband, BOHB, ASHA"
     );
     assert!(message("CMA-ES", 1, 1).starts_with("algorithm.name: CMA-ES knows nothing of outcome constraints; write"));
     assert_eq!(message("TPE", 4, 0), "algorithm.name: there are 4 objectives; no algorithm takes more than 3");
@@ -142,6 +149,77 @@ fn fronts_are_better_than_those_of_random_search() {
         let found = median((0..seeds).map(|seed| volume(name, seed)).collect());
         println!("{name}: {found:.4}, random {random:.4}");
         assert!(found > random + gain, "{name} {found}, random {random}");
+    }
+}
+
+/// Losses fall with what is spent, and those of large networks fall more slowly.
+fn learning(assignment: &Assignment, fidelity: f64) -> Vec<f64> {
+    let (mut losses, _) = trade_off(assignment);
+    losses[0] += 0.5 * losses[1] / fidelity;
+    losses
+}
+
+/// The volume that the front dominates once as much has been spent as so many whole trials take, and how many trials have come
+/// to the highest fidelity.
+fn volume_at(name: &str, space: &SearchSpace, seed: u64, whole: f64) -> (f64, usize) {
+    let resource = Fidelity { min: 1.0, max: 27.0, eta: 3.0 };
+    let tuner = build(name, &BTreeMap::new(), space, Some(resource)).unwrap();
+    let mut history = History::new(space).with_objectives(2);
+    let mut spent = 0.0;
+    for index in 0.. {
+        let request = Request { space, history: &history, pending: &[], seed, index };
+        let suggestion = tuner.suggest(&request).unwrap();
+        let stage = resource.stage(suggestion.stage);
+        let before = stage.parent.map_or(0.0, |parent| history.get(parent).unwrap().stage.unwrap().fidelity);
+        spent += (stage.fidelity - before) / resource.max;
+        if spent > whole {
+            break;
+        }
+        let losses = learning(&suggestion.assignment, stage.fidelity);
+        let outcome = Outcome::Complete { losses };
+        history.insert(Finished::new(index, suggestion.assignment, outcome).at(Some(stage)));
+    }
+    let front: Vec<&Finished> = history.front().collect();
+    assert!(front.iter().all(|one| one.stage.unwrap().fidelity == resource.max), "{name}: a trial that was cut short");
+    let losses: Vec<Vec<f64>> = front.iter().map(|one| one.outcome.losses().to_vec()).collect();
+    let whole = history.iter().filter(|one| one.stage.unwrap().fidelity == resource.max).count();
+    (hypervolume(&losses, &[1.5, 1.1]), whole)
+}
+
+#[test]
+fn halving_finds_fronts_with_less_than_whole_trials() {
+    let space = trade_off_space();
+    let random = |whole: f64| median((0..15).map(|seed| volume_at("Random", &space, seed, whole).0).collect());
+    for name in ["SuccessiveHalving", "Hyperband", "BOHB", "ASHA"] {
+        let runs: Vec<(f64, usize)> = (0..15).map(|seed| volume_at(name, &space, seed, 20.0)).collect();
+        let whole = runs.iter().map(|(_, whole)| *whole).max().unwrap();
+        let (found, as_many) = (median(runs.into_iter().map(|(volume, _)| volume).collect()), random(whole as f64));
+        println!("{name}: {found:.4}, {whole} whole trials {as_many:.4}");
+        assert!(found > as_many, "{name} {found}, {whole} whole trials {as_many}");
+        // Without rounds more come to the end, and nothing is wasted on an end of the front.
+        assert!(name != "ASHA" || found > random(20.0), "{name} {found}");
+    }
+}
+
+/// What violates a constraint goes on only where nothing else is left.
+#[test]
+fn halving_promotes_what_holds() {
+    let space = SearchSpace::new(vec![double("x", 0.0, 1.0, Scale::Linear)], &[]).unwrap();
+    let resource = Fidelity { min: 1.0, max: 9.0, eta: 3.0 };
+    for name in ["SuccessiveHalving", "ASHA"] {
+        let tuner = build(name, &BTreeMap::new(), &space, Some(resource)).unwrap();
+        let mut history = History::new(&space);
+        for index in 0..13 {
+            let request = Request { space: &space, history: &history, pending: &[], seed: 1, index };
+            let Suggestion { assignment, stage } = tuner.suggest(&request).unwrap();
+            // The lower the better, and what is below one half does not hold.
+            let x = number(&assignment, "x");
+            let outcome = Outcome::Complete { losses: vec![x] };
+            history.insert(Finished::new(index, assignment, outcome).constrained(vec![0.5 - x]).at(stage));
+        }
+        let promoted = history.iter().filter(|one| one.stage.unwrap().parent.is_some());
+        let promoted: Vec<f64> = promoted.map(|one| one.outcome.loss()).collect();
+        assert!(promoted.len() >= 3 && promoted.iter().all(|x| *x >= 0.5), "{name}: {promoted:?}");
     }
 }
 
