@@ -45,7 +45,9 @@ impl Filters {
     /// One of them is no regular expression, or has fewer than two groups.
     pub fn new(filters: &[String]) -> Result<Self, FilterError> {
         let compile = |filter: &String| {
-            let regex = RegexBuilder::new(filter).size_limit(MAX_COMPILED).build();
+            let build = |filter: &str| RegexBuilder::new(filter).size_limit(MAX_COMPILED).build();
+            // Go, and with it Katib, takes a brace that begins no repetition for itself.
+            let regex = build(filter).or_else(|error| build(&with_plain_braces(filter)).map_err(|_| error));
             let regex = regex.map_err(|error| FilterError::Invalid {
                 filter: filter.clone(),
                 // The last line says it in a sentence, those before draw it.
@@ -68,6 +70,29 @@ impl Filters {
             Some(Match { name, value, step })
         })
     }
+}
+
+/// The expression with a backslash before each brace that begins neither a repetition nor the name of a class.
+fn with_plain_braces(filter: &str) -> String {
+    let mut plain = String::new();
+    let (mut escaped, mut named) = (false, false);
+    for (at, character) in filter.char_indices() {
+        if character == '{' && !escaped && !named && !is_repetition(&filter[at + 1..]) {
+            plain.push('\\');
+        }
+        plain.push(character);
+        named = escaped && matches!(character, 'p' | 'P' | 'x' | 'u' | 'U');
+        escaped = character == '\\' && !escaped;
+    }
+    plain
+}
+
+/// Whether `3}`, `3,}` or `3,5}` stands at the start.
+fn is_repetition(behind: &str) -> bool {
+    let Some((counts, _)) = behind.split_once('}') else { return false };
+    let (least, most) = counts.split_once(',').unwrap_or((counts, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    !least.is_empty() && digits(least) && digits(most)
 }
 
 fn group<'t>(captures: &Captures<'t>, name: &str, index: usize) -> Option<&'t str> {
@@ -105,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_filters_find() {
-        let table: [(&[&str], &str, &str); 6] = [
+        let table: [(&[&str], &str, &str); 8] = [
             (&[KATIB], "2026-01-01T10:00:00Z accuracy=0.9 loss = 1e-3", "accuracy=0.9 loss=0.001"),
             (&[KATIB], "loss=nan", ""),
             (
@@ -113,6 +138,13 @@ mod tests {
                 "{metricName: accuracy, metricValue: 0.75};{metricName: loss, metricValue: -2}",
                 "accuracy=0.75 loss=-2",
             ),
+            // As Katib's examples have it: braces that begin no repetition.
+            (
+                &[r"{metricName: ([\w|-]+), metricValue: ((-?\d+)(\.\d+)?)}"],
+                "{metricName: accuracy, metricValue: 0.75};{metricName: loss, metricValue: -2}",
+                "accuracy=0.75 loss=-2",
+            ),
+            (&[r"{(\p{L}{3}): (\d{1,})}"], "{abc: 12} {abcd: 3}", "abc=12"),
             (&[r"(\w+)->(\S+)", r"<(\w+) (\S+)>"], "a->1 <b 2> c->x", "a=1 b=2"),
             (&[r"#(?<step>\d+) (?<value>\S+) is (?<name>\w+)"], "#3 0.5 is loss", "loss@3=0.5"),
             (&[], "a=1", ""),

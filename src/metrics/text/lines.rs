@@ -45,6 +45,8 @@ fn by_hand() {
         ("[8] loss=0.5", "loss@8=0.5"),
         ("epoch=1.5 loss=2", "loss=2"),
         ("accuracy=1", "accuracy=1"),
+        ("step=1,000 loss=0.3", "loss@1000=0.3"),
+        ("step 12,345,678: loss=0.3", "loss@12345678=0.3"),
         ("step=10, loss=1e-3, accuracy=-2.5E+1", "loss@10=0.001 accuracy@10=-25"),
         ("loss: .5; acc: 5.", "loss@10=0.5 acc@10=5"),
         ("loss=0,25 acc=0,5", "loss@10=0.25 acc@10=0.5"),
@@ -280,6 +282,23 @@ fn a_line_that_says_its_time_has_it() {
     ];
     for (line, expected) in table {
         assert_eq!(time(line, &mut parser), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_number_that_a_long_line_is_cut_in_is_not_read() {
+    for behind in 0..12 {
+        let mut line = "x".repeat((64 << 10) - 20 - behind);
+        line.push_str(" loss=0.5 accuracy=0.987 more");
+        let read: Vec<(String, f64)> = LineParser::new(["loss".to_owned(), "accuracy".to_owned()])
+            .parse(line.as_bytes(), Timestamp::UNIX_EPOCH)
+            .into_iter()
+            .map(|found| (found.metric, found.value))
+            .collect();
+        // Either not at all or as it stands there.
+        let accuracy = read.iter().find(|(name, _)| name == "accuracy");
+        assert!(accuracy.is_none_or(|(_, value)| *value == 0.987), "{behind}: {read:?}");
+        assert_eq!(read[0], ("loss".to_owned(), 0.5), "{behind}");
     }
 }
 

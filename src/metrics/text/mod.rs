@@ -26,8 +26,19 @@ use table::{Row, Table};
 
 /// Longer lines are not looked at beyond this, in bytes.
 const MAX_LINE: usize = 64 << 10;
+/// What ends a word, so that a line may be cut behind it.
+const ENDS: [u8; 6] = *b" \t\r,;|";
 /// Characters that redraw a line: what stands before one is a line of its own.
 const REDRAWS: [u8; 2] = [b'\r', 0x08];
+
+/// What is looked at of a line: of one that is cut, perhaps within a number, no more than its whole words.
+fn whole_words(line: &[u8]) -> &[u8] {
+    if line.len() < MAX_LINE {
+        return line;
+    }
+    let end = line[..MAX_LINE].iter().rposition(|byte| ENDS.contains(byte)).unwrap_or(0);
+    &line[..end]
+}
 
 /// Finds the wanted metrics in lines, and remembers the names of others. Of earlier lines it keeps what later ones build
 /// on, bounded: the step that was said last, the header of a table, what a bar said last.
@@ -76,7 +87,7 @@ impl LineParser {
     /// The observations of one line, without its line feed. Any bytes will do; the time taken is linear in their number.
     /// Their time is the one given, unless the line itself says one (RFC 3339).
     pub fn parse(&mut self, line: &[u8], time: Timestamp) -> Vec<Observation> {
-        let line = &line[..line.len().min(MAX_LINE)];
+        let line = whole_words(line);
         let mut observations = Vec::new();
         let plain = clean::plain(line);
         if !REDRAWS.iter().any(|redraw| plain.contains(redraw)) {

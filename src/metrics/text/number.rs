@@ -165,7 +165,7 @@ fn commas(bytes: &[u8], first: usize) -> Option<(usize, Comma)> {
 }
 
 /// The length of digits in groups of three.
-fn grouped(bytes: &[u8], first: usize, separator: u8) -> Option<usize> {
+pub(super) fn grouped(bytes: &[u8], first: usize, separator: u8) -> Option<usize> {
     let mut at = first;
     while bytes.get(at) == Some(&separator) && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
         if digits(&bytes[at + 1..]) != 3 {

@@ -1,7 +1,7 @@
 //! Names with their numbers, and the step, wherever they stand in a text: `name=value`, `name: value`, `'name': value`,
 //! `name value`, JSON objects, `Epoch 3/10`, `[37]`.
 
-use super::number::{Comma, Number, is_bar, number};
+use super::number::{Comma, Number, grouped, is_bar, number};
 use super::object;
 use super::owner::{Owner, is_metric, is_word, owner};
 use super::step::{self, Step};
@@ -196,9 +196,13 @@ impl<'a> Scan<'a> {
     /// What digits without a sign before them tell: a step, a bar's count, or a value right behind a name.
     fn digits(&mut self, text: &str, at: usize) -> Option<usize> {
         let bytes = text.as_bytes();
-        let end = at + count(&bytes[at..]);
+        let mut end = at + count(&bytes[at..]);
         let before = &text[..at];
-        let whole = || text[at..end].parse::<f64>().ok().filter(|_| end - at < 16);
+        // A step is whole, so a comma with three digits behind it can but be that of thousands.
+        if bytes.get(end) == Some(&b',') && step::rank_before(before).is_some() {
+            end = grouped(&bytes[at..], end - at, b',').map_or(end, |length| at + length);
+        }
+        let whole = || text[at..end].replace(',', "").parse::<f64>().ok().filter(|_| end - at < 16);
         let of = total(text, end);
         let opens = at.checked_sub(1).and_then(|before| bytes.get(before));
         if matches!(opens, Some(b' ' | b'\t' | b'[' | b'(' | b'#' | b':' | b'='))

@@ -178,7 +178,8 @@ fn given_points_and_known_results() {
     });
 }
 
-const SEVERAL: [&str; 7] = ["Auto", "Random", "Grid", "Sobol", "TPE", "GP", "GeneticNSGA2"];
+const SEVERAL: [&str; 11] =
+    ["Auto", "Random", "Grid", "Sobol", "TPE", "GP", "GeneticNSGA2", "SuccessiveHalving", "Hyperband", "BOHB", "ASHA"];
 
 /// All algorithms but these.
 fn others(able: &[&str]) -> Vec<&'static str> {
