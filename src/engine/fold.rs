@@ -2,13 +2,16 @@
 
 use super::compile::rules;
 use crate::api::{Exit, ExperimentSpec, TrialStatus};
-use crate::metrics::{Exactly, MetricSummary, Observation, nearest};
+use crate::metrics::{Exactly, MAX_POINTS, MetricSummary, Observation, nearest};
 use crate::report::{Batch, Body, Progress};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 /// Bounds of the CRD's schema.
 const MAX_METRICS: usize = 16;
+/// Points of all curves of a trial together, so that its object stays below 64 kB. The objectives' are not cut short for others.
+const MAX_POINTS_OF_ALL: usize = 1024;
+const FEWEST_POINTS: usize = 16;
 const MAX_OTHERS: usize = 32;
 const MAX_OTHER_NAME: usize = 64;
 const MAX_NAME: usize = 128;
@@ -32,11 +35,14 @@ impl Wanted {
         // What cannot be judged is not run.
         let rungs = rules(&spec.early_stopping).map(|rules| rules.rungs()).unwrap_or_default();
         let objectives = spec.objectives.iter().map(|objective| {
-            let exactly = Exactly { recent: objective.recent(), rungs: rungs.clone() };
+            let exactly = Exactly { recent: objective.recent(), rungs: rungs.clone(), ..Exactly::default() };
             Wanted { name: objective.metric.clone(), exactly }
         });
         let others = spec.additional_metrics.iter();
-        let others = others.map(|name| Wanted { name: name.clone(), exactly: Exactly::default() });
+        let left = MAX_POINTS_OF_ALL.saturating_sub(spec.objectives.len() * MAX_POINTS);
+        let points = (left / spec.additional_metrics.len().max(1)).clamp(FEWEST_POINTS, MAX_POINTS);
+        let others =
+            others.map(|name| Wanted { name: name.clone(), exactly: Exactly { points, ..Exactly::default() } });
         objectives.chain(others).collect()
     }
 }
@@ -166,6 +172,28 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_with_as_many_metrics_as_there_may_be_is_below_64_kilobytes() {
+        let spec = serde_json::json!({
+            "objectives": [{"metric": "loss", "direction": "Minimize", "statistic": "Mean", "over": 100}],
+            "additionalMetrics": (0..15).map(|at| format!("validation/metric_{at}")).collect::<Vec<_>>(),
+            "parameters": [], "limits": {"maxTrials": 1}, "trialTemplate": {"primaryContainer": "c", "manifest": {}},
+            "earlyStopping": [{"name": "AsyncHalving"}],
+        });
+        let wanted = Wanted::of(&serde_json::from_value(spec).unwrap());
+        let said = |step: u64| {
+            let values =
+                wanted.iter().map(move |wanted| observation(&wanted.name, step * 1000, 1.0 / (step as f64 + 3.0)));
+            values.collect::<Vec<_>>()
+        };
+        let records: Vec<_> = (1..).zip((0..600).flat_map(said)).collect();
+        let status = fold(&TrialStatus::default(), &[batch("1", records)], Some(&wanted), NOW);
+        let (size, points) =
+            (serde_json::to_vec(&status).unwrap().len(), |at: usize| status.metrics[at].curve.points.len());
+        assert!(size < 60_000, "{size} bytes");
+        assert!(points(0) > 128 && points(15) > 20, "{} and {}", points(0), points(15));
+    }
+
+    #[test]
     fn a_program_that_runs_again_has_not_ended() {
         let ended = || Body::Ended { exit_code: Some(3), signal: None, tail: "no data".into(), left_out: 0 };
         let first = batch("1", vec![(1, observation("loss", 1, 1.0)), (2, ended())]);
@@ -204,7 +232,7 @@ mod tests {
         let status = fold(
             &TrialStatus::default(),
             &[batch("s", records)],
-            Some(&[Wanted { name: "acc".into(), exactly: Exactly { recent: 2, rungs: vec![] } }]),
+            Some(&[Wanted { name: "acc".into(), exactly: Exactly { recent: 2, ..Exactly::default() } }]),
             NOW,
         );
         assert_eq!(status.metrics.len(), 1, "only what is wanted");

@@ -140,12 +140,14 @@ pub(super) fn stopped(status: &TrialStatus, reason: &'static str, why: &str, obj
     Verdict { ending: Ending::EarlyStopped, reason, message: format!("stopped: {why}"), objective }
 }
 
-/// Half a sentence about values that came too fast, where there were any.
+/// Half a sentence about values that came too fast, and one about names that were too many, where there were any.
 fn left_out(status: &TrialStatus) -> String {
-    match status.exit.as_ref().map_or(0, |exit| exit.values_left_out) {
+    let values = match status.exit.as_ref().map_or(0, |exit| exit.values_left_out) {
         0 => String::new(),
         count => format!("; {count} values came faster than they could be stored, and are not in the curves"),
-    }
+    };
+    let names = if status.more_metrics { "; of the names that nobody asked for not all are kept" } else { "" };
+    values + names
 }
 
 /// Why a trial has no objective value, as a reason and half a sentence: what was seen instead, and what to do.

@@ -93,6 +93,11 @@ fn one() -> u64 {
 impl Curve {
     /// Adds the next point.
     pub fn push(&mut self, point: Point) {
+        self.push_within(point, MAX_POINTS);
+    }
+
+    /// Adds the next point, of at most so many: two at least, [`MAX_POINTS`] at most.
+    pub fn push_within(&mut self, point: Point, most: usize) {
         self.stride = self.stride.clamp(1, MAX_STRIDE);
         // The last point was kept only for being the last, unless it lies on the grid.
         if self.arrived > 0 && !(self.arrived - 1).is_multiple_of(self.stride) {
@@ -100,7 +105,7 @@ impl Curve {
         }
         self.points.push(point);
         self.arrived = self.arrived.saturating_add(1);
-        if self.points.len() > MAX_POINTS {
+        while self.points.len() > most.clamp(2, MAX_POINTS) {
             self.thin();
         }
     }
@@ -135,6 +140,19 @@ impl Curve {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_curve_may_have_to_be_shorter() {
+        let mut curve = Curve::default();
+        for step in 0..200 {
+            curve.push(Point::new(step, 1.0));
+        }
+        for step in 200..1000 {
+            curve.push_within(Point::new(step, 1.0), 51);
+            assert!(curve.points.len() <= 51 && curve.points.last().unwrap().step == step);
+        }
+        assert!(curve.points.len() > 20 && curve.points[0].step == 0);
+    }
 
     fn check(curve: &Curve, arrived: u64) {
         assert!(curve.points.len() <= MAX_POINTS, "{}", curve.points.len());

@@ -58,12 +58,14 @@ mod tests {
 
     #[test]
     fn lines_and_what_they_say() {
-        let table: [(&[&str], &str, &str); 12] = [
+        let table: [(&[&str], &str, &str); 14] = [
             (&["loss"], r#"{"step": 10, "loss": 0.3}"#, "loss@10=0.3"),
             (&["loss"], "  {\"step\": 10, \"loss\": 0.3}\r", "loss@10=0.3"),
             (&["accuracy"], r#"{"accuracy":"0.93","timestamp":"2026-01-01T10:00:00Z"}"#, "accuracy=0.93 at 1767261600"),
             (&["accuracy"], r#"{"accuracy":"0.93","timestamp":1767261600.25}"#, "accuracy=0.93 at 1767261600"),
             (&[], r#"{"loss": NaN, "acc": "Infinity", "time": 12.5}"#, "acc=inf, loss=NaN, time=12.5"),
+            (&[], r#"{"loss": 0.2, "x": 1e400, "y": [-2E+999]}"#, "loss=0.2, x=inf"),
+            (&[], r#"{"a": -1e400, "b": 1e-005, "c": -2}"#, "a=-inf, b=0.00001, c=-2"),
             (&["val/loss"], r#"{"val": {"loss": 0.5}, "trainer/global_step": 7}"#, "val/loss@7=0.5"),
             (&[], r#"{"a": {"b": {"c": 1}}, "list": [1, 2], "flag": true}"#, "a.b.c=1"),
             (&[], r#"{"epoch": 0.5, "step": 20, "loss": 1}"#, "loss@20=1"),

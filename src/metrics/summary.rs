@@ -1,6 +1,6 @@
 //! What is kept of a metric: a summary and a bounded curve.
 
-use super::{Curve, Direction, Observation, Point, Statistic};
+use super::{Curve, Direction, MAX_POINTS, Observation, Point, Statistic};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -60,13 +60,21 @@ pub struct MetricSummary {
 /// Most points at rungs.
 const MAX_RUNG_POINTS: usize = 64;
 
-/// What of a metric is kept exactly, besides what every summary has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What of a metric is kept, besides what every summary has.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exactly {
+    /// Of its curve, points.
+    pub points: usize,
     /// How many of its last finite values.
     pub recent: usize,
     /// The steps at which rules compare trials.
     pub rungs: Vec<u64>,
+}
+
+impl Default for Exactly {
+    fn default() -> Self {
+        Exactly { points: MAX_POINTS, recent: 0, rungs: Vec::new() }
+    }
 }
 
 fn time_schema(_: &mut SchemaGenerator) -> Schema {
@@ -115,7 +123,7 @@ impl MetricSummary {
             self.non_finite = self.non_finite.saturating_add(1);
         }
         self.pass_rungs(&Point::new(step, value), &exactly.rungs);
-        self.curve.push(Point::new(step, value));
+        self.curve.push_within(Point::new(step, value), exactly.points);
     }
 
     /// Keeps the point where it comes to a rung, and where it jumps over one the point before it as well.
@@ -205,7 +213,7 @@ mod tests {
     }
 
     fn three() -> Exactly {
-        Exactly { recent: 3, rungs: Vec::new() }
+        Exactly { recent: 3, ..Exactly::default() }
     }
 
     fn observe(summary: &mut MetricSummary, values: &[(Option<u64>, f64)]) {
@@ -221,7 +229,7 @@ mod tests {
 
     #[test]
     fn points_at_rungs_stay_where_the_curve_is_thinned() {
-        let exactly = Exactly { recent: 0, rungs: vec![3, 9, 27, 81, 243, 729, 2187] };
+        let exactly = Exactly { rungs: vec![3, 9, 27, 81, 243, 729, 2187], ..Exactly::default() };
         let time = Timestamp::UNIX_EPOCH;
         let run = |every: u64| {
             let mut summary = MetricSummary::new("m");

@@ -208,6 +208,8 @@ fn nothing() {
         ("saved to /data/run=3/loss=0.5/model.pt, 'runs/epoch=3-val_loss=0.21.ckpt', C:\\x=1\\y", ""),
         ("train.py:42: UserWarning cuda:0 sha256:1234", ""),
         ("addr fe80::1 mac 00:1b:44:11:3a:b7 mask=0xff id=12e4567f", ""),
+        ("GET http://x/y?acc=0.3&loss=0.2 200", ""),
+        (r#""GET /metrics?loss=9&epoch=7 HTTP/1.1" 200"#, ""),
         ("ETA: 0s elapsed: 12s 120ms/step size=2000M", ""),
         ("train: 100%|████| 5/5", ""),
         ("Loading weights:  45%|██ | 3/7 [00:01<00:02, 2.1it/s]", ""),

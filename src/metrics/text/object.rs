@@ -85,7 +85,8 @@ fn quoted(text: &str) -> Option<(String, usize)> {
             }
             b'N' | b'I' | b'-' => {
                 let rest = &bytes[at..];
-                let Some(word) = WORDS.into_iter().find(|word| rest.starts_with(word.as_bytes())) else {
+                let word = WORDS.into_iter().find(|word| rest.starts_with(word.as_bytes()));
+                let Some(word) = word.or_else(|| huge(&text[at..])) else {
                     at += 1;
                     continue;
                 };
@@ -94,10 +95,32 @@ fn quoted(text: &str) -> Option<(String, usize)> {
                 at += word.len();
                 copied = at;
             }
+            b'0'..=b'9' => {
+                let length = numeral(&text[at..]).len();
+                if let Some(word) = huge(&text[at..]) {
+                    object.push_str(&text[copied..at]);
+                    object.extend(["\"", word, "\""]);
+                    copied = at + length;
+                }
+                at += length;
+            }
             _ => at += 1,
         }
     }
     None
+}
+
+/// The number that begins here, as JSON writes it.
+fn numeral(text: &str) -> &str {
+    let length = text.bytes().take_while(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)).count();
+    &text[..length]
+}
+
+/// The number that begins here, where it may be too large for JSON's reader: one with so long an exponent.
+fn huge(text: &str) -> Option<&str> {
+    let (numeral, exponent) = (numeral(text), |byte: char| byte == 'e' || byte == 'E');
+    let digits = numeral.rsplit_once(exponent)?.1.trim_start_matches(['+', '-']).len();
+    (digits >= 3).then_some(numeral)
 }
 
 /// How long the JSON string is that begins here.

@@ -145,8 +145,14 @@ impl<'a> Scan<'a> {
             }
             return None;
         };
-        let owner = owner(self.wanted, text, end, bytes.get(at) == Some(&b':'))?;
         let next = start + length;
+        // What a URL asks with: `/metrics?loss=9&step=3`.
+        let name = text[..end].rfind(|c| !is_name(c)).map_or(0, |before| before + 1);
+        if bytes.get(at) == Some(&b'=') && matches!(text[..end].as_bytes().get(name.wrapping_sub(1)), Some(b'?' | b'&'))
+        {
+            return Some(next);
+        }
+        let owner = owner(self.wanted, text, end, bytes.get(at) == Some(&b':'))?;
         // `host:8080`, `train.py:42`, `cuda:0`: a count right behind a colon is hardly a metric, unless in a column.
         let count = !value.real && start == at + 1 && bytes.get(at) == Some(&b':');
         if count && matches!(owner, Owner::Other(_)) && !self.layout.columns {
