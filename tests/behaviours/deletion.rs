@@ -285,28 +285,26 @@ async fn foreground_unblocked(client: Client, namespace: String) {
 
 async fn job_orphans(client: Client, namespace: String) {
     let jobs = objects(&client, &namespace, "batch", "Job");
-    let maps = objects(&client, &namespace, "", "ConfigMap");
-    for (policy, stays) in [(DeleteParams::default(), true), (DeleteParams::background(), false)] {
-        let job = object(json!({
-            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+    let job = |name: &str, owners: serde_json::Value| {
+        object(json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "ownerReferences": owners},
             "spec": {"suspend": true, "template": {"spec": {
                 "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}],
             }}},
-        }));
-        let job = jobs.create(&PostParams::default(), &job).await.unwrap();
-        let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": job.metadata.uid}]);
-        let map = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-j", "ownerReferences": owner},
-        });
-        maps.create(&PostParams::default(), &object(map)).await.unwrap();
+        }))
+    };
+    for (policy, stays) in [(DeleteParams::default(), true), (DeleteParams::background(), false)] {
+        let owner = jobs.create(&PostParams::default(), &job("j", json!([]))).await.unwrap();
+        // Of the same kind, so that the garbage collector has heard of it when it hears of the owner's deletion.
+        let owners = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": owner.metadata.uid}]);
+        jobs.create(&PostParams::default(), &job("of-j", owners)).await.unwrap();
         let _ = jobs.delete("j", &policy).await.unwrap();
         eventually("the Job is gone", || async { is_gone(&jobs, "j").await }).await;
         if stays {
-            assert_eq!(maps.get("of-j").await.unwrap().metadata.owner_references, None);
-            let _ = maps.delete("of-j", &DeleteParams::default()).await.unwrap();
-        } else {
-            eventually("its dependent is gone", || async { is_gone(&maps, "of-j").await }).await;
+            assert_eq!(jobs.get("of-j").await.unwrap().metadata.owner_references, None);
+            let _ = jobs.delete("of-j", &DeleteParams::background()).await.unwrap();
         }
+        eventually("its dependent is gone", || async { is_gone(&jobs, "of-j").await }).await;
     }
 }
 
