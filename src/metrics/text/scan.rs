@@ -148,8 +148,7 @@ impl<'a> Scan<'a> {
         let next = start + length;
         // What a URL asks with: `/metrics?loss=9&step=3`.
         let name = text[..end].rfind(|c| !is_name(c)).map_or(0, |before| before + 1);
-        if bytes.get(at) == Some(&b'=') && matches!(text[..end].as_bytes().get(name.wrapping_sub(1)), Some(b'?' | b'&'))
-        {
+        if bytes.get(at) == Some(&b'=') && matches!(bytes.get(name.wrapping_sub(1)), Some(b'?' | b'&')) {
             return Some(next);
         }
         let owner = owner(self.wanted, text, end, bytes.get(at) == Some(&b':'))?;
