@@ -69,7 +69,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// After so many trials, spread evenly.
     fn after(name: &str, space: &'a SearchSpace, ended: u64) -> Self {
-        let tuner = |name| build(name, &BTreeMap::new(), space, None).ok().expect("a tuner");
+        let tuner = |name| build(name, &BTreeMap::new(), space, None).unwrap_or_else(|_| panic!("{name} is a tuner"));
         let mut search = Search { space, tuner: tuner("Sobol"), history: History::new(space), index: 0 };
         for _ in 0..ended {
             let assignment = search.ask(&[]);
