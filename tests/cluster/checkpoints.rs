@@ -167,7 +167,8 @@ async fn a_population_of_four_pods_shares_a_claim_that_the_operator_makes() {
         let expected = before + 2.0 * x(trial);
         assert!((sum - expected).abs() < 1e-3, "{:?}: {sum}, not {expected}", trial.metadata.name);
     }
-    assert_eq!(all.iter().filter(|(trial, _)| trial.spec.parent.is_none()).count(), 4);
+    // Where one is far ahead of the others, a fifth begins in its place.
+    assert!(all.iter().filter(|(trial, _)| trial.spec.parent.is_none()).count() >= 4);
     assert!(copied > 0, "nobody has gone on as a copy of a better one with other parameters");
 
     let found = space.api::<PersistentVolumeClaim>().get(claim).await.unwrap().metadata;

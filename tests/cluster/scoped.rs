@@ -5,6 +5,7 @@ use super::manifests::{busybox, experiment, trials};
 use super::release::Release;
 use super::space::{Space, kubeconfig};
 use automl_operator::api::Trial;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
@@ -57,7 +58,8 @@ async fn an_operator_of_one_namespace_never_looks_outside() {
     }
 }
 
-/// What else takes rights: another Experiment's results are read, a name is taken, a program fails, a Trial is made by hand.
+/// What else takes rights: another Experiment's results are read, a name is taken, a program fails, a Trial is made by hand, a
+/// claim is made.
 async fn takes_each_right(space: &Space) {
     let namesake = |trial: &str, experiment: &str| {
         let spec = json!({"experiment": experiment, "assignments": {"x": 0.5}});
@@ -73,6 +75,20 @@ async fn takes_each_right(space: &Space) {
     space.complete("warm").await;
     space.create(&experiment("fails", trials(1), busybox("exit 3"))).await;
     space.failed("fails").await;
+    // Nobody provides such a volume: it is about the claim.
+    let mut claims = experiment("claims", trials(1), busybox("echo accuracy=1"));
+    let claim = json!({
+        "storageClassName": "none", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
+    });
+    claims["spec"]["checkpoint"] = json!({"volumeClaimTemplate": {"spec": claim}});
+    space.create(&claims).await;
+    space
+        .until("its claim is made", |space| async move {
+            let api = space.api::<PersistentVolumeClaim>();
+            api.get_opt("claims-checkpoints").await.unwrap().map(drop)
+        })
+        .await;
+    space.delete("claims", DeleteParams::default()).await;
 }
 
 /// All that its ServiceAccount may do in the whole cluster is what the chart's README tells.
