@@ -1,5 +1,7 @@
 //! The project's figures, as a table: `make bench`. Nothing here is asserted; speed belongs into a table, not into a test.
 
+#[path = "support/embedded.rs"]
+mod embedded;
 #[path = "support/experiments.rs"]
 mod experiments;
 mod support;
@@ -8,12 +10,12 @@ mod trials;
 
 use automl_operator::api::{Experiment, Trial};
 use automl_operator::cli::Allocator;
-use automl_operator::controller::{Clock, Config, Mutation, Operator, Telemetry};
-use automl_operator::engine::Settings;
+use automl_operator::controller::{Operator, Telemetry};
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::metrics::{Format, LineParser, Observation, Push, Source};
 use automl_operator::report::{Batch, Body, Record};
 use automl_operator::server::{Intake, Pace};
+use embedded::{config, server};
 use experiments::experiment;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -103,24 +105,6 @@ fn memory_and_restart(ended: u32) {
         let _ = operator.wait();
         server.stop();
     });
-}
-
-fn server() -> ApiServer {
-    let crds = automl_operator::api::crds().expect("CRDs");
-    let builder = crds.into_iter().fold(ApiServer::builder(), |builder, crd| builder.custom_resource_definition(crd));
-    builder.audit_log().build().expect("a server")
-}
-
-fn config() -> Config {
-    Config {
-        namespace: None,
-        identity: "bench".into(),
-        settings: Settings { report_url: "http://127.0.0.1:1".into(), ..Settings::default() },
-        lease: None,
-        concurrency: 16,
-        clock: Clock::system(),
-        mutation: Mutation::default(),
-    }
 }
 
 async fn create(client: &kube::Client, experiment: &Experiment) -> Experiment {

@@ -1,17 +1,18 @@
 //! What reports cost: how many observations a second are stored, and how long one waits until it is in its Trial's status.
 //! Part of `make bench`; nothing here is asserted.
 
+#[path = "support/embedded.rs"]
+mod embedded;
 #[path = "support/experiments.rs"]
 mod experiments;
 mod support;
 
 use automl_operator::cli::Allocator;
-use automl_operator::controller::{Clock, Config, Mutation, Operator};
-use automl_operator::engine::Settings;
-use automl_operator::local::apiserver::ApiServer;
+use automl_operator::controller::Operator;
 use automl_operator::metrics::Observation;
 use automl_operator::report::{Batch, Body, Record};
 use automl_operator::server::{Intake, Pace};
+use embedded::{config, server};
 use experiments::experiment;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -55,20 +56,8 @@ fn reporting(trials: u32, values: u64) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let crds = automl_operator::api::crds().expect("CRDs");
-        let builder =
-            crds.into_iter().fold(ApiServer::builder(), |builder, crd| builder.custom_resource_definition(crd));
-        let server = builder.build().expect("a server");
-        let config = Config {
-            namespace: None,
-            identity: "bench".into(),
-            settings: Settings { report_url: "http://127.0.0.1:1".into(), ..Settings::default() },
-            lease: None,
-            concurrency: 16,
-            clock: Clock::system(),
-            mutation: Mutation::default(),
-        };
-        let operator = Operator::start(server.client_as("default", "automl-operator"), config).expect("starts");
+        let server = server();
+        let operator = Operator::start(server.client_as("default", "automl-operator"), config()).expect("starts");
         let intake = Intake::new(operator.reports(), Pace::CLUSTER);
         let storing = tokio::spawn(Arc::clone(&intake).run());
         let told = Arc::new(Mutex::new(Told::default()));

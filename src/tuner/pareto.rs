@@ -70,19 +70,30 @@ pub(super) fn fronts(results: &[&Finished]) -> Vec<Vec<usize>> {
 /// 2021, "Multi-objective Asynchronous Successive Halving", <https://arxiv.org/abs/2106.12639>). The first is the best by weights
 /// that differ from turn to turn: who takes a single one each time is not to take the same end of the front each time.
 pub(super) fn net<'a>(results: &[&'a Finished], count: usize, turn: usize) -> Vec<&'a Finished> {
+    front_by_front(results, count, |members, wanted| {
+        let losses = scaled(members);
+        let weights = weights(losses.first().map_or(0, Vec::len), turn);
+        let places = farthest_first(&losses, best_by(&losses, &weights), wanted);
+        places.into_iter().filter_map(|at| members.get(at).copied()).collect()
+    })
+}
+
+/// The `count` best of these results: whole fronts, the best first, and of the one that is too large as many as are missing, which
+/// `narrow` takes of its members.
+fn front_by_front<'a>(
+    results: &[&'a Finished],
+    count: usize,
+    narrow: impl FnOnce(&[&'a Finished], usize) -> Vec<&'a Finished>,
+) -> Vec<&'a Finished> {
     let mut chosen: Vec<&Finished> = Vec::new();
     for front in fronts(results) {
         let members: Vec<&Finished> = front.iter().filter_map(|at| results.get(*at).copied()).collect();
         let wanted = count.saturating_sub(chosen.len());
-        if members.len() <= wanted {
-            chosen.extend(members);
-            continue;
+        if members.len() > wanted {
+            chosen.extend(narrow(&members, wanted));
+            break;
         }
-        let losses = scaled(&members);
-        let weights = weights(losses.first().map_or(0, Vec::len), turn);
-        let places = farthest_first(&losses, best_by(&losses, &weights), wanted);
-        chosen.extend(places.into_iter().filter_map(|at| members.get(at).copied()));
-        break;
+        chosen.extend(members);
     }
     chosen
 }
@@ -173,18 +184,7 @@ pub(super) fn order(results: &[&Finished]) -> Vec<usize> {
 /// The `count` best of these results: front by front, and of the front that is too large those that together dominate most,
 /// as MOTPE splits (Ozaki et al., 2022, <https://doi.org/10.1613/jair.1.13188>).
 pub(super) fn best<'a>(results: &[&'a Finished], count: usize) -> Vec<&'a Finished> {
-    let mut chosen: Vec<&Finished> = Vec::new();
-    for front in fronts(results) {
-        let members: Vec<&Finished> = front.iter().filter_map(|at| results.get(*at).copied()).collect();
-        let wanted = count.saturating_sub(chosen.len());
-        if members.len() <= wanted {
-            chosen.extend(members);
-            continue;
-        }
-        chosen.extend(spread(&members, wanted));
-        break;
-    }
-    chosen
+    front_by_front(results, count, spread)
 }
 
 /// So many members of a front that together dominate most.
