@@ -157,6 +157,14 @@ def of_trials(what):
 OTHERWISE = '(max(automl_gpu_price_dollars_per_hour{model="any"}) or vector($price))'
 # 1 for each GPU of a running trial, with its model.
 EACH = f"""label_replace({of_trials('utilization:percent')}, "model", "$1", "modelName", "(.+)") ^ 0"""
+# What each of them costs an hour.
+PRICES = f"({EACH} * on (model) group_left () max by (model) (automl_gpu_price_dollars_per_hour) or {EACH} * on () group_left () {OTHERWISE})"
+HOURS_USED = f"automl_experiment_gpu_seconds_used{{{CHOSEN}}} / 3600"
+# An Experiment's GPUs cost what those of its trials did cost that ran in the time shown.
+COST = (
+    f"sum({HOURS_USED} * on (namespace, experiment) group_left () avg_over_time((avg by (namespace, experiment) ({PRICES}))[$__range:])"
+    f" or {HOURS_USED} * on () group_left () {OTHERWISE})"
+)
 
 
 GPUS = {
@@ -166,10 +174,10 @@ GPUS = {
     }],
     "panels": [
         row("Used and saved"),
-        stat("GPU hours used", "GPU time of ended trials of the Experiments shown.", "h", f"sum(automl_experiment_gpu_seconds_used{{{CHOSEN}}}) / 3600", 6),
+        stat("GPU hours used", "GPU time of ended trials of the Experiments shown.", "h", f"sum({HOURS_USED})", 6),
         stat("GPU hours saved", "GPU time that stopping trials early has saved, estimated.", "h", f"sum(automl_experiment_gpu_seconds_saved{{{CHOSEN}}}) / 3600", 6),
-        stat("Cost", "GPU hours used, at the operator's price for any GPU, else at the one chosen above.", "currencyUSD",
-             f"sum(automl_experiment_gpu_seconds_used{{{CHOSEN}}}) / 3600 * {OTHERWISE}", 6),
+        stat("Cost", "GPU hours used, at the price of the GPUs that the Experiment's trials ran on in the time shown; where none did, at the operator's price for any GPU, else at the one chosen above.",
+             "currencyUSD", COST, 6),
         stat("Idle GPUs", "GPUs of running trials that were less than 5 % busy for ten minutes, or since they run.", "short",
              f"sum((avg_over_time({of_trials('utilization:percent')}[10m]) and {of_trials('utilization:percent')}) < bool 5)", 6),
         row("Running trials"),
@@ -188,8 +196,7 @@ GPUS = {
         panel("timeseries", "GPU hours used per hour", "GPU time of trials that have ended, by namespace: how many GPUs were at work.", "short",
               [('sum by (namespace) (rate(automl_gpu_seconds_used_total{namespace=~"$namespace"}[$__rate_interval]))', "{{namespace}}")], 12),
         panel("timeseries", "Cost per hour", "US dollars an hour of the GPUs of running trials, by their models' prices (metrics.gpuPrices of the chart).", "currencyUSD",
-              [(f"sum by (experiment) ({EACH} * on (model) group_left () max by (model) (automl_gpu_price_dollars_per_hour) or {EACH} * on () group_left () {OTHERWISE})",
-                "{{experiment}}")], 24),
+              [(f"sum by (experiment) {PRICES}", "{{experiment}}")], 24),
     ],
 }
 

@@ -3,12 +3,14 @@
 
 #[path = "operator_support/flood.rs"]
 mod flood;
+mod otlp_support;
 
 use automl_operator::api::{Experiment, Trial, crds};
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::local::runner::{Gpus, Runner, Settings};
 use kube::ResourceExt;
 use kube::api::{Api, PostParams};
+use otlp_support::Receiver;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -309,23 +311,9 @@ async fn metrics_and_the_log_level_have_a_port_of_their_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_experiment_is_one_trace_whoever_tells_of_it() {
     let cluster = Cluster::start().await;
-    let spans: Arc<std::sync::Mutex<Vec<Value>>> = Arc::default();
-    let taken = spans.clone();
-    let receiver = axum::Router::new().route(
-        "/v1/traces",
-        axum::routing::post(async move |axum::Json(body): axum::Json<Value>| {
-            let found = body.pointer("/resourceSpans/0/scopeSpans/0/spans").and_then(Value::as_array).cloned();
-            taken.lock().unwrap().extend(found.unwrap());
-            axum::Json(json!({}))
-        }),
-    );
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(axum::serve(listener, receiver).into_future());
-    let named = |name: &str| -> Vec<Value> {
-        spans.lock().unwrap().iter().filter(|span| span["name"] == name).cloned().collect()
-    };
-    let more = ["--otlp-endpoint", endpoint.as_str()];
+    let receiver = Receiver::start().await;
+    let named = |name: &str| receiver.named(name);
+    let more = ["--otlp-endpoint", receiver.endpoint.as_str()];
     let first = cluster.operator(cluster.reports, &more);
     cluster.create(3, 1, "echo $TRACEPARENT >> parents; echo epoch=1 score=$X; sleep 0.3").await;
     cluster.until("spans of a trial", || !named("running").is_empty()).await;
@@ -336,7 +324,7 @@ async fn an_experiment_is_one_trace_whoever_tells_of_it() {
     let uid =
         cluster.server.peek("experiments", "default", "e").unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
     let trace = uid.replace('-', "").to_lowercase();
-    assert!(spans.lock().unwrap().iter().all(|span| span["traceId"] == trace), "{trace}: {spans:#?}");
+    assert!(receiver.all().iter().all(|span| span["traceId"] == trace), "{trace}: {:#?}", receiver.all());
     let parents = std::fs::read_to_string(cluster.work().join("parents")).unwrap();
     let trials = named("trial");
     assert_eq!(parents.lines().count(), 3, "{parents}");
@@ -349,8 +337,34 @@ async fn an_experiment_is_one_trace_whoever_tells_of_it() {
         }
     }
     assert!(trials.len() >= 2, "{trials:#?}");
+    let waiting = named("waiting");
+    assert!(waiting.iter().all(|span| span["events"][0]["name"] == "Job created"), "{waiting:#?}");
     let running = named("running");
     assert!(running.iter().any(|span| span["events"][0]["name"] == "first metric"), "{running:#?}");
     drop(second);
     cluster.runner.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+/// What is missing is said alone, in a sentence a line, and the exit code says whether anything is.
+#[test]
+fn a_check_says_what_is_missing_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    std::fs::write(&file, kubeconfig(&nobody, "token")).unwrap();
+    let check = |file: &std::path::Path| {
+        let mut command = Command::new(AUTOML);
+        command.args(["operator", "--check"]).env("KUBECONFIG", file).env_remove("RUST_LOG").output().unwrap()
+    };
+    let output = check(&file);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{out}{err}");
+    assert!(out.starts_with("FAIL the API server cannot be reached: ") && out.lines().count() == 1, "{out}");
+    assert!(out.contains("look at KUBECONFIG") && err.is_empty(), "{out}{err}");
+    let output = check(&folder.path().join("nothing"));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.starts_with("automl: there is no cluster to work with: ") && err.contains("set KUBECONFIG"), "{err}");
 }

@@ -1,13 +1,15 @@
 //! `automl run` as people use it: the built program, real processes, interrupted in every way.
 
+mod otlp_support;
 mod run_support;
 
+use otlp_support::Receiver;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use run_support::{FINISHED, Run, STARTED, automl, show, signal, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const QUICK: &str = "{maxTrials: 6, parallelTrials: 2}";
@@ -223,4 +225,37 @@ fn gpus_are_slots() {
     assert_eq!(output.status.code(), Some(0), "{}", show(&output));
     let used: BTreeSet<String> = run.lines("gpus").into_iter().collect();
     assert_eq!(used, BTreeSet::from(["0".to_owned(), "1".to_owned()]));
+}
+
+/// What an operator tells of its work, a laptop tells: traces, a line of the log for each decision, metrics with prices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_laptop_is_watched_as_an_operator_is() {
+    let run = Run::new("{maxTrials: 2, parallelTrials: 1}", "echo accuracy=$X; while [ ! -e go ]; do sleep 0.05; done");
+    let receiver = Receiver::start().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let mut command = run.command();
+    command.args(["--quiet", "--log-json", "--gpu-price", "any=2.5", "--metrics", &address]);
+    command.args(["--otlp-endpoint", &receiver.endpoint]);
+    let program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    run.wait_for_lines(STARTED, 1);
+    let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+    let agent = ureq::Agent::new_with_config(config);
+    let page = agent.get(format!("http://{address}/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(page.contains("automl_gpu_price_dollars_per_hour{model=\"any\"} 2.5\n"), "{page}");
+    let put = |body: &str| agent.put(format!("http://{address}/log-level")).send(body).unwrap().status().as_u16();
+    assert_eq!((put("louder"), put("info")), (400, 200));
+    run.go();
+    let output = program.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    let log = text(&output.stderr);
+    let decisions: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str::<Value>(line).expect(line)["fields"].clone()).collect();
+    let told = |message: &str| decisions.iter().filter(|fields| fields["message"] == message).count();
+    let counts = ["experiment accepted", "trial created", "Job created", "trial ended", "experiment ended"].map(told);
+    assert_eq!(counts, [1, 2, 2, 2, 1], "{log}");
+    // Nothing that has ended is left untold when the program ends.
+    let spans = ["experiment", "trial", "running"].map(|name| receiver.named(name).len());
+    assert_eq!(spans, [1, 2, 2], "{:#?}", receiver.all());
 }

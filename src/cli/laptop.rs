@@ -4,6 +4,7 @@
 use super::alive::Alive;
 use super::checkpoints;
 use super::exit::Failure;
+use super::observing::ObservingArguments;
 use super::prometheus::PrometheusArguments;
 use crate::controller::{Clock, Config, Mutation, Operator};
 use crate::engine::Settings;
@@ -12,7 +13,7 @@ use crate::local::files::{no_room, private_folder};
 use crate::local::runner::state::StateError;
 use crate::local::runner::{self, Gpus, Runner, RunnerError};
 use crate::metrics::Observation;
-use crate::server::{Intake, Observed, Pace, router, serve};
+use crate::server::{Intake, LogLevel, Observed, Pace, router, serve};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Machine {
     pub metrics: Option<SocketAddr>,
     /// Which Prometheus trials may be asked about.
     pub prometheus: PrometheusArguments,
+    /// How all this is watched.
+    pub observing: ObservingArguments,
 }
 
 /// A running laptop.
@@ -54,11 +57,12 @@ struct Parts {
 }
 
 impl Laptop {
-    /// Starts everything; what an earlier process has left running is stopped first.
+    /// Starts everything; what an earlier process has left running is stopped first. `log_level`: by it what is logged is
+    /// changed beside the metrics, while nobody else can reach these.
     ///
     /// # Errors
     /// The state folder is used by another process, damaged or newer; a port cannot be had.
-    pub async fn start(machine: &Machine) -> Result<Self, Failure> {
+    pub async fn start(machine: &Machine, log_level: LogLevel) -> Result<Self, Failure> {
         private_folder(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
         let state_dir =
             std::path::absolute(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
@@ -94,6 +98,7 @@ impl Laptop {
                 away,
                 checkpoints: Some(checkpoints::folder(&state_dir).display().to_string()),
                 prometheus: machine.prometheus.settings(None),
+                otlp_endpoint: machine.observing.otlp_endpoint.clone(),
                 ..Settings::default()
             },
             lease: None,
@@ -103,6 +108,7 @@ impl Laptop {
         };
         let operator =
             Operator::start(server.client_as("default", "automl-operator"), config).map_err(Failure::other)?;
+        machine.observing.tell_prices(&operator);
         let intake = Intake::new(operator.reports(), Pace::LAPTOP);
         let mut tasks = JoinSet::new();
         tasks.spawn(alive.beat());
@@ -110,7 +116,9 @@ impl Laptop {
         tasks.spawn(checkpoints::keep_clear(server.clone(), checkpoints::folder(&state_dir)));
         tasks.spawn(super::logs::keep_clear(server.clone(), state_dir));
         if let Some(listener) = metrics {
-            let routes = Observed::default().router(Arc::clone(&intake));
+            let here = machine.metrics.is_some_and(|address| address.ip().is_loopback());
+            let observed = Observed { visitors: None, log_level: here.then_some(log_level) };
+            let routes = observed.router(Arc::clone(&intake));
             tasks.spawn(async move {
                 if let Err(error) = axum::serve(listener, routes).await {
                     tracing::error!(%error, "the metrics endpoint has ended");
@@ -192,9 +200,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let base_dir = folder.path().to_owned();
         let state_dir = folder.path().join("state");
-        let prometheus = PrometheusArguments::default();
-        let machine = Machine { state_dir, base_dir, gpus: Some(0), metrics: None, prometheus };
-        let laptop = Laptop::start(&machine).await.unwrap();
+        let (prometheus, observing) = (PrometheusArguments::default(), ObservingArguments::default());
+        let machine = Machine { state_dir, base_dir, gpus: Some(0), metrics: None, prometheus, observing };
+        let laptop = Laptop::start(&machine, Arc::new(|_| Ok(()))).await.unwrap();
         let quiet = tokio::time::timeout(Duration::from_millis(200), laptop.lost()).await;
         assert!(quiet.is_err(), "nothing has ended: {quiet:?}");
         laptop.parts.lock().await.tasks.spawn(async {});

@@ -7,12 +7,13 @@ use super::print;
 use super::signals::Signals;
 use crate::local::apiserver::kubeconfig;
 use crate::local::files::private_file;
+use crate::server::LogLevel;
 use std::io::Write;
 use std::path::Path;
 use tokio::net::TcpListener;
 
 /// Keeps the embedded control plane up until interrupted.
-pub async fn local(arguments: LocalArguments) -> Outcome {
+pub async fn local(arguments: LocalArguments, log_level: LogLevel) -> Outcome {
     let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await.map_err(|error| {
         Failure::usage(format!(
             "port {} on 127.0.0.1 cannot be had: {error}; choose another with --port",
@@ -26,9 +27,10 @@ pub async fn local(arguments: LocalArguments) -> Outcome {
         gpus: arguments.machine.gpus,
         metrics: arguments.machine.metrics,
         prometheus: arguments.machine.prometheus.clone(),
+        observing: arguments.machine.observing.clone(),
     };
     let mut signals = Signals::listen()?;
-    let laptop = Laptop::start(&machine).await?;
+    let laptop = Laptop::start(&machine, log_level).await?;
     let token = uuid::Uuid::new_v4().simple().to_string();
     let file = arguments.kubeconfig.unwrap_or_else(|| arguments.machine.state_dir.join("kubeconfig"));
     write_private(&file, &kubeconfig(&format!("http://{address}"), &token))

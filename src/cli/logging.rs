@@ -5,12 +5,21 @@ use crate::server::LogLevel;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
-/// Logs go to standard error: the operator's from level info on, otherwise errors only, unless RUST_LOG says more. Returns a
-/// way to change that while the process runs.
+/// Logs go to standard error: the operator's from level info on, and those of a laptop where they are asked for as JSON;
+/// otherwise errors only, unless RUST_LOG says more. Returns a way to change that while the process runs.
 pub fn begin(command: &Command) -> LogLevel {
-    let (default, json) = match command {
-        Command::Operator(arguments) => ("info", arguments.log_json),
-        _ => ("error", false),
+    let json = match command {
+        Command::Operator(arguments) => arguments.observing.log_json,
+        Command::Run(arguments) => arguments.machine.observing.log_json,
+        Command::Local(arguments) => arguments.machine.observing.log_json,
+        _ => false,
+    };
+    let default = match command {
+        // What it finds is said in sentences of its own.
+        Command::Operator(arguments) if arguments.check => "off",
+        Command::Operator(_) => "info",
+        _ if json => "info",
+        _ => "error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder =

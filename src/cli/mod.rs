@@ -14,6 +14,7 @@ mod local;
 mod logging;
 mod logs;
 mod metrics;
+mod observing;
 mod operator;
 mod price;
 mod print;
@@ -113,6 +114,8 @@ struct MachineArguments {
     metrics: Option<std::net::SocketAddr>,
     #[command(flatten)]
     prometheus: prometheus::PrometheusArguments,
+    #[command(flatten)]
+    observing: observing::ObservingArguments,
 }
 
 #[derive(Debug, Args)]
@@ -223,10 +226,6 @@ struct OperatorArguments {
     /// Show metrics only to those whose token the API server knows and who may get /metrics
     #[arg(long, env = "AUTOML_METRICS_AUTHENTICATION")]
     metrics_authentication: bool,
-    /// What a GPU costs, in US dollars an hour, by the model that the DCGM exporter names: told as a metric, for the dashboard
-    /// of costs; `any` stands for all models that are not named; may be repeated
-    #[arg(long = "gpu-price", value_name = "MODEL=DOLLARS")]
-    gpu_prices: Vec<price::GpuPrice>,
     /// URL at which trials reach that of --listen
     #[arg(long, value_name = "URL", env = "AUTOML_REPORT_URL")]
     report_url: Option<String>,
@@ -257,25 +256,10 @@ struct OperatorArguments {
     /// Say, a line each, what this operator may and may not do on this cluster, and exit: 0 if nothing is missing, else 1
     #[arg(long)]
     check: bool,
-    /// Where traces go, as OTLP over HTTP: the spans of each trial and experiment that has ended; trials are told their place in
-    /// them by TRACEPARENT
-    #[arg(long, value_name = "URL", env = "AUTOML_OTLP_ENDPOINT", value_parser = plain_http)]
-    otlp_endpoint: Option<String>,
     #[command(flatten)]
     prometheus: prometheus::PrometheusArguments,
-    /// Log lines as JSON
-    #[arg(long, env = "AUTOML_LOG_JSON")]
-    log_json: bool,
-}
-
-fn plain_http(url: &str) -> Result<String, String> {
-    match url.parse::<http::Uri>() {
-        Ok(parsed) if parsed.scheme_str() == Some("http") && parsed.host().is_some() => Ok(url.to_owned()),
-        _ => {
-            Err("it must be http://HOST:PORT of a collector, such as http://localhost:4318; there is no TLS here"
-                .into())
-        }
-    }
+    #[command(flatten)]
+    observing: observing::ObservingArguments,
 }
 
 /// Parses the arguments, runs the subcommand, and says how the process is to end.
@@ -298,8 +282,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Crd => crd::print(),
         Command::Tuner(command) => tuner::run(&command),
         Command::Validate(arguments) => exit::in_runtime(validate::validate(arguments)),
-        Command::Run(arguments) => exit::in_runtime(run::run(arguments)),
-        Command::Local(arguments) => exit::in_runtime(local::local(arguments)),
+        Command::Run(arguments) => exit::in_runtime(run::run(arguments, log_level)),
+        Command::Local(arguments) => exit::in_runtime(local::local(arguments, log_level)),
         Command::Operator(arguments) => exit::in_runtime(operator::operator(*arguments, log_level)),
     };
     result.unwrap_or_else(|failure| {

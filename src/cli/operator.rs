@@ -112,7 +112,7 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
             settings: Settings {
                 report_url,
                 agent,
-                otlp_endpoint: arguments.otlp_endpoint,
+                otlp_endpoint: arguments.observing.otlp_endpoint.clone(),
                 prometheus: arguments.prometheus.settings(Some("namespace")),
                 ..Settings::default()
             },
@@ -127,9 +127,7 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
         },
     )
     .map_err(Failure::other)?;
-    for price in &arguments.gpu_prices {
-        operator.telemetry().gpu_price.with_label_values(&[&price.model]).set(price.dollars);
-    }
+    arguments.observing.tell_prices(&operator);
     let intake = Intake::new(operator.reports(), Pace::CLUSTER);
     let mut storing = tokio::spawn(Arc::clone(&intake).run());
     let observed = Observed {

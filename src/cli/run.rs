@@ -9,6 +9,7 @@ use super::signals::Signals;
 use super::{RunArguments, print, summary};
 use crate::api::conditions::{is_true, types};
 use crate::api::{Experiment, Trial};
+use crate::server::LogLevel;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::discovery::ApiResource;
 use kube::{Api, ResourceExt};
@@ -16,7 +17,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Runs the experiment of a file, or goes on with it.
-pub async fn run(arguments: RunArguments) -> Outcome {
+pub async fn run(arguments: RunArguments, log_level: LogLevel) -> Outcome {
     let mut given = files::experiment(&arguments.filename)?;
     if let Some(parallel) = arguments.parallel {
         given.experiment["spec"]["limits"]["parallelTrials"] = parallel.into();
@@ -28,11 +29,12 @@ pub async fn run(arguments: RunArguments) -> Outcome {
         gpus: arguments.machine.gpus,
         metrics: arguments.machine.metrics,
         prometheus: arguments.machine.prometheus.clone(),
+        observing: arguments.machine.observing.clone(),
     };
     let mut progress = if arguments.quiet { Progress::quiet() } else { Progress::on_stderr() };
     // Before anything runs that would have to be stopped.
     let mut signals = Signals::listen()?;
-    let laptop = Laptop::start(&machine).await?;
+    let laptop = Laptop::start(&machine, log_level).await?;
     let applied = apply(&laptop, &given).await;
     let (namespace, name) = match applied {
         Ok(names) => names,

@@ -1,8 +1,8 @@
 //! A line of the log for each decision that was carried out: which object, and why. What programs print, what their environment
 //! holds and what an API server quotes of a manifest stays out of it.
 
-use crate::api::conditions::{find, has_ended, reasons, types};
-use crate::api::{Experiment, Trial};
+use crate::api::conditions::{find, has_ended, is_true, reasons, types};
+use crate::api::{Condition, Experiment, ExperimentStatus, Trial};
 use crate::engine::{Action, TrialPatch};
 use kube::ResourceExt;
 
@@ -23,20 +23,11 @@ pub fn log(action: &Action, experiment: &Experiment, trial: Option<&Trial>) {
             let (job, uid) = (text("/metadata/name"), text("/metadata/ownerReferences/0/uid"));
             tracing::info!(namespace, experiment = name, trial, uid, job, "Job created");
         }
-        (Action::DeleteJob { name: job, .. }, _) => {
-            tracing::info!(namespace, experiment = name, job, "Job deleted");
+        (Action::DeleteJob { name: job, uid }, _) => {
+            tracing::info!(namespace, experiment = name, job, uid, "Job deleted");
         }
         (Action::WriteTrialStatus { patch, .. }, Some(trial)) => log_status(patch, trial, (&namespace, &name)),
-        (Action::WriteExperimentStatus { status, .. }, _)
-            if has_ended(&status.conditions) && !has_ended(experiment.conditions()) =>
-        {
-            let uid = experiment.uid().unwrap_or_default();
-            let failed = find(&status.conditions, types::FAILED).filter(|condition| condition.status == "True");
-            let why = failed.or_else(|| find(&status.conditions, types::COMPLETE));
-            let reason = why.map_or("", |condition| condition.reason.as_str());
-            let best = status.best.as_ref().map(|best| best.value);
-            tracing::info!(namespace, experiment = name, uid, reason, best, "experiment ended");
-        }
+        (Action::WriteExperimentStatus { status, .. }, _) => log_experiment(status, experiment, (&namespace, &name)),
         _ => {}
     }
 }
@@ -62,6 +53,41 @@ fn log_status(patch: &TrialPatch, trial: &Trial, (namespace, experiment): (&str,
     }
 }
 
+/// `before`: what was stored until now.
+fn log_experiment(status: &ExperimentStatus, before: &Experiment, (namespace, experiment): (&str, &str)) {
+    let uid = before.uid().unwrap_or_default();
+    let now = |r#type: &str| find(&status.conditions, r#type);
+    let told = |condition: Option<&Condition>| condition.map(|one| (one.status.clone(), one.reason.clone()));
+    let changed = |r#type: &str| told(now(r#type)) != told(find(before.conditions(), r#type));
+    if let Some(accepted) = now(types::ACCEPTED).filter(|_| changed(types::ACCEPTED)) {
+        // Its sentence may quote the manifest.
+        let reason = accepted.reason.as_str();
+        match accepted.status == "True" {
+            true => tracing::info!(namespace, experiment, uid, reason, "experiment accepted"),
+            false => tracing::info!(namespace, experiment, uid, reason, "experiment rejected"),
+        }
+    }
+    let suspended = |conditions: &[Condition]| is_true(conditions, types::SUSPENDED);
+    match (suspended(before.conditions()), suspended(&status.conditions)) {
+        (false, true) => {
+            let reason = now(types::SUSPENDED).map_or("", |condition| condition.reason.as_str());
+            tracing::info!(namespace, experiment, uid, reason, "experiment suspended");
+        }
+        (true, false) => {
+            let reason = now(types::SUSPENDED).map_or("", |condition| condition.reason.as_str());
+            tracing::info!(namespace, experiment, uid, reason, "experiment resumed");
+        }
+        _ => {}
+    }
+    if has_ended(&status.conditions) && !has_ended(before.conditions()) {
+        let failed = now(types::FAILED).filter(|condition| condition.status == "True");
+        let why = failed.or_else(|| now(types::COMPLETE));
+        let reason = why.map_or("", |condition| condition.reason.as_str());
+        let best = status.best.as_ref().map(|best| best.value);
+        tracing::info!(namespace, experiment, uid, reason, best, "experiment ended");
+    }
+}
+
 fn about(trial: &Trial) -> (String, String) {
     (trial.name_any(), trial.uid().unwrap_or_default())
 }
@@ -69,7 +95,6 @@ fn about(trial: &Trial) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Condition, ExperimentStatus};
     use serde_json::{Value, json};
     use std::io;
     use std::sync::{Arc, Mutex};
@@ -99,9 +124,55 @@ mod tests {
     }
 
     fn condition(status: &str, reason: &str, message: &str) -> Vec<Condition> {
-        serde_json::from_value(json!([{"type": "Complete", "status": status, "reason": reason, "message": message,
-            "lastTransitionTime": "2026-01-01T00:00:00Z"}]))
+        vec![condition_of("Complete", status, reason, message)]
+    }
+
+    fn condition_of(r#type: &str, status: &str, reason: &str, message: &str) -> Condition {
+        serde_json::from_value(json!({"type": r#type, "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}))
         .unwrap()
+    }
+
+    #[test]
+    fn what_becomes_of_an_experiment_is_told_when_it_changes() {
+        const SECRET: &str = "hunter2";
+        let mut experiment: Experiment = serde_json::from_value(json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
+            "metadata": {"name": "e", "namespace": "team", "uid": "eu"},
+            "spec": {
+                "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+                "parameters": [{"name": "lr", "double": {"min": 0.0, "max": 1.0}}],
+                "limits": {"maxTrials": 1},
+                "trialTemplate": {"primaryContainer": "t", "manifest": {}},
+            },
+        }))
+        .unwrap();
+        let accepted = |status, reason| condition_of("Accepted", status, reason, SECRET);
+        let suspended = |status, reason| condition_of("Suspended", status, reason, "");
+        let steps = [
+            (vec![accepted("False", "InvalidLimits")], vec![("experiment rejected", "InvalidLimits")]),
+            (vec![accepted("False", "InvalidLimits")], vec![]),
+            (vec![accepted("False", "InvalidAlgorithm")], vec![("experiment rejected", "InvalidAlgorithm")]),
+            (
+                vec![accepted("True", "Valid"), suspended("True", "Suspended")],
+                vec![("experiment accepted", "Valid"), ("experiment suspended", "Suspended")],
+            ),
+            (vec![accepted("True", "Valid"), suspended("False", "Resumed")], vec![("experiment resumed", "Resumed")]),
+        ];
+        for (conditions, expected) in steps {
+            let status = ExperimentStatus { conditions, ..ExperimentStatus::default() };
+            let action = Action::WriteExperimentStatus {
+                resource_version: "1".into(),
+                status: Box::new(status.clone()),
+                events: Vec::new(),
+            };
+            let (lines, text) = logged(|| log(&action, &experiment, None));
+            let told: Vec<_> = lines.iter().map(|line| (line["message"].clone(), line["reason"].clone())).collect();
+            assert_eq!(told, expected.iter().map(|(what, why)| (json!(what), json!(why))).collect::<Vec<_>>());
+            assert!(lines.iter().all(|line| line["uid"] == "eu" && line["namespace"] == "team"), "{text}");
+            assert!(!text.contains(SECRET), "{text}");
+            experiment.status = Some(status);
+        }
     }
 
     #[test]

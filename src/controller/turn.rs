@@ -6,9 +6,10 @@ use super::desk::Desk;
 use super::failure::{Class, Failure};
 use super::index::{Kind, Moment, Uid, name};
 use super::reconcile::{Reconciler, lock, regarding};
+use super::traces::Moments;
 use crate::api::Experiment;
 use crate::api::conditions::{find, has_ended, reasons, types};
-use crate::engine::{Action, Plan};
+use crate::engine::{Action, Plan, job_name};
 use crate::report::Batch;
 use futures::future::join_all;
 use kube::ResourceExt;
@@ -160,7 +161,7 @@ impl Reconciler {
             let trial = if let Learnt::Trial(trial) = &learnt { Some(&**trial) } else { None };
             self.pen.telemetry.count(action, turn.experiment, trial);
             decisions::log(action, turn.experiment, trial);
-            self.trace(action, turn.experiment, &learnt);
+            self.trace(action, turn, &learnt);
         }
         self.take_in(turn.uid, turn.desk, turn.experiment, (learnt, answer.asked));
         if progress == Progress::Done {
@@ -170,13 +171,16 @@ impl Reconciler {
     }
 
     /// Tells of what has just ended.
-    fn trace(&self, action: &Action, experiment: &Experiment, learnt: &Learnt) {
+    fn trace(&self, action: &Action, turn: &Turn<'_>, learnt: &Learnt) {
         let Some(traces) = &self.traces else { return };
+        let experiment = turn.experiment;
         match (action, learnt) {
             (Action::WriteTrialStatus { patch, .. }, Learnt::Trial(trial)) if patch.completion_time.is_some() => {
                 let name = (name(experiment).0, trial.name_any());
                 let heard = self.shared.unstored().and_then(|unstored| unstored.heard(&name)?.first);
-                traces.trial(trial, &experiment.uid().unwrap_or_default(), heard);
+                let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
+                let job = lock(turn.desk).job(&job_name(&name.1, attempt)).and_then(|job| job.created);
+                traces.trial(trial, &experiment.uid().unwrap_or_default(), Moments { job, heard });
             }
             (Action::WriteExperimentStatus { status, .. }, Learnt::Experiment(written))
                 if has_ended(&status.conditions) && !has_ended(experiment.conditions()) =>

@@ -105,6 +105,11 @@ def whole_problems(items, version):
         role = item["roleRef"]
         if (role["kind"], item["metadata"].get("namespace"), role["name"]) not in roles:
             yield f"{item['metadata']['name']} binds no role of ours"
+    maps = {(item["metadata"]["namespace"], item["metadata"]["name"]): item.get("data", {}) for item in by_kind("ConfigMap")}
+    for item in by_kind("GrafanaDashboard"):
+        named = item["spec"]["configMapRef"]
+        if named["key"] not in maps.get((item["metadata"]["namespace"], named["name"]), {}):
+            yield f"GrafanaDashboard {item['metadata']['name']} shows {named}, which is not there"
     (deployment,), (service,) = by_kind("Deployment"), by_kind("Service")
     spec = deployment["spec"]
     labels = spec["template"]["metadata"]["labels"].items()

@@ -25,6 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ROOT / "charts/automl-operator/files"
 # What Grafana puts in place of its variables.
 FILLED = {"$namespace": ".*", "$experiment": ".*", "$job": ".*", "$instance": ".*", "$__rate_interval": "15s", "$__range": "60s", "$price": "2.5"}
+# US dollars an hour of the GPUs here.
+PRICE = 3.2
 
 PROGRAM = "for e in 1 2 3 4 5 6; do echo epoch=$e accuracy=$(awk -v e=$e -v x=$X 'BEGIN { print x * e / 6 }'); sleep 1; done"
 
@@ -102,7 +104,7 @@ class Bench:
         self.walled = free_port()
         metrics, dcgm, prometheus = free_port(), free_port(), free_port()
         self.metrics, self.prometheus = f"http://127.0.0.1:{metrics}/metrics", f"http://127.0.0.1:{prometheus}"
-        self.start("automl", [automl, "local", "--state-dir", folder / "state", "--metrics", f"127.0.0.1:{metrics}", "--gpus", "3"])
+        self.start("automl", [automl, "local", "--state-dir", folder / "state", "--metrics", f"127.0.0.1:{metrics}", "--gpus", "3", "--gpu-price", f"NVIDIA H100={PRICE}"])
         self.until("the operator's metrics", lambda: get(self.metrics))
         self.until("the kubeconfig", lambda: (folder / "state/kubeconfig").read_text())
         Dcgm.metrics = self.metrics
@@ -199,6 +201,16 @@ def queries():
                         "query_range", query=e, start=time.time() - 60, end=time.time(), step=2)["result"]
 
 
+def cost_is_by_model(bench):
+    """All GPUs here are of one model, whose price was said, and not of the one that stands for others."""
+    board = json.loads((FILES / "dashboards/gpus.json").read_text())
+    cost = next(panel for panel in board["panels"] if panel["title"] == "Cost")["targets"][0]["expr"]
+    asked = filled(cost.replace("$experiment", "search"))
+    hours = 'sum(automl_experiment_gpu_seconds_used{experiment="search"}) / 3600'
+    result = bench.ask("query", query=f"abs(({asked}) / ({hours}) - {PRICE}) < bool 1e-6")["result"]
+    return [one["value"][1] for one in result] == ["1"]
+
+
 # What happens in this experiment, so that a flat line of zeros is wrong.
 MOVES = {"Stopped early by rule", "Trials by state", "Ended trials by reason", "Passes", "Suggestions", "Batches"}
 
@@ -236,6 +248,7 @@ def main():
         page = subprocess.run(["promtool", "check", "metrics"], input=get(bench.metrics), text=True, capture_output=True)
         unhealthy = [rule["name"] for group in bench.ask("rules")["groups"] for rule in group["rules"] if rule["health"] != "ok"]
         problems = [f"nothing came for {board}, {title}, query {at + 1}" for board, title, at in open_ones]
+        problems += [] if cost_is_by_model(bench) else ["Cost is not what GPUs of their model cost"]
         problems += [f"promtool check metrics: {page.stdout}{page.stderr}"] if page.returncode or page.stderr else []
         problems += [f"rule {name} does not work" for name in unhealthy]
     finally:

@@ -8,6 +8,7 @@ scripts/packages.sh observability
 scripts/dashboards.py --check
 tests/observability/lint.py
 promtool check rules charts/automl-operator/files/rules.yaml
+promtool check config docs/laptop/prometheus.yml
 promtool test rules tests/observability/rules_test.yaml
 cargo build --locked --bins
 tests/observability/live.py "${CARGO_TARGET_DIR:-target}/debug/automl"

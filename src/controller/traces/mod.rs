@@ -9,8 +9,8 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use jiff::Timestamp;
 use serde_json::Value;
+pub use spans::Moments;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -36,9 +36,9 @@ impl Traces {
         (Traces(queue), export(format!("{}/v1/traces", endpoint.trim_end_matches('/')), waiting))
     }
 
-    /// A trial, if it has ended; `experiment`: UID of its Experiment; `heard`: when its first value was received.
-    pub fn trial(&self, trial: &Trial, experiment: &str, heard: Option<Timestamp>) {
-        self.put(spans::of_trial(trial, experiment, heard));
+    /// A trial, if it has ended; `experiment`: UID of its Experiment.
+    pub fn trial(&self, trial: &Trial, experiment: &str, moments: Moments) {
+        self.put(spans::of_trial(trial, experiment, moments));
     }
 
     /// An Experiment, if it has ended.

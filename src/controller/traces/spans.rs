@@ -12,9 +12,18 @@ const INTERNAL: u8 = 1;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
 
-/// A trial that has ended, with its waiting and its running below it; `experiment`: UID of its Experiment; `heard`: when its first
-/// value was received. Empty while it has not ended.
-pub fn of_trial(trial: &Trial, experiment: &str, heard: Option<Timestamp>) -> Vec<Value> {
+/// What a trial's own times do not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
+    /// When the Job of its last attempt was created.
+    pub job: Option<Timestamp>,
+    /// When its first value was received.
+    pub heard: Option<Timestamp>,
+}
+
+/// A trial that has ended, with its waiting and its running below it; `experiment`: UID of its Experiment. Empty while it has not
+/// ended.
+pub fn of_trial(trial: &Trial, experiment: &str, moments: Moments) -> Vec<Value> {
     let (Some(status), Some(made)) = (&trial.status, created(trial)) else { return Vec::new() };
     let Some(end) = status.completion_time else { return Vec::new() };
     let (uid, trace) = (trial.uid().unwrap_or_default(), trace_id(experiment));
@@ -37,12 +46,15 @@ pub fn of_trial(trial: &Trial, experiment: &str, heard: Option<Timestamp>) -> Ve
         let own = span_id(&format!("{uid}/{name}/{}", status.attempt));
         span((&trace, &own), (name, Some(&span_id(&uid))), times)
     };
-    let mut running = part("running", (start, end));
-    if let Some(heard) = heard {
-        // Stored times are whole seconds.
+    let (mut waiting, mut running) = (part("waiting", (made, start)), part("running", (start, end)));
+    // Stored times are whole seconds.
+    if let Some(job) = moments.job {
+        waiting["events"] = json!([event("Job created", job.min(start).max(made))]);
+    }
+    if let Some(heard) = moments.heard {
         running["events"] = json!([event("first metric", heard.min(end).max(start))]);
     }
-    vec![whole, part("waiting", (made, start)), running]
+    vec![whole, waiting, running]
 }
 
 /// An Experiment that has ended: the root of its trace. Empty while it has not.
@@ -129,8 +141,9 @@ mod tests {
 
     #[test]
     fn a_trial_is_waiting_and_running_below_its_experiment() {
-        let heard = "2026-01-01T00:00:30Z".parse().ok();
-        let spans = of_trial(&trial(&ended()), "0af76519-16cd-43dd-8448-eb211c80319c", heard);
+        let at = |text: &str| text.parse().ok();
+        let moments = Moments { job: at("2026-01-01T00:00:02Z"), heard: at("2026-01-01T00:00:30Z") };
+        let spans = of_trial(&trial(&ended()), "0af76519-16cd-43dd-8448-eb211c80319c", moments);
         let [whole, waiting, running] = &spans[..] else { panic!("{spans:#?}") };
         let second = |at: i64| (1_767_225_600 + at).to_string() + "000000000";
         for (span, name, parent, from, to) in [
@@ -146,14 +159,15 @@ mod tests {
             );
         }
         assert_eq!(whole["spanId"], span_id("t"), "below which the program's own spans are");
+        assert_eq!(waiting["events"], json!([{"name": "Job created", "timeUnixNano": second(2)}]));
         assert_eq!(running["events"], json!([{"name": "first metric", "timeUnixNano": second(30)}]));
         assert_eq!(whole["status"], json!({"code": 1}));
         assert_eq!(
-            of_trial(&trial(&ended()), "0af76519-16cd-43dd-8448-eb211c80319c", heard),
+            of_trial(&trial(&ended()), "0af76519-16cd-43dd-8448-eb211c80319c", moments),
             spans,
             "said again it is the same"
         );
-        assert!(of_trial(&trial(&json!({"startTime": "2026-01-01T00:00:20Z"})), "e", None).is_empty(), "it runs");
+        assert!(of_trial(&trial(&json!({"startTime": "2026-01-01T00:00:20Z"})), "e", moments).is_empty(), "it runs");
     }
 
     #[test]
@@ -164,7 +178,7 @@ mod tests {
         };
         let status = json!({"completionTime": "2025-12-31T23:59:59Z",
             "conditions": [condition("Complete", "False"), condition("Failed", "True")]});
-        let spans = of_trial(&trial(&status), "e", None);
+        let spans = of_trial(&trial(&status), "e", Moments::default());
         assert_eq!(spans.len(), 1);
         assert_eq!(spans[0]["status"], json!({"code": 2, "message": "JobRefused"}));
         assert_eq!(spans[0]["endTimeUnixNano"], spans[0]["startTimeUnixNano"], "no span ends before it begins");
