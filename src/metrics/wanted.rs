@@ -133,9 +133,14 @@ impl Wanted {
     }
 }
 
-/// Whether numbers of this name may be metrics.
+/// Whether numbers of this name may be metrics: `torch_version`, `created_at` and `end_timestamp` are of none.
 pub(super) fn tells(name: &str) -> bool {
+    let ends = |end: &str| {
+        let at = name.len().checked_sub(end.len());
+        at.and_then(|at| name.get(at..)).is_some_and(|last| last.eq_ignore_ascii_case(end))
+    };
     !NO_METRICS.iter().any(|other| other.eq_ignore_ascii_case(name))
+        && !["_version", "_timestamp", "ed_at"].into_iter().any(ends)
 }
 
 /// Whether a word before a name says of which part of the data the value is; LightGBM prints `valid_1's auc`.
@@ -190,6 +195,16 @@ mod tests {
         assert!(!wanted.stands_for("auc", "test"));
         wanted.stands_alone("auc");
         assert!(!wanted.stands_for("auc", "valid_1's"));
+    }
+
+    #[test]
+    fn numbers_that_are_no_metrics() {
+        for name in ["version", "Torch_Version", "created_at", "started_at", "end_timestamp", "PID", "seed"] {
+            assert!(!tells(name), "{name}");
+        }
+        for name in ["recall_at", "precision_at_5", "conversion", "versions", "loss", "é", "_at", "train_time"] {
+            assert!(tells(name), "{name}");
+        }
     }
 
     #[test]
