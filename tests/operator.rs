@@ -350,10 +350,8 @@ async fn an_experiment_is_one_trace_whoever_tells_of_it() {
 fn a_check_says_what_is_missing_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
-    std::fs::write(&file, kubeconfig(&nobody, "token")).unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    std::fs::write(&file, kubeconfig(&format!("http://{nobody}"), "token")).unwrap();
     let check = |file: &std::path::Path| {
         let mut command = Command::new(AUTOML);
         command.args(["operator", "--check"]).env("KUBECONFIG", file).env_remove("RUST_LOG").output().unwrap()

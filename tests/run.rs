@@ -232,9 +232,7 @@ fn gpus_are_slots() {
 async fn a_laptop_is_watched_as_an_operator_is() {
     let run = Run::new("{maxTrials: 2, parallelTrials: 1}", "echo accuracy=$X; while [ ! -e go ]; do sleep 0.05; done");
     let receiver = Receiver::start().await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut command = run.command();
     command.args(["--quiet", "--log-json", "--gpu-price", "any=2.5", "--metrics", &address]);
     command.args(["--otlp-endpoint", &receiver.endpoint]);

@@ -158,6 +158,12 @@ pub fn is_true(conditions: &[Condition], r#type: &str) -> bool {
     find(conditions, r#type).is_some_and(|condition| condition.status == "True")
 }
 
+/// The condition whose reason says where the Experiment or Trial stands: `Failed` once it is True, else `Complete`.
+pub fn standing(conditions: &[Condition]) -> Option<&Condition> {
+    let failed = find(conditions, types::FAILED).filter(|condition| condition.status == "True");
+    failed.or_else(|| find(conditions, types::COMPLETE))
+}
+
 /// Whether these say that the Experiment or Trial has ended, well or not.
 pub fn has_ended(conditions: &[Condition]) -> bool {
     is_true(conditions, types::COMPLETE) || is_true(conditions, types::FAILED)

@@ -2,7 +2,7 @@
 
 use super::LocalArguments;
 use super::exit::{ExitCode, Failure, Outcome};
-use super::laptop::{Laptop, Machine};
+use super::laptop::Laptop;
 use super::print;
 use super::signals::Signals;
 use crate::local::apiserver::kubeconfig;
@@ -21,18 +21,11 @@ pub async fn local(arguments: LocalArguments, log_level: LogLevel) -> Outcome {
         ))
     })?;
     let address = listener.local_addr().map_err(Failure::other)?;
-    let machine = Machine {
-        state_dir: arguments.machine.state_dir.clone(),
-        base_dir: arguments.base_dir.clone(),
-        gpus: arguments.machine.gpus,
-        metrics: arguments.machine.metrics,
-        prometheus: arguments.machine.prometheus.clone(),
-        observing: arguments.machine.observing.clone(),
-    };
+    let machine = arguments.machine.machine(arguments.base_dir);
     let mut signals = Signals::listen()?;
     let laptop = Laptop::start(&machine, log_level).await?;
     let token = uuid::Uuid::new_v4().simple().to_string();
-    let file = arguments.kubeconfig.unwrap_or_else(|| arguments.machine.state_dir.join("kubeconfig"));
+    let file = arguments.kubeconfig.unwrap_or_else(|| machine.state_dir.join("kubeconfig"));
     write_private(&file, &kubeconfig(&format!("http://{address}"), &token))
         .map_err(|error| Failure::usage(format!("{} cannot be written: {error}", file.display())))?;
     print::note(&format!(

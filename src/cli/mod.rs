@@ -118,6 +118,14 @@ struct MachineArguments {
     observing: observing::ObservingArguments,
 }
 
+impl MachineArguments {
+    /// The machine of a command whose trials run in this folder.
+    fn machine(self, base_dir: PathBuf) -> laptop::Machine {
+        let MachineArguments { state_dir, gpus, metrics, prometheus, observing } = self;
+        laptop::Machine { state_dir, base_dir, gpus, metrics, prometheus, observing }
+    }
+}
+
 #[derive(Debug, Args)]
 struct RunArguments {
     /// File with one Experiment, and the ConfigMaps and Secrets that its trials use; `-` for standard input

@@ -3,7 +3,7 @@
 use super::exit::{ExitCode, Failure, Outcome};
 use super::files::{self, Given};
 use super::follow::{End, Follower, belongs};
-use super::laptop::{GRACE, Laptop, Machine};
+use super::laptop::{GRACE, Laptop};
 use super::progress::Progress;
 use super::signals::Signals;
 use super::{RunArguments, print, summary};
@@ -23,14 +23,7 @@ pub async fn run(arguments: RunArguments, log_level: LogLevel) -> Outcome {
         given.experiment["spec"]["limits"]["parallelTrials"] = parallel.into();
     }
     super::validate::check(&given).await?;
-    let machine = Machine {
-        state_dir: arguments.machine.state_dir.clone(),
-        base_dir: base_dir(&arguments.filename),
-        gpus: arguments.machine.gpus,
-        metrics: arguments.machine.metrics,
-        prometheus: arguments.machine.prometheus.clone(),
-        observing: arguments.machine.observing.clone(),
-    };
+    let machine = arguments.machine.machine(base_dir(&arguments.filename));
     let mut progress = if arguments.quiet { Progress::quiet() } else { Progress::on_stderr() };
     // Before anything runs that would have to be stopped.
     let mut signals = Signals::listen()?;

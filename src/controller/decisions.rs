@@ -1,7 +1,7 @@
 //! A line of the log for each decision that was carried out: which object, and why. What programs print, what their environment
 //! holds and what an API server quotes of a manifest stays out of it.
 
-use crate::api::conditions::{find, has_ended, is_true, reasons, types};
+use crate::api::conditions::{find, has_ended, is_true, reasons, standing, types};
 use crate::api::{Condition, Experiment, ExperimentStatus, Trial};
 use crate::engine::{Action, TrialPatch};
 use kube::ResourceExt;
@@ -56,36 +56,30 @@ fn log_status(patch: &TrialPatch, trial: &Trial, (namespace, experiment): (&str,
 /// `before`: what was stored until now.
 fn log_experiment(status: &ExperimentStatus, before: &Experiment, (namespace, experiment): (&str, &str)) {
     let uid = before.uid().unwrap_or_default();
-    let now = |r#type: &str| find(&status.conditions, r#type);
-    let told = |condition: Option<&Condition>| condition.map(|one| (one.status.clone(), one.reason.clone()));
-    let changed = |r#type: &str| told(now(r#type)) != told(find(before.conditions(), r#type));
-    if let Some(accepted) = now(types::ACCEPTED).filter(|_| changed(types::ACCEPTED)) {
+    let (stored, now) = (before.conditions(), status.conditions.as_slice());
+    let changed = |condition: &&Condition| {
+        let before = find(stored, types::ACCEPTED);
+        before.is_none_or(|before| (&before.status, &before.reason) != (&condition.status, &condition.reason))
+    };
+    if let Some(accepted) = find(now, types::ACCEPTED).filter(changed) {
+        let message = if accepted.status == "True" { "experiment accepted" } else { "experiment rejected" };
         // Its sentence may quote the manifest.
-        let reason = accepted.reason.as_str();
-        match accepted.status == "True" {
-            true => tracing::info!(namespace, experiment, uid, reason, "experiment accepted"),
-            false => tracing::info!(namespace, experiment, uid, reason, "experiment rejected"),
-        }
+        tracing::info!(namespace, experiment, uid, reason = accepted.reason, "{message}");
     }
-    let suspended = |conditions: &[Condition]| is_true(conditions, types::SUSPENDED);
-    match (suspended(before.conditions()), suspended(&status.conditions)) {
-        (false, true) => {
-            let reason = now(types::SUSPENDED).map_or("", |condition| condition.reason.as_str());
-            tracing::info!(namespace, experiment, uid, reason, "experiment suspended");
-        }
-        (true, false) => {
-            let reason = now(types::SUSPENDED).map_or("", |condition| condition.reason.as_str());
-            tracing::info!(namespace, experiment, uid, reason, "experiment resumed");
-        }
-        _ => {}
+    let suspended = is_true(now, types::SUSPENDED);
+    if suspended != is_true(stored, types::SUSPENDED) {
+        let reason = reason_of(find(now, types::SUSPENDED));
+        let message = if suspended { "experiment suspended" } else { "experiment resumed" };
+        tracing::info!(namespace, experiment, uid, reason, "{message}");
     }
-    if has_ended(&status.conditions) && !has_ended(before.conditions()) {
-        let failed = now(types::FAILED).filter(|condition| condition.status == "True");
-        let why = failed.or_else(|| now(types::COMPLETE));
-        let reason = why.map_or("", |condition| condition.reason.as_str());
-        let best = status.best.as_ref().map(|best| best.value);
+    if has_ended(now) && !has_ended(stored) {
+        let (reason, best) = (reason_of(standing(now)), status.best.as_ref().map(|best| best.value));
         tracing::info!(namespace, experiment, uid, reason, best, "experiment ended");
     }
+}
+
+fn reason_of(condition: Option<&Condition>) -> &str {
+    condition.map_or("", |condition| condition.reason.as_str())
 }
 
 fn about(trial: &Trial) -> (String, String) {
@@ -123,6 +117,22 @@ mod tests {
         (parsed, text)
     }
 
+    const SECRET: &str = "hunter2";
+
+    fn experiment() -> Experiment {
+        serde_json::from_value(json!({
+            "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
+            "metadata": {"name": "e", "namespace": "team", "uid": "eu"},
+            "spec": {
+                "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+                "parameters": [{"name": "lr", "double": {"min": 0.0, "max": 1.0}}],
+                "limits": {"maxTrials": 1},
+                "trialTemplate": {"primaryContainer": "t", "manifest": {"env": SECRET}},
+            },
+        }))
+        .unwrap()
+    }
+
     fn condition(status: &str, reason: &str, message: &str) -> Vec<Condition> {
         vec![condition_of("Complete", status, reason, message)]
     }
@@ -135,18 +145,7 @@ mod tests {
 
     #[test]
     fn what_becomes_of_an_experiment_is_told_when_it_changes() {
-        const SECRET: &str = "hunter2";
-        let mut experiment: Experiment = serde_json::from_value(json!({
-            "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
-            "metadata": {"name": "e", "namespace": "team", "uid": "eu"},
-            "spec": {
-                "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
-                "parameters": [{"name": "lr", "double": {"min": 0.0, "max": 1.0}}],
-                "limits": {"maxTrials": 1},
-                "trialTemplate": {"primaryContainer": "t", "manifest": {}},
-            },
-        }))
-        .unwrap();
+        let mut experiment = experiment();
         let accepted = |status, reason| condition_of("Accepted", status, reason, SECRET);
         let suspended = |status, reason| condition_of("Suspended", status, reason, "");
         let steps = [
@@ -177,18 +176,7 @@ mod tests {
 
     #[test]
     fn each_decision_is_one_line_with_its_objects_and_no_secret() {
-        const SECRET: &str = "hunter2";
-        let experiment: Experiment = serde_json::from_value(json!({
-            "apiVersion": "automl.dev/v1alpha1", "kind": "Experiment",
-            "metadata": {"name": "e", "namespace": "team", "uid": "eu"},
-            "spec": {
-                "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
-                "parameters": [{"name": "lr", "double": {"min": 0.0, "max": 1.0}}],
-                "limits": {"maxTrials": 1},
-                "trialTemplate": {"primaryContainer": "t", "manifest": {"env": SECRET}},
-            },
-        }))
-        .unwrap();
+        let experiment = experiment();
         let trial: Trial = serde_json::from_value(json!({
             "apiVersion": "automl.dev/v1alpha1", "kind": "Trial",
             "metadata": {"name": "e-00000", "namespace": "team", "uid": "tu"},

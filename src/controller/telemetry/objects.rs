@@ -2,7 +2,7 @@
 //! twice. No I/O.
 
 use super::catalogue::{self, Metric};
-use crate::api::conditions::{find, has_ended, types};
+use crate::api::conditions::{has_ended, standing};
 use crate::api::{Experiment, Trial, TrialCounts};
 use crate::engine::job_name;
 use jiff::Timestamp;
@@ -76,9 +76,7 @@ pub fn collect(
 }
 
 fn reason(experiment: &Experiment) -> &str {
-    let conditions = experiment.conditions();
-    let failed = find(conditions, types::FAILED).filter(|condition| condition.status == "True");
-    failed.or_else(|| find(conditions, types::COMPLETE)).map_or("New", |condition| condition.reason.as_str())
+    standing(experiment.conditions()).map_or("New", |condition| condition.reason.as_str())
 }
 
 fn states(trials: &TrialCounts) -> [(&'static str, u32); 6] {

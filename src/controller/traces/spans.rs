@@ -1,6 +1,6 @@
 //! Spans in OpenTelemetry's own JSON, made of what is stored in the objects.
 
-use crate::api::conditions::{find, types};
+use crate::api::conditions::{is_true, standing, types};
 use crate::api::{Condition, Experiment, Trial};
 use crate::engine::{span_id, trace_id};
 use jiff::Timestamp;
@@ -111,9 +111,8 @@ fn state(failed: bool, reason: &str) -> Value {
 }
 
 fn outcome(conditions: &[Condition]) -> (bool, &str) {
-    let failed = find(conditions, types::FAILED).filter(|condition| condition.status == "True");
-    let condition = failed.or_else(|| find(conditions, types::COMPLETE));
-    (failed.is_some(), condition.map_or("", |condition| condition.reason.as_str()))
+    let reason = standing(conditions).map_or("", |condition| condition.reason.as_str());
+    (is_true(conditions, types::FAILED), reason)
 }
 
 fn created(object: &impl ResourceExt) -> Option<Timestamp> {
