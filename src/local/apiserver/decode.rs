@@ -20,11 +20,11 @@ impl Writer<'_> {
         let given = if strict { object.clone() } else { Value::Null };
         let decoded = old.map(|old| self.take_decoded(object, old)).unwrap_or_default();
         let unknown = match &self.resource.custom {
-            Some(custom) => {
+            Some(custom) => typed::check_metadata(object).map(|()| {
                 let unknown = coerce::prune(object, &custom.schema);
                 coerce::set_defaults(object, &custom.schema);
-                Ok(unknown)
-            }
+                unknown
+            }),
             None => typed::decode(self.resource, object),
         };
         decoded.put_back(object);

@@ -113,13 +113,16 @@ impl Writer<'_> {
         let key = Key::new(object::namespace(&found.value), object::name(&found.value));
         let now = self.server.now();
         let left = self.state.delete(self.resource.table, &key, options, now);
-        let answer = match left {
+        Ok(match left {
             Some(object) => {
-                Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?.object(&object)
+                let renderer = Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?;
+                Outcome::object(200, renderer, object)
             }
-            None => text(&Status::deleted(&self.resource.plural, &self.resource.group, &key.name, found.uid())),
-        };
-        Ok(Outcome::json(200, answer))
+            None => {
+                let status = Status::deleted(&self.resource.plural, &self.resource.group, &key.name, found.uid());
+                Outcome::json(200, text(&status))
+            }
+        })
     }
 
     /// Serves DELETE of every object that the selectors match.
@@ -139,7 +142,7 @@ impl Writer<'_> {
             deleted.push(left.unwrap_or(object));
         }
         let metadata = json!({ "resourceVersion": self.state.resource_version.to_string() });
-        Ok(Outcome::json(200, renderer.list(&deleted, &metadata)))
+        Ok(Outcome::list(renderer, deleted, metadata))
     }
 }
 

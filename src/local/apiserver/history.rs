@@ -29,6 +29,8 @@ pub(super) struct History {
     /// Each with the length of its object as JSON.
     changes: VecDeque<(Arc<Change>, usize)>,
     bytes: usize,
+    /// The length of the newest is not known yet.
+    unmeasured: bool,
     /// Changes up to this resourceVersion are forgotten.
     compacted: u64,
 }
@@ -46,17 +48,22 @@ impl History {
 
     /// Adds the newest change.
     pub fn push(&mut self, change: Arc<Change>) {
-        let bytes = change.after.as_ref().or(change.removed.as_ref()).map_or(0, |object| object.json().len());
-        self.bytes += bytes;
-        self.changes.push_back((change, bytes));
+        // The text of the one before has been made by now, for its answer or a watch.
+        if let Some((last, bytes)) = self.changes.back_mut().filter(|_| self.unmeasured) {
+            *bytes = last.after.as_ref().or(last.removed.as_ref()).map_or(0, |object| object.json().len());
+            self.bytes += *bytes;
+        }
+        self.changes.push_back((change, 0));
+        self.unmeasured = true;
     }
 
     /// Forgets old changes: those that every watch has read (`slowest` is how far the slowest one has), and in any case
-    /// what is beyond all measure.
-    pub fn trim(&mut self, slowest: impl FnOnce() -> u64) {
+    /// what is beyond all measure. Returns them.
+    pub fn trim(&mut self, slowest: impl FnOnce() -> u64) -> Vec<Arc<Change>> {
+        let mut forgotten = Vec::new();
         // Not one by one.
         if !self.exceeds(Bound { changes: 2 * KEPT.changes, bytes: 2 * KEPT.bytes }) {
-            return;
+            return forgotten;
         }
         let slowest = slowest();
         while self.exceeds(KEPT) {
@@ -64,11 +71,12 @@ impl History {
                 Some((oldest, bytes)) if oldest.resource_version <= slowest || self.exceeds(LIMIT) => {
                     self.compacted = oldest.resource_version;
                     self.bytes -= bytes;
-                    self.changes.pop_front();
+                    forgotten.extend(self.changes.pop_front().map(|(change, _)| change));
                 }
                 _ => break,
             }
         }
+        forgotten
     }
 
     fn exceeds(&self, bound: Bound) -> bool {
@@ -104,13 +112,14 @@ mod tests {
     /// A history into which so many changes of objects of about this size came, and how much it had at most.
     fn filled(changes: u64, size: usize, slowest: u64) -> (History, usize, usize) {
         let mut history = History::default();
-        let (mut most, mut most_bytes) = (0, 0);
+        let (mut most, mut most_bytes, mut forgotten) = (0, 0, 0);
         for version in 1..=changes {
             let object = Object::new(json!({"data": "x".repeat(size)}), version);
             let key = Key::new("ns", &version.to_string());
             let change = Change { key, resource_version: version, before: None, after: Some(object), removed: None };
             history.push(Arc::new(change));
-            history.trim(|| slowest);
+            forgotten += history.trim(|| slowest).len();
+            assert_eq!(history.changes.len() + forgotten, version as usize);
             (most, most_bytes) = (most.max(history.changes.len()), most_bytes.max(history.bytes));
             let there: usize = history.changes.iter().map(|(_, bytes)| bytes).sum();
             assert_eq!(there, history.bytes);

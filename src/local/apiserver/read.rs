@@ -123,7 +123,7 @@ pub(super) fn get(
 ) -> Result<Outcome, Status> {
     let object = find(state, request, resource)?;
     let renderer = Renderer::new(resource.clone(), request, server.clock.clone())?;
-    Ok(Outcome::json(200, renderer.object(object)))
+    Ok(Outcome::object(200, renderer, object.clone()))
 }
 
 /// The object that a path names.
@@ -192,7 +192,7 @@ pub(super) fn list(
             metadata["remainingItemCount"] = json!(left);
         }
     }
-    Ok(Outcome::json(200, renderer.list(&found, &metadata)))
+    Ok(Outcome::list(renderer, found, metadata))
 }
 
 /// In a token: the rest is wanted as it is then.

@@ -20,8 +20,9 @@ use super::{
     delete::DeleteOptions,
     discovery,
     garbage::ACTOR,
+    object::Object,
     read,
-    render::text,
+    render::{Renderer, text},
     request::Request,
     resource::{Resource, View},
     status::Status,
@@ -42,6 +43,8 @@ pub(super) struct Outcome {
 
 enum Content {
     Json(Bytes),
+    Object(Renderer, Arc<Object>),
+    List(Renderer, Vec<Arc<Object>>, Value),
     Typed(&'static str, Bytes),
     Watch(Box<Watch>),
 }
@@ -49,6 +52,16 @@ enum Content {
 impl Outcome {
     pub fn json(code: u16, body: Bytes) -> Self {
         Self { code, content: Content::Json(body), warnings: Vec::new() }
+    }
+
+    /// One object. Its text is made once nobody else has to wait for it.
+    pub fn object(code: u16, renderer: Renderer, object: Arc<Object>) -> Self {
+        Self { code, content: Content::Object(renderer, object), warnings: Vec::new() }
+    }
+
+    /// A list, likewise.
+    pub fn list(renderer: Renderer, objects: Vec<Arc<Object>>, metadata: Value) -> Self {
+        Self { code: 200, content: Content::List(renderer, objects, metadata), warnings: Vec::new() }
     }
 
     pub fn typed(content_type: &'static str, body: Bytes) -> Self {
@@ -67,6 +80,10 @@ impl Outcome {
     fn into_response(self) -> Response<ResponseBody> {
         let (content_type, body) = match self.content {
             Content::Json(bytes) => ("application/json", whole(bytes)),
+            Content::Object(renderer, object) => ("application/json", whole(renderer.object(&object))),
+            Content::List(renderer, objects, metadata) => {
+                ("application/json", whole(renderer.list(&objects, &metadata)))
+            }
             Content::Typed(content_type, bytes) => (content_type, whole(bytes)),
             Content::Watch(watch) => {
                 let lines = futures::stream::unfold(watch, |mut watch| async move {
@@ -189,7 +206,12 @@ impl ApiServer {
         if self.inner.options.garbage == Garbage::Immediate {
             state.collect_garbage(self.inner.now());
         }
-        match state.commit(ACTOR, self.is_observed()) {
+        let committed = state.commit(ACTOR, self.is_observed());
+        let forgotten = state.forgotten();
+        drop(state);
+        // To take whole objects apart takes long; nobody has to wait for it.
+        drop(forgotten);
+        match committed {
             Ok(writes) => (served, writes),
             Err(status) => (Err(status), Vec::new()),
         }

@@ -138,11 +138,12 @@ impl Table {
         self.holds.iter().filter(|hold| user_agent.starts_with(&hold.user_agent)).min_by_key(|hold| hold.up_to)
     }
 
-    /// Forgets old changes, unless some are withheld.
-    fn trim(&mut self) {
-        if self.holds.is_empty() {
-            self.history.trim(|| self.cursors.values().min().copied().unwrap_or(u64::MAX));
+    /// Forgets old changes, unless some are withheld. Returns them.
+    fn trim(&mut self) -> Vec<Arc<Change>> {
+        if !self.holds.is_empty() {
+            return Vec::new();
         }
+        self.history.trim(|| self.cursors.values().min().copied().unwrap_or(u64::MAX))
     }
 }
 
@@ -167,6 +168,7 @@ pub(super) struct State {
     settled: usize,
     disk: Option<Disk>,
     pending: Vec<(usize, Change)>,
+    forgotten: Vec<Arc<Change>>,
     /// How many of `pending` are the request's own, and whose request it is; the rest is the collector's.
     own: (usize, String),
     next_watch: u64,
@@ -189,6 +191,7 @@ impl State {
             settled: 0,
             disk: None,
             pending: Vec::new(),
+            forgotten: Vec::new(),
             own: (0, String::new()),
             next_watch: 0,
         }
@@ -316,11 +319,16 @@ impl State {
                 let version = change.resource_version;
                 table.history.push(Arc::new(change));
                 table.newest = version;
-                table.trim();
+                self.forgotten.extend(table.trim());
                 table.signal.send_replace(version);
             }
         }
         Ok(writes)
+    }
+
+    /// What the histories have forgotten since this was asked last.
+    pub fn forgotten(&mut self) -> Vec<Arc<Change>> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Says that the changes so far are the request's own, by this user agent.

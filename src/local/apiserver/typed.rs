@@ -8,6 +8,7 @@ use k8s_openapi::{
         core::v1::{ConfigMap, Event, Namespace, Node, PersistentVolumeClaim, Pod, Secret, ServiceAccount},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,21 +36,41 @@ pub(super) fn decode(resource: &Resource, object: &mut Value) -> Result<Vec<Stri
         "Lease" => round_trip::<Lease>(object),
         // Schemas of definitions are JSON of their own kind; a round trip would lose what k8s-openapi does not model.
         "CustomResourceDefinition" => {
-            return CustomResourceDefinition::deserialize(&*object)
-                .map(|_| Vec::new())
-                .map_err(|error| error.to_string());
+            return of_type::<CustomResourceDefinition>(object, "").map(|_| Vec::new());
         }
         _ => return Ok(Vec::new()),
     };
-    let known = known.map_err(|error| error.to_string())?;
+    let known = known?;
     let mut unknown = Vec::new();
     keep_known(object, &known, "", &mut unknown);
     unknown.sort();
     Ok(unknown)
 }
 
-fn round_trip<T: for<'de> Deserialize<'de> + Serialize>(object: &Value) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(T::deserialize(object)?)
+/// The schema of a custom kind says nothing of `metadata`, which is of the same form in all kinds.
+///
+/// # Errors
+/// A field of it has a value of a wrong type.
+pub(super) fn check_metadata(object: &Value) -> Result<(), String> {
+    object.get("metadata").map_or(Ok(()), |metadata| of_type::<ObjectMeta>(metadata, "metadata").map(drop))
+}
+
+fn round_trip<T: for<'de> Deserialize<'de> + Serialize>(object: &Value) -> Result<Value, String> {
+    serde_json::to_value(of_type::<T>(object, "")?).map_err(|error| error.to_string())
+}
+
+/// As this type, or which field is not; `within`: the path of `value`.
+fn of_type<T: for<'de> Deserialize<'de>>(value: &Value, within: &str) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let path = match (within, path.as_str()) {
+            (within, ".") => within.to_owned(),
+            ("", path) => path.to_owned(),
+            (within, path) => format!("{within}.{path}"),
+        };
+        let why = error.into_inner();
+        if path.is_empty() { why.to_string() } else { format!("{path}: {why}") }
+    })
 }
 
 fn keep_known(object: &mut Value, known: &Value, path: &str, unknown: &mut Vec<String>) {
@@ -131,6 +152,15 @@ mod tests {
     fn wrong_types_are_refused() {
         let object = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"backoffLimit": "many"}});
         let message = decoded(object).unwrap_err();
-        assert_eq!(message, "invalid type: string \"many\", expected i32");
+        assert_eq!(message, "spec.backoffLimit: invalid type: string \"many\", expected i32");
+        let env = json!([{"name": "A", "value": 5}]);
+        let pod = json!({"containers": [{"name": "c", "env": env}]});
+        let object = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": pod}}});
+        let message = decoded(object).unwrap_err();
+        let path = "spec.template.spec.containers[0].env[0].value";
+        assert_eq!(message, format!("{path}: invalid type: integer `5`, expected a string"));
+        let message = check_metadata(&json!({"metadata": {"labels": {"v": 1}}})).unwrap_err();
+        assert_eq!(message, "metadata.labels.v: invalid type: integer `1`, expected a string");
+        assert!(check_metadata(&json!({"metadata": "x"})).unwrap_err().starts_with("metadata: "));
     }
 }

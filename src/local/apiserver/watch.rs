@@ -195,13 +195,12 @@ impl Watch {
             self.finished = true;
             return true;
         }
-        for change in table.history.after(self.cursor).take_while(|change| change.resource_version <= shown) {
-            if let Some((kind, object)) = event(change, &self.filter) {
-                self.ready.push_back(self.renderer.event(kind, &object));
-            }
-        }
+        let new = table.history.after(self.cursor).take_while(|change| change.resource_version <= shown);
+        let events: Vec<_> = new.filter_map(|change| event(change, &self.filter)).collect();
         self.cursor = self.cursor.max(shown);
         table.cursors.insert(self.number, self.cursor);
+        drop(state);
+        self.ready.extend(events.iter().map(|(kind, object)| self.renderer.event(kind, object)));
         true
     }
 }

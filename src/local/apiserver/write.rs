@@ -392,11 +392,11 @@ impl Writer<'_> {
     /// The answer of a finished write.
     pub fn answer(self, written: Written) -> Result<Outcome, Status> {
         let renderer = Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?;
-        let (code, object) = match &written {
+        let (code, object) = match written {
             Written::Created(object) => (201, object),
             Written::Updated(object) => (200, object),
         };
-        Ok(Outcome::json(code, renderer.object(object)).with_warnings(self.warnings))
+        Ok(Outcome::object(code, renderer, object).with_warnings(self.warnings))
     }
 }
 
