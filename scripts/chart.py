@@ -91,6 +91,8 @@ def schema_of(entries):
             elif "type" not in extra:
                 raise Bad(f"values.yaml:{line + 1}: the type of {'.'.join(path)} does not follow from its default")
             one |= extra
+            if path[-1] == "disabledAlerts":
+                one["items"] = {"enum": alerts()}
             one["default"] = yaml.safe_load(yaml.serialize(node))
         parent["properties"][path[-1]] = one
     root["properties"] |= {
@@ -98,6 +100,11 @@ def schema_of(entries):
         "global": {"type": "object", "description": "Of a parent chart; not used here."},
     }
     return json.dumps(root, indent=2, ensure_ascii=False) + "\n"
+
+
+def alerts():
+    """Names of all alerts."""
+    return sorted(re.findall(r"^ *- alert: (\w+)$", (CHART / "files/rules.yaml").read_text(), re.M))
 
 
 def table_of(entries, lines):

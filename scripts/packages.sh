@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is missing of the Debian packages that a purpose of tests/cluster/packages.txt needs.
 #
-#   scripts/packages.sh control-plane | node | image | observability
+#   scripts/packages.sh tests | control-plane | node | image | observability
 #
 # Does nothing, and says nothing, when all is there. Exit code 3: something is missing, and this is not root on Debian.
 set -euo pipefail
 
-purpose=${1:?usage: scripts/packages.sh control-plane|node|image|observability}
+purpose=${1:?usage: scripts/packages.sh tests|control-plane|node|image|observability}
 list=$(dirname "${BASH_SOURCE[0]}")/../tests/cluster/packages.txt
 PATH=$PATH:/usr/sbin:/sbin
 

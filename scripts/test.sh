@@ -13,6 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # The clusters are the tests' own.
 unset KUBECONFIG
 
+# Where this is no Debian, or not root, venv.sh says what is missing if anything is.
+python3 -c 'import ensurepip, venv' 2>/dev/null || scripts/packages.sh tests || true
 scripts/venv.sh examples/digits
 export PATH="$PWD/examples/digits/.venv/bin:$PATH"
 

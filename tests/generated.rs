@@ -44,6 +44,9 @@ fn conditions() {
 fn local_processes() {
     let head = "# Pods as local processes\n\n`automl run` and `automl local` run a pod's one container as a plain process of this machine. What it honours, what it\n\
                 ignores since a process runs just as well without it, and what it refuses, with a sentence, before it starts. Fields that\n\
-                are not listed are refused. Generated from `src/local/runner/admit/fields.rs`.\n\n";
+                are not listed are refused. Generated from `src/local/runner/admit/fields.rs`.\n\n\
+                Of kubectl, what talks of Experiments, Trials, Jobs and Pods works with `automl local`, `-f FILE` included. What speaks\n\
+                protobuf does not (`kubectl create configmap NAME ...`: write the ConfigMap into a file and apply that), nor what needs a\n\
+                kubelet (`kubectl logs`, `exec`: what trials print is in `STATE/logs`).\n\n";
     check("docs/local.md", &format!("{head}{}", fields::markdown()));
 }

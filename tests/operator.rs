@@ -352,16 +352,49 @@ fn a_check_says_what_is_missing_and_nothing_else() {
     let file = folder.path().join("kubeconfig");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     std::fs::write(&file, kubeconfig(&format!("http://{nobody}"), "token")).unwrap();
-    let check = |file: &std::path::Path| {
+    let check = |file: &std::path::Path, more: &[&str]| {
         let mut command = Command::new(AUTOML);
-        command.args(["operator", "--check"]).env("KUBECONFIG", file).env_remove("RUST_LOG").output().unwrap()
+        command
+            .args(["operator", "--check"])
+            .args(more)
+            .env("KUBECONFIG", file)
+            .env_remove("RUST_LOG")
+            .output()
+            .unwrap()
     };
-    let output = check(&file);
+    let output = check(&file, &[]);
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{out}{err}");
     assert!(out.starts_with("FAIL the API server cannot be reached: ") && out.lines().count() == 1, "{out}");
     assert!(out.contains("look at KUBECONFIG") && err.is_empty(), "{out}{err}");
-    let output = check(&folder.path().join("nothing"));
+    // Likewise of Prometheus: one that is not there, what is none, and one.
+    let answering = |status: &'static str, body: &'static str| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+        });
+        address
+    };
+    let good = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"1"]}]}}"#;
+    for (address, said) in [
+        (nobody, "FAIL Prometheus: "),
+        (answering("404 Not Found", r#"{"error":"nothing here"}"#), "FAIL Prometheus: "),
+        (answering("200 OK", "{}"), "FAIL Prometheus: "),
+        (answering("200 OK", good), "ok   Prometheus answers queries"),
+    ] {
+        let output = check(&file, &["--prometheus-url", &format!("http://{address}")]);
+        let out = String::from_utf8_lossy(&output.stdout);
+        let line = out.lines().find(|line| line.contains("Prometheus")).unwrap_or_default();
+        assert!(line.starts_with(said), "{out}");
+        assert!(!line.contains(": ;"), "it says why: {out}");
+        assert_eq!(line.contains("; look at --prometheus-url"), said.starts_with("FAIL"), "{out}");
+    }
+    let output = check(&folder.path().join("nothing"), &[]);
     let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{err}");
     assert!(err.starts_with("automl: there is no cluster to work with: ") && err.contains("set KUBECONFIG"), "{err}");

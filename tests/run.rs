@@ -70,6 +70,48 @@ fn how_trials_fail_is_said() {
     }
 }
 
+/// What a pod has and a process cannot have is refused with a sentence, once.
+#[test]
+fn what_cannot_be_run_here_is_refused() {
+    let probe = "image: none\n              livenessProbe: {exec: {command: [\"true\"]}}";
+    let first = "initContainers: [{name: first, image: none, command: [\"true\"]}]\n            containers:";
+    for (from, to, message) in [
+        ("image: none", probe, "livenessProbe: a local process is not probed"),
+        ("containers:", first, "initContainers: only one container can be a"),
+    ] {
+        let run = Run::new("{maxTrials: 1, maxFailedTrials: 0}", "echo accuracy=$X");
+        run.edit(from, to);
+        run.edit("retries: 0", "retries: 3");
+        let output = run.command().output().unwrap();
+        let out = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{}", show(&output));
+        assert!(out.contains(message) && !out.contains("interrupted"), "{out}");
+    }
+}
+
+/// An interrupted experiment is gone on with by its own command, and by no other of the same state folder.
+#[test]
+fn another_experiment_of_the_folder_is_left_alone() {
+    let run =
+        Run::new("{maxTrials: 2, parallelTrials: 2}", "echo accuracy=0.5; while [ ! -e go ]; do sleep 0.05; done");
+    let child = run.spawn();
+    run.wait_for_lines(STARTED, 2);
+    signal(&child, "INT");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    let first = std::fs::read_to_string(run.file()).unwrap();
+    run.edit("{name: run}", "{name: other}");
+    run.edit("while [ ! -e go ]; do sleep 0.05; done", "true");
+    let output = run.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    let started = run.lines(STARTED);
+    assert_eq!(started.len(), 4, "two of each: {started:?}");
+    run.write(&first);
+    run.go();
+    let output = run.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    assert_eq!(run.lines(STARTED).len(), 6, "the first begins anew: {:?}", run.lines(STARTED));
+}
+
 #[test]
 fn bad_files_and_bad_usage() {
     let run = Run::new(QUICK, "true");
@@ -86,9 +128,18 @@ fn bad_files_and_bad_usage() {
         (good.replace("image: none", "image: none\n              ports: [{containerPort: x}]"), ""),
         (format!("{good}\n---\n{good}"), "holds 2 Experiments"),
     ];
+    let spec = good.find("spec:").unwrap();
+    let table = table.into_iter().chain([
+        (format!("{}spec: hello\n", &good[..spec]), "spec"),
+        (good.replacen("{name: run}", "{generateName: run-}", 1), "write metadata.name"),
+        (
+            good.replacen("metadata: {", "metadata: {labels: {v: 1}, ", 1),
+            "metadata.labels.v: invalid type: integer `1`",
+        ),
+    ]);
     for (text_given, message) in table {
         run.write(&text_given);
-        let output = run.command().output().unwrap();
+        let output = run.command().args(["--parallel", "1"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{message}: {}", show(&output));
         assert!(text(&output.stderr).contains(message), "{message}: {}", show(&output));
         assert!(run.lines(STARTED).is_empty());
@@ -225,6 +276,19 @@ fn gpus_are_slots() {
     assert_eq!(output.status.code(), Some(0), "{}", show(&output));
     let used: BTreeSet<String> = run.lines("gpus").into_iter().collect();
     assert_eq!(used, BTreeSet::from(["0".to_owned(), "1".to_owned()]));
+}
+
+/// Traces are a courtesy: a receiver that is not there holds nothing up, and is told of.
+#[test]
+fn a_receiver_of_traces_that_is_not_there_is_told_of() {
+    let run = Run::new("{maxTrials: 1}", "echo accuracy=$X");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = run.command();
+    command.args(["--quiet", "--otlp-endpoint", &format!("http://{nobody}")]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    let said = text(&output.stderr);
+    assert!(said.contains("not all traces could be exported") && said.contains("--otlp-endpoint"), "{said}");
 }
 
 /// What an operator tells of its work, a laptop tells: traces, a line of the log for each decision, metrics with prices.

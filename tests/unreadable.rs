@@ -23,6 +23,7 @@ fn server() -> ApiServer {
 fn start(server: &ApiServer) -> Operator {
     let config = Config {
         namespace: None,
+        only: None,
         identity: "operator".into(),
         settings: Settings::default(),
         lease: None,

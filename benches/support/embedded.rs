@@ -15,6 +15,7 @@ pub fn server() -> ApiServer {
 pub fn config() -> Config {
     Config {
         namespace: None,
+        only: None,
         identity: "bench".into(),
         settings: Settings { report_url: "http://127.0.0.1:1".into(), ..Settings::default() },
         lease: None,

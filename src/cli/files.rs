@@ -57,10 +57,18 @@ fn text(path: &Path, most: u64) -> Result<(String, String), Failure> {
 }
 
 fn documents(text: &str, shown: &str) -> Result<Vec<Value>, Failure> {
-    let parsed: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| match error.without_snippet() {
+    // As kubectl reads it: 010 is eight.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let parsed = serde_saphyr::from_multiple_with_options(text, options);
+    let parsed: Vec<Value> = parsed.map_err(|error| match error.without_snippet() {
         serde_saphyr::Error::Budget { location, .. } => Failure::usage(format!(
             "{shown} holds more than is read of an experiment (up to line {}); is a list much too long, or nested too deep?",
             location.line()
+        )),
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => Failure::usage(format!(
+            "{shown} is no valid YAML: line {}: the key {} is there twice",
+            location.line(),
+            key.as_deref().unwrap_or_default()
         )),
         _ => Failure::usage(format!("{shown} is no valid YAML: {error}")),
     })?;
@@ -172,11 +180,23 @@ mod tests {
             ("1e30", "1e+30"),
             ("0.5", "0.5"),
             ("7", "7"),
+            ("010", "8"),
+            ("0400", "256"),
+            ("0o17", "15"),
+            ("0x1f", "31"),
+            ("0.10", "0.1"),
+            ("-010", "-8"),
         ];
         for (given, sent) in table {
             let objects = documents(&format!("apiVersion: a\nkind: b\nx: [{given}]\n"), "x").unwrap();
             assert_eq!(objects[0]["x"][0].to_string(), sent, "{given}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_named() {
+        let message = documents("apiVersion: a\nkind: b\nspec: {x: 1, y: 2,\n  x: 3}\n", "x").unwrap_err().to_string();
+        assert_eq!(message, "x is no valid YAML: line 4: the key x is there twice");
     }
 
     #[test]

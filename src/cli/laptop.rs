@@ -58,11 +58,16 @@ struct Parts {
 
 impl Laptop {
     /// Starts everything; what an earlier process has left running is stopped first. `log_level`: by it what is logged is
-    /// changed beside the metrics, while nobody else can reach these.
+    /// changed beside the metrics, while nobody else can reach these. `only`: namespace and name of the one Experiment that is
+    /// worked on.
     ///
     /// # Errors
     /// The state folder is used by another process, damaged or newer; a port cannot be had.
-    pub async fn start(machine: &Machine, log_level: LogLevel) -> Result<Self, Failure> {
+    pub async fn start(
+        machine: &Machine,
+        log_level: LogLevel,
+        only: Option<(String, String)>,
+    ) -> Result<Self, Failure> {
         private_folder(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
         let state_dir =
             std::path::absolute(&machine.state_dir).map_err(|error| cannot_use(&machine.state_dir, &error))?;
@@ -92,6 +97,7 @@ impl Laptop {
             Runner::start(server.client_as("default", "automl-runner"), settings).await.map_err(not_started)?;
         let config = Config {
             namespace: None,
+            only,
             identity: "automl".into(),
             settings: Settings {
                 report_url,
@@ -202,7 +208,7 @@ mod tests {
         let state_dir = folder.path().join("state");
         let (prometheus, observing) = (PrometheusArguments::default(), ObservingArguments::default());
         let machine = Machine { state_dir, base_dir, gpus: Some(0), metrics: None, prometheus, observing };
-        let laptop = Laptop::start(&machine, Arc::new(|_| Ok(()))).await.unwrap();
+        let laptop = Laptop::start(&machine, Arc::new(|_| Ok(())), None).await.unwrap();
         let quiet = tokio::time::timeout(Duration::from_millis(200), laptop.lost()).await;
         assert!(quiet.is_err(), "nothing has ended: {quiet:?}");
         laptop.parts.lock().await.tasks.spawn(async {});

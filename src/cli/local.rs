@@ -23,7 +23,7 @@ pub async fn local(arguments: LocalArguments, log_level: LogLevel) -> Outcome {
     let address = listener.local_addr().map_err(Failure::other)?;
     let machine = arguments.machine.machine(arguments.base_dir);
     let mut signals = Signals::listen()?;
-    let laptop = Laptop::start(&machine, log_level).await?;
+    let laptop = Laptop::start(&machine, log_level, None).await?;
     let token = uuid::Uuid::new_v4().simple().to_string();
     let file = arguments.kubeconfig.unwrap_or_else(|| machine.state_dir.join("kubeconfig"));
     write_private(&file, &kubeconfig(&format!("http://{address}"), &token))

@@ -258,6 +258,10 @@ struct OperatorArguments {
     /// Name of that Lease; replicas of one operator share it, two operators do not
     #[arg(long, value_name = "NAME", env = "AUTOML_LEASE_NAME", default_value = "automl-operator")]
     lease_name: String,
+    /// A replica that has not renewed the Lease for so many seconds does not lead any more; it renews it three times as often
+    #[arg(long, value_name = "SECONDS", env = "AUTOML_LEASE_DURATION", default_value = "15",
+          value_parser = clap::value_parser!(u64).range(6..=300))]
+    lease_duration: u64,
     /// Address of this replica, at which the others reach the port of --listen: those that do not lead pass reports on
     #[arg(long, value_name = "IP", env = "AUTOML_REPLICA_IP", requires = "lease_namespace")]
     replica_ip: Option<std::net::IpAddr>,

@@ -3,7 +3,7 @@
 use super::OperatorArguments;
 use super::exit::{ExitCode, Failure, Outcome};
 use super::print;
-use crate::controller::{Clock, Config, Ended, Finding, LeaseName, Mutation, Operator, Plans, checkup};
+use crate::controller::{Clock, Config, Ended, Finding, LeaseName, Mutation, Operator, Plans, Timing, checkup};
 use crate::engine::{AgentContainer, Settings};
 use crate::local::runner::Quantity;
 use crate::server::{Intake, LogLevel, Observed, Pace, Passing, router, serve};
@@ -41,7 +41,8 @@ async fn serve_metrics(listener: Option<TcpListener>, routes: Router) -> std::io
 
 /// What the operator may and may not do.
 async fn check(config: kube::Config, arguments: OperatorArguments) -> Outcome {
-    let lease = |namespace| LeaseName { namespace, name: arguments.lease_name, own_url: None };
+    let timing = Timing::of(Duration::from_secs(arguments.lease_duration));
+    let lease = |namespace| LeaseName { namespace, name: arguments.lease_name, own_url: None, timing };
     let plans = Plans {
         namespace: arguments.namespace,
         lease: arguments.lease_namespace.map(lease),
@@ -108,6 +109,7 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
         client,
         Config {
             namespace: arguments.namespace,
+            only: None,
             identity,
             settings: Settings {
                 report_url,
@@ -120,6 +122,7 @@ pub async fn operator(arguments: OperatorArguments, log_level: LogLevel) -> Outc
                 namespace,
                 name: arguments.lease_name,
                 own_url,
+                timing: Timing::of(Duration::from_secs(arguments.lease_duration)),
             }),
             concurrency: 16,
             clock: Clock::system(),

@@ -19,23 +19,21 @@ use std::path::{Path, PathBuf};
 /// Runs the experiment of a file, or goes on with it.
 pub async fn run(arguments: RunArguments, log_level: LogLevel) -> Outcome {
     let mut given = files::experiment(&arguments.filename)?;
-    if let Some(parallel) = arguments.parallel {
-        given.experiment["spec"]["limits"]["parallelTrials"] = parallel.into();
+    let limits = given.experiment.pointer_mut("/spec/limits").and_then(Value::as_object_mut);
+    if let (Some(parallel), Some(limits)) = (arguments.parallel, limits) {
+        limits.insert("parallelTrials".into(), parallel.into());
     }
+    let (namespace, name) = names(&given.experiment, &arguments.filename)?;
     super::validate::check(&given).await?;
     let machine = arguments.machine.machine(base_dir(&arguments.filename));
     let mut progress = if arguments.quiet { Progress::quiet() } else { Progress::on_stderr() };
     // Before anything runs that would have to be stopped.
     let mut signals = Signals::listen()?;
-    let laptop = Laptop::start(&machine, log_level).await?;
-    let applied = apply(&laptop, &given).await;
-    let (namespace, name) = match applied {
-        Ok(names) => names,
-        Err(failure) => {
-            laptop.stop().await;
-            return Err(failure);
-        }
-    };
+    let laptop = Laptop::start(&machine, log_level, Some((namespace.clone(), name.clone()))).await?;
+    if let Err(failure) = apply(&laptop, &given).await {
+        laptop.stop().await;
+        return Err(failure);
+    }
     let end = Follower::new(&laptop, &namespace, &name).follow(&mut signals, &mut progress).await;
     progress.finish();
     let (experiment, trials) = state(&laptop, &namespace, &name)?;
@@ -46,7 +44,7 @@ pub async fn run(arguments: RunArguments, log_level: LogLevel) -> Outcome {
         // Nothing was measured: a corrected file, with another search space too, is to be welcome.
         let _ = api(&laptop, &namespace).delete(&name, &DeleteParams::background()).await;
     }
-    let file = arguments.filename.display().to_string();
+    let file = quoted(&arguments.filename.display().to_string());
     if matches!(end, End::Interrupted) {
         progress.say(&format!("stopping the trials, each has up to {} s; Ctrl-C again ends at once", GRACE.as_secs()));
     }
@@ -61,7 +59,7 @@ pub async fn run(arguments: RunArguments, log_level: LogLevel) -> Outcome {
             }
             progress.say(&format!(
                 "Interrupted. What was measured is kept in {0}; the same command goes on where this one stopped: {1} run -f {file} --state-dir {0}",
-                machine.state_dir.display(),
+                quoted(&machine.state_dir.display().to_string()),
                 program()
             ));
             return Ok(ExitCode::Interrupted);
@@ -73,7 +71,7 @@ pub async fn run(arguments: RunArguments, log_level: LogLevel) -> Outcome {
     match arguments.output {
         Some(format) => print::list(items, format)?,
         None => {
-            let state_dir = machine.state_dir.display().to_string();
+            let state_dir = quoted(&machine.state_dir.display().to_string());
             print::text(&summary::summary(&experiment, &trials, (&program(), &file, &state_dir)))?;
         }
     }
@@ -83,7 +81,17 @@ pub async fn run(arguments: RunArguments, log_level: LogLevel) -> Outcome {
 
 /// This program as it was called, so that what is to be typed next can be copied.
 fn program() -> String {
-    std::env::args_os().next().map_or_else(|| "automl".into(), |name| name.to_string_lossy().into_owned())
+    quoted(&std::env::args_os().next().map_or_else(|| "automl".into(), |name| name.to_string_lossy().into_owned()))
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Trials run in the folder of the file.
@@ -95,7 +103,7 @@ fn base_dir(file: &Path) -> PathBuf {
 }
 
 /// Creates what is not there, and brings what is up to date.
-async fn apply(laptop: &Laptop, given: &Given) -> Result<(String, String), Failure> {
+async fn apply(laptop: &Laptop, given: &Given) -> Result<(), Failure> {
     let client = laptop.server.client("default");
     for object in given.others.iter().chain([&given.experiment]) {
         let typed: DynamicObject = serde_json::from_value(object.clone()).map_err(Failure::usage)?;
@@ -119,9 +127,17 @@ async fn apply(laptop: &Laptop, given: &Given) -> Result<(String, String), Failu
             )));
         }
     }
-    let metadata = &given.experiment["metadata"];
-    let text = |field: &str| metadata[field].as_str().map(str::to_owned);
-    Ok((text("namespace").unwrap_or_else(|| "default".into()), text("name").unwrap_or_default()))
+    Ok(())
+}
+
+/// Namespace and name of the Experiment: by its name the same command goes on with it.
+fn names(experiment: &Value, file: &Path) -> Result<(String, String), Failure> {
+    let text = |field: &str| experiment["metadata"][field].as_str().map(str::to_owned);
+    let name = text("name").filter(|name| !name.is_empty()).ok_or_else(|| {
+        let file = file.display();
+        Failure::usage(format!("{file}: the Experiment has no name; write metadata.name, by which it is gone on with"))
+    })?;
+    Ok((text("namespace").unwrap_or_else(|| "default".into()), name))
 }
 
 fn trials(laptop: &Laptop, namespace: &str, name: &str) -> Vec<Trial> {

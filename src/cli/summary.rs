@@ -64,16 +64,25 @@ pub fn summary(experiment: &Experiment, trials: &[Trial], (program, file, state_
         text += &front(experiment, &status.pareto_front);
     }
     let _ = writeln!(text, "\nNext:");
+    // What came from standard input is not there a second time.
+    let again = file != "-";
     if status.best.is_some() {
-        let _ =
-            writeln!(text, "  {program} run -f {file} -o yaml --state-dir {state_dir}   # every trial with its curve");
+        if again {
+            let _ = writeln!(
+                text,
+                "  {program} run -f {file} -o yaml --state-dir {state_dir}   # every trial with its curve"
+            );
+        }
         let _ = writeln!(
             text,
             "  {program} local --state-dir {state_dir}   # then look around with kubectl get exp,trials"
         );
     } else {
         let _ = writeln!(text, "  ls {state_dir}/logs   # what the trials printed");
-        let _ = writeln!(text, "  {program} run -f {file} --state-dir {state_dir}-2   # start afresh after a change");
+        if again {
+            let _ =
+                writeln!(text, "  {program} run -f {file} --state-dir {state_dir}-2   # start afresh after a change");
+        }
     }
     text
 }

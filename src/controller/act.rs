@@ -162,7 +162,7 @@ impl Hand {
                 let finding = findings::of(&self.client, subject.namespace, experiment).await?;
                 Ok(Done::Done(Learnt::Results { experiment: experiment.clone(), finding }))
             }
-            Action::DeleteJob { name, uid } => self.delete_job(subject.namespace, name, uid).await,
+            Action::DeleteJob { name, uid, .. } => self.delete_job(subject.namespace, name, uid).await,
             Action::WriteExperimentStatus { resource_version, status, .. } => match subject.experiment {
                 Some(experiment) => self.write_experiment(experiment, resource_version, status).await,
                 None => Ok(Done::Void(Learnt::ExperimentGone)),
@@ -342,7 +342,11 @@ impl Hand {
         };
         let last_words = last_words::of(&pods, ns, &found);
         let (why, fate) = pods::disruption(&pods).unwrap_or_else(|| {
-            let deleted = pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some());
+            // A Job can fail without ever having had a pod.
+            let deleted = match pods.is_empty() {
+                true => found.has_failed_pods(),
+                false => pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()),
+            };
             // Those of a Job that has ended may be gone already.
             let silent = pods.is_empty() && found.view().has_ended();
             let why = if silent { String::new() } else { pods::why(&job, found.is_suspended(), found.labels(), &pods) };

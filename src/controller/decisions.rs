@@ -11,8 +11,9 @@ pub fn log(action: &Action, experiment: &Experiment, trial: Option<&Trial>) {
     let (namespace, name) = (experiment.namespace().unwrap_or_default(), experiment.name_any());
     match (action, trial) {
         (Action::CreateTrial { .. }, Some(trial)) => {
+            let reason = origin(trial, experiment);
             let (trial, uid) = about(trial);
-            tracing::info!(namespace, experiment = name, trial, uid, "trial created");
+            tracing::info!(namespace, experiment = name, trial, uid, reason, "trial created");
         }
         (Action::CreateClaim { claim }, _) => {
             let claim = claim.pointer("/metadata/name").and_then(serde_json::Value::as_str).unwrap_or_default();
@@ -21,14 +22,27 @@ pub fn log(action: &Action, experiment: &Experiment, trial: Option<&Trial>) {
         (Action::CreateJob { trial, job }, _) => {
             let text = |pointer: &str| job.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
             let (job, uid) = (text("/metadata/name"), text("/metadata/ownerReferences/0/uid"));
-            tracing::info!(namespace, experiment = name, trial, uid, job, "Job created");
+            let reason = if job == trial { "FirstAttempt" } else { reasons::RETRYING };
+            tracing::info!(namespace, experiment = name, trial, uid, reason, job, "Job created");
         }
-        (Action::DeleteJob { name: job, uid }, _) => {
-            tracing::info!(namespace, experiment = name, job, uid, "Job deleted");
+        // The UID is the Job's, by which it is deleted.
+        (Action::DeleteJob { name: job, uid: job_uid, trial }, _) => {
+            tracing::info!(namespace, experiment = name, trial, reason = "NotNeeded", job, job_uid, "Job deleted");
         }
         (Action::WriteTrialStatus { patch, .. }, Some(trial)) => log_status(patch, trial, (&namespace, &name)),
         (Action::WriteExperimentStatus { status, .. }, _) => log_experiment(status, experiment, (&namespace, &name)),
         _ => {}
+    }
+}
+
+/// Where its values come from.
+fn origin(trial: &Trial, experiment: &Experiment) -> &'static str {
+    let given = experiment.spec.initial_trials.len();
+    match (&trial.spec, trial.spec.index) {
+        (spec, _) if !spec.result.is_empty() => "Known",
+        (spec, _) if spec.parent.is_some() => "Continued",
+        (_, Some(index)) if (index as usize) < given => "Given",
+        _ => "Suggested",
     }
 }
 
@@ -197,12 +211,16 @@ mod tests {
             attempt: 1,
             ..TrialPatch::default()
         };
-        let job = json!({"metadata": {"name": "e-00000", "ownerReferences": [{"uid": "tu"}]}, "spec": {"env": SECRET}});
+        let job = |name: &str| {
+            Box::new(json!({"metadata": {"name": name, "ownerReferences": [{"uid": "tu"}]}, "spec": {"env": SECRET}}))
+        };
+        let create = |name: &str| Action::CreateJob { trial: "e-00000".into(), job: job(name) };
         let status =
             ExperimentStatus { conditions: condition("True", "GoalReached", ""), ..ExperimentStatus::default() };
         let actions = [
-            (Action::CreateTrial { trial: Box::new(trial.clone()) }, "trial created", ""),
-            (Action::CreateJob { trial: "e-00000".into(), job: Box::new(job) }, "Job created", ""),
+            (Action::CreateTrial { trial: Box::new(trial.clone()) }, "trial created", "Suggested"),
+            (create("e-00000"), "Job created", "FirstAttempt"),
+            (create("e-00000-1"), "Job created", "Retrying"),
             (write(patch("Running", "", false)), "trial runs", "Running"),
             (write(patch("Retrying", "attempt 2: its Job was deleted", false)), "trial begins anew", "Retrying"),
             (write(patch("EarlyStopped", "Median: step 3", true)), "trial stopped", "EarlyStopped"),
@@ -230,6 +248,11 @@ mod tests {
             assert_eq!((&line["trial"], &line["uid"]), (&object, &json!(uid)), "{text}");
             assert!(!text.contains(SECRET), "{text}");
         }
+        let delete = Action::DeleteJob { name: "e-00000".into(), uid: "ju".into(), trial: "e-00000".into() };
+        let (lines, text) = logged(|| log(&delete, &experiment, Some(&trial)));
+        let expected = json!({"message": "Job deleted", "namespace": "team", "experiment": "e", "trial": "e-00000",
+            "reason": "NotNeeded", "job": "e-00000", "job_uid": "ju"});
+        assert_eq!(lines, [expected], "{text}");
         let (lines, _) = logged(|| log(&write(patch("Pending", "", false)), &experiment, Some(&trial)));
         assert!(lines.is_empty(), "waiting is no decision: {lines:?}");
     }

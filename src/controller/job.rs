@@ -33,6 +33,7 @@ struct Status {
     start_time: Option<Timestamp>,
     active: Option<i64>,
     ready: Option<i64>,
+    failed: Option<i64>,
     #[serde(default)]
     conditions: Vec<Condition>,
 }
@@ -77,6 +78,11 @@ impl SlimJob {
     /// The Job waits to be let in by a queue.
     pub fn is_suspended(&self) -> bool {
         self.spec.suspend == Some(true)
+    }
+
+    /// Pods of it have failed, those that were deleted before they ended included.
+    pub fn has_failed_pods(&self) -> bool {
+        self.status.failed.is_some_and(|failed| failed > 0)
     }
 
     /// What the engine wants to know.

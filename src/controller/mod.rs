@@ -40,7 +40,7 @@ pub use crate::engine::Asked;
 pub use checkup::{Finding, Plans, checkup};
 pub use clock::Clock;
 pub use failure::{Class, Failure};
-pub use lease::LeaseName;
+pub use lease::{LeaseName, Timing};
 pub use mutation::Mutation;
 pub use operator::{Config, Ended, Operator, OperatorError};
 pub use queue::Queue;

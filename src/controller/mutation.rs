@@ -106,7 +106,8 @@ fn delete_first(mut plan: Plan, desk: &Desk) -> Plan {
             && patch.completion_time.is_some()
             && let Some(job) = desk.job(&job_name(name, patch.attempt))
         {
-            actions.push(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
+            let (name, uid, trial) = (job.name.clone(), job.uid.clone(), name.clone());
+            actions.push(Action::DeleteJob { name, uid, trial });
         }
         actions.push(action);
     }

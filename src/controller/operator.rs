@@ -8,7 +8,7 @@ use super::index::{Index, Kind, name};
 use super::job::{self, SlimJob};
 use super::lease::{Elector, Gate, LeaseName};
 use super::mutation::Mutation;
-use super::readable::{Broken, Readable};
+use super::readable::{Broken, Misread, Readable};
 use super::reconcile::Reconciler;
 use super::reports::Reports;
 use super::shared::Shared;
@@ -39,6 +39,8 @@ use tokio::time::timeout;
 pub struct Config {
     /// The namespace to look after; `None`: all.
     pub namespace: Option<String>,
+    /// Namespace and name of the one Experiment to look after; `None`: all. Others, and their Trials, are left as they are.
+    pub only: Option<(String, String)>,
     /// This process's own name, such as the pod's with its UID.
     pub identity: String,
     /// For the engine.
@@ -87,10 +89,15 @@ pub struct Operator {
     /// To be told once nothing is written any more.
     hand_over: watch::Sender<bool>,
     workers: Parts,
+    /// Of traces, which is a courtesy: nothing waits for it.
+    exporter: JoinSet<bool>,
     /// The watches; they end with the operator.
     background: Parts,
     election: Parts,
 }
+
+/// For so long the end waits for traces that are not exported.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// Tasks that end when they are told to, or by a bug; each says its name, and whether it panicked.
 type Parts = JoinSet<(&'static str, bool)>;
@@ -115,12 +122,13 @@ impl Operator {
         let (stop, stopped) = watch::channel(false);
         let (hand_over, handed_over) = watch::channel(false);
         let (mut workers, mut background, mut election) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        let mut exporter = JoinSet::new();
 
         let (events, publisher) = Events::new(client.clone(), pen.clone(), config.clock, &config.identity);
         spawn(&mut workers, "Events", publisher);
         let traces = config.settings.otlp_endpoint.as_deref().map(|endpoint| {
-            let (traces, exporter) = Traces::new(endpoint);
-            spawn(&mut workers, "traces", exporter);
+            let (traces, exporting) = Traces::new(endpoint);
+            exporter.spawn(exporting);
             traces
         });
         let (complaints, complainer) = Complainer::new(client.clone(), pen.clone(), config.clock);
@@ -145,7 +153,7 @@ impl Operator {
         let known = Arc::downgrade(&reconciler);
         spawn(&mut workers, "workers", work(reconciler, config.concurrency.max(1), stopped));
         let heard = (telemetry.clone(), config.clock);
-        watch_all(&mut background, &client, config.namespace.as_deref(), &shared, (&complaints, heard));
+        watch_all(&mut background, &client, (config.namespace.as_deref(), config.only), &shared, (&complaints, heard));
         spawn(&mut background, "wake-up", wake_up(shared.clone(), gate.clone()));
         let mut leader = watch::channel(None).1;
         if let Some(lease) = &config.lease {
@@ -164,6 +172,7 @@ impl Operator {
             stop,
             hand_over,
             workers,
+            exporter,
             background,
             election,
         })
@@ -222,7 +231,8 @@ impl Operator {
         }
     }
 
-    /// Takes no more work, finishes what is running, publishes the Events that wait, and hands over the lease.
+    /// Takes no more work, finishes what is running, publishes the Events that wait, hands over the lease, and exports the
+    /// traces that wait if that goes quickly.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         let patience = Duration::from_secs(30);
@@ -232,6 +242,10 @@ impl Operator {
         self.hand_over.send_replace(true);
         if timeout(patience, async { while self.election.join_next().await.is_some() {} }).await.is_err() {
             tracing::warn!("stopping without having handed over the lease");
+        }
+        let exported = timeout(LAST_SPANS, self.exporter.join_next()).await;
+        if !matches!(exported, Ok(None | Some(Ok(true)))) {
+            tracing::error!("not all traces could be exported: look at the receiver that --otlp-endpoint names");
         }
     }
 }
@@ -265,51 +279,78 @@ async fn wake_up(shared: Arc<Shared>, gate: Gate) {
 fn watch_all(
     tasks: &mut Parts,
     client: &Client,
-    namespace: Option<&str>,
+    (namespace, only): (Option<&str>, Option<Name>),
     shared: &Arc<Shared>,
     (complaints, (telemetry, clock)): (&Complaints, (Telemetry, Clock)),
 ) {
+    let gauges = telemetry.unreadable_objects.clone();
+    let misread = |kind: &str| Misread::new(gauges.with_label_values(&[kind]));
     let heard = move |kind: &'static str| {
         let telemetry = telemetry.clone();
         move || telemetry.heard(kind, clock.now())
     };
-    let (index, complain) = (shared.clone(), complaints.clone());
+    let ours = move |namespace: &str, experiment: &str| {
+        only.as_ref().is_none_or(|(own, name)| (own.as_str(), name.as_str()) == (namespace, experiment))
+    };
+    let (index, complain, our) = (shared.clone(), complaints.clone(), ours.clone());
     let experiments = api::<Readable<Experiment>>(client, namespace);
-    let told = heard("Experiment");
+    let (told, mut bad) = (heard("Experiment"), misread("Experiment"));
     spawn(tasks, "watch of Experiments", async move {
         follow(experiments, "Experiments", None, told, |seen| match seen {
             Seen::Present(found) => match found.object {
+                Ok(experiment) if !our(&name(&experiment).0, &name(&experiment).1) => {}
                 Ok(experiment) => index.with(|i| {
                     let name = name(&experiment);
+                    bad.mended(&name);
                     i.see_experiment(experiment);
                     i.measure(Kind::Experiment, &name, found.bytes);
                 }),
                 Err(invalid) => {
+                    let name = unreadable(&invalid, "Experiment");
+                    bad.seen(name.clone());
                     // Nothing is started or judged by a spec that is not the present one.
                     index.with(|i| i.experiment_deleted(&invalid.metadata));
-                    complain.send((Unreadable::Experiment, unreadable(&invalid, "Experiment"))).ok();
+                    complain.send((Unreadable::Experiment, name)).ok();
                 }
             },
-            Seen::Deleted(last) => index.with(|i| i.experiment_deleted(last.meta())),
-            Seen::All(names, version) => index.with(|i| i.listed(Kind::Experiment, &names, version)),
+            Seen::Deleted(last) => {
+                bad.mended(&name(&*last));
+                index.with(|i| i.experiment_deleted(last.meta()));
+            }
+            Seen::All(names, version) => {
+                bad.keep(&names);
+                index.with(|i| i.listed(Kind::Experiment, &names, version));
+            }
         })
         .await;
     });
-    let (index, complain) = (shared.clone(), complaints.clone());
+    let (index, complain, our) = (shared.clone(), complaints.clone(), ours);
     let trials = api::<Readable<Trial>>(client, namespace);
-    let told = heard("Trial");
+    let (told, mut bad) = (heard("Trial"), misread("Trial"));
     spawn(tasks, "watch of Trials", async move {
         follow(trials, "Trials", None, told, |seen| match seen {
             Seen::Present(found) => match found.object {
+                Ok(trial) if !our(&name(&trial).0, &trial.spec.experiment) => {}
                 Ok(trial) => index.with(|i| {
                     let name = name(&trial);
+                    bad.mended(&name);
                     i.see_trial(trial);
                     i.measure(Kind::Trial, &name, found.bytes);
                 }),
-                Err(invalid) => drop(complain.send((Unreadable::Trial, unreadable(&invalid, "Trial")))),
+                Err(invalid) => {
+                    let name = unreadable(&invalid, "Trial");
+                    bad.seen(name.clone());
+                    complain.send((Unreadable::Trial, name)).ok();
+                }
             },
-            Seen::Deleted(last) => index.with(|i| i.trial_deleted(last.meta())),
-            Seen::All(names, version) => index.with(|i| i.listed(Kind::Trial, &names, version)),
+            Seen::Deleted(last) => {
+                bad.mended(&name(&*last));
+                index.with(|i| i.trial_deleted(last.meta()));
+            }
+            Seen::All(names, version) => {
+                bad.keep(&names);
+                index.with(|i| i.listed(Kind::Trial, &names, version));
+            }
         })
         .await;
     });
@@ -355,6 +396,7 @@ mod tests {
         });
         let config = Config {
             namespace: None,
+            only: None,
             identity: "operator".into(),
             settings: Settings::default(),
             lease: None,

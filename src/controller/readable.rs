@@ -3,12 +3,15 @@
 //! Own code in place of kube's `DeserializeGuard`, which builds two trees of each object before it is read: a list of ten
 //! thousand Trials with their curves is a hundred megabytes.
 
+use super::watch::Name;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
+use prometheus::IntGauge;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// See the module. Only from JSON text: a watch's event names its `type` before its `object`, as API servers do.
 #[derive(Clone, Debug)]
@@ -26,6 +29,42 @@ pub struct Broken {
     pub error: String,
     /// Its `metadata`.
     pub metadata: ObjectMeta,
+}
+
+/// How many of a kind cannot be read at present, for the page of metrics.
+pub struct Misread {
+    names: HashSet<Name>,
+    gauge: IntGauge,
+}
+
+impl Misread {
+    /// None so far.
+    pub fn new(gauge: IntGauge) -> Self {
+        Misread { names: HashSet::new(), gauge }
+    }
+
+    /// This one cannot be read.
+    pub fn seen(&mut self, name: Name) {
+        self.names.insert(name);
+        self.tell();
+    }
+
+    /// This one can be, or is gone.
+    pub fn mended(&mut self, name: &Name) {
+        if self.names.remove(name) {
+            self.tell();
+        }
+    }
+
+    /// All others than these are gone.
+    pub fn keep(&mut self, there: &HashSet<Name>) {
+        self.names.retain(|name| there.contains(name));
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.gauge.set(i64::try_from(self.names.len()).unwrap_or(i64::MAX));
+    }
 }
 
 #[derive(Deserialize)]
@@ -94,6 +133,22 @@ impl<K: Resource> Resource for Readable<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_that_cannot_be_read_are_counted() {
+        let gauge = IntGauge::new("a", "b").unwrap();
+        let mut misread = Misread::new(gauge.clone());
+        let name = |name: &str| ("ns".to_owned(), name.to_owned());
+        for (steps, count) in [(["a", "b", "a"], 2), (["c", "a", "c"], 3)] {
+            steps.iter().for_each(|one| misread.seen(name(one)));
+            assert_eq!(gauge.get(), count);
+        }
+        misread.mended(&name("b"));
+        misread.mended(&name("unknown"));
+        assert_eq!(gauge.get(), 2);
+        misread.keep(&HashSet::from([name("c"), name("good")]));
+        assert_eq!(gauge.get(), 1);
+    }
     use crate::api::Trial;
     use kube::api::{ObjectList, WatchEvent};
     use serde_json::json;

@@ -9,7 +9,7 @@ use super::mutation::Mutation;
 use super::operator::Config;
 use super::patch;
 use super::shared::{Shared, Unstored};
-use super::telemetry::Telemetry;
+use super::telemetry::{Received, Telemetry};
 use super::tokens::{Caller, Denied, Tokens};
 use super::watch::Name;
 use crate::api::{Experiment, Trial, TrialStatus};
@@ -100,13 +100,17 @@ impl Reports {
             self.telemetry.largest.with_label_values(&[kind]).set(whole(bytes));
         }
         let (since, unstored) = (self.leading_since(leading), self.shared.unstored());
-        let heard = |trial: &Trial| {
+        let received = |trial: &Trial, metric: &str| {
             let name = (trial.namespace().unwrap_or_default(), trial.name_any());
             let heard = unstored.as_ref().and_then(|unstored| unstored.heard(&name)).map(|heard| heard.last);
             let stored = trial.status.as_ref().is_some_and(|status| !status.metrics.is_empty());
-            heard.or(since.filter(|_| stored))
+            let latest = unstored.as_ref().and_then(|unstored| unstored.latest(&name, metric));
+            Received { at: heard.or(since.filter(|_| stored)), latest }
         };
-        self.telemetry.render(experiments, trials, &heard)
+        if leading && self.is_synced() {
+            self.telemetry.keep_namespaces_of(&experiments);
+        }
+        self.telemetry.render(experiments, trials, &received)
     }
 
     /// Since when this process leads, as far as whoever looks at metrics could notice: what another one has heard before is

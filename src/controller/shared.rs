@@ -22,6 +22,9 @@ pub trait Unstored: Send + Sync {
     /// When values of this trial were received, if any was since this process began to take reports.
     fn heard(&self, trial: &Name) -> Option<Heard>;
 
+    /// Step and value of this metric that this process has received last of this trial.
+    fn latest(&self, trial: &Name, metric: &str) -> Option<(Option<u64>, f64)>;
+
     /// Stores what this trial has reported. True: there was something, and it is stored. An error: there is something,
     /// and it is not stored, so the trial must not be ended yet.
     fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, Result<bool, Failure>>;

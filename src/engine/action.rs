@@ -90,6 +90,8 @@ pub enum Action {
         name: String,
         /// Expected `metadata.uid`.
         uid: String,
+        /// Name of the Trial that does not need it any more.
+        trial: String,
     },
     /// Merge patch on the Experiment's status, with the resourceVersion that it was computed from. Always last.
     WriteExperimentStatus {

@@ -276,7 +276,8 @@ impl<'a> Planner<'a> {
 
     fn clean_up(&mut self) {
         for job in self.snapshot.ledger.cleanup() {
-            self.push(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone() });
+            let (name, uid, trial) = (job.name.clone(), job.uid.clone(), job.trial.clone());
+            self.push(Action::DeleteJob { name, uid, trial });
         }
     }
 

@@ -176,7 +176,10 @@ pub(super) fn without(status: &TrialStatus, wanted: &str, field: &str) -> (&'sta
 
 /// Of a container beside the program's.
 pub(super) fn has_failed(container: &str, code: i32) -> String {
-    format!("container {container} has failed (exit code {code})")
+    match code.checked_sub(128).filter(|signal| *signal > 0) {
+        Some(signal) => format!("container {container} has failed (exit code {code}, as of signal {signal})"),
+        None => format!("container {container} has failed (exit code {code})"),
+    }
 }
 
 /// What the agent saw of the program's end, and what its pods say; what the Job says where neither says anything.

@@ -13,6 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::Value;
 
+/// Said of a Job that a queue has put out.
+pub const PUT_OUT: &str = "was suspended while it ran";
 /// How long a Job may take to get a running pod before its pods are looked at: most have one by then, and what is seen of
 /// the others costs a write.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -122,10 +124,16 @@ impl TrialStep<'_> {
         Some(verdict)
     }
 
-    /// What the pods of a Job that has ended say of it: beside the program another container may have failed.
+    /// What the pods of a Job that has ended say of it: beside the program another container may have failed, or the program
+    /// with its agent.
     pub(super) fn seen(&self, pods: &Pods) -> String {
-        let helper = pods.failed.iter().find(|(name, _)| *name != self.primary()).filter(|_| pods.why.is_empty());
-        helper.map_or_else(|| pods.why.clone(), |(name, code)| has_failed(name, *code))
+        if !pods.why.is_empty() {
+            return pods.why.clone();
+        }
+        let told = self.status.exit.as_ref().is_some_and(|exit| exit.attempt == self.status.attempt);
+        let helper = pods.failed.iter().find(|(name, _)| *name != self.primary());
+        let failed = helper.or_else(|| pods.failed.get_key_value(self.primary()).filter(|_| !told));
+        failed.map_or_else(String::new, |(name, code)| has_failed(name, *code))
     }
 
     /// Name of the container with the program.
@@ -153,7 +161,7 @@ impl TrialStep<'_> {
         let (mut patch, now) = (self.patch(), self.context.now);
         patch.usage = self.usage();
         patch.start_time = None;
-        let message = format!("Job {} was suspended while it ran; it begins anew once it is let in again", job.name);
+        let message = format!("Job {} {PUT_OUT}; it begins anew once it is let in again", job.name);
         set(&mut patch.conditions, types::COMPLETE, false, reasons::PENDING, message.clone(), None, now);
         Step { actions: vec![self.write(patch, None)], wake_at: None, waiting: Some((reasons::PENDING, message)) }
     }

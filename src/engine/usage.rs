@@ -40,7 +40,8 @@ fn whole(quantity: &Value) -> u64 {
 
 /// The usage and so much more.
 fn longer(before: Usage, run: SignedDuration, gpus: u64) -> Usage {
-    let seconds = u64::try_from(run.as_secs()).unwrap_or(0);
+    // Rounded, so that many short runs are not all of no length.
+    let seconds = u64::try_from((run.as_millis() + 500) / 1000).unwrap_or(0);
     Usage { seconds, gpu_seconds: seconds.saturating_mul(gpus), ..Usage::default() }.plus(before)
 }
 
@@ -149,7 +150,7 @@ mod tests {
     fn adds_up_attempts() {
         let first = longer(Usage::default(), SignedDuration::from_secs(10), 2);
         let second = longer(first, SignedDuration::from_millis(5_900), 2);
-        assert_eq!((second.seconds, second.gpu_seconds), (15, 30));
+        assert_eq!((second.seconds, second.gpu_seconds), (16, 32), "rounded");
         assert_eq!(longer(second, SignedDuration::from_secs(-5), 2), second, "a clock that went back");
         let most = longer(second, SignedDuration::MAX, u64::MAX);
         assert_eq!(most.gpu_seconds, (1 << 53) - 1, "the largest that is stored");

@@ -194,6 +194,24 @@ impl MetricSummary {
             (Statistic::Max, _) | (Statistic::Best, Direction::Maximize) => self.max,
         }
     }
+
+    /// The value that counts if this one is the next; a mean is taken without it.
+    pub fn statistic_after(&self, next: f64, statistic: Statistic, direction: Direction) -> Option<f64> {
+        let known = self.statistic(statistic, direction);
+        if !next.is_finite() {
+            return known;
+        }
+        match (statistic, direction) {
+            (Statistic::Latest, _) => Some(next),
+            (Statistic::Mean, _) => known.or(Some(next)),
+            (Statistic::Min, _) | (Statistic::Best, Direction::Minimize) => {
+                Some(known.map_or(next, |min| min.min(next)))
+            }
+            (Statistic::Max, _) | (Statistic::Best, Direction::Maximize) => {
+                Some(known.map_or(next, |max| max.max(next)))
+            }
+        }
+    }
 }
 
 /// The mean of finite values, reckoned so that it is finite however large they are; `None` where there are none.
@@ -210,6 +228,27 @@ mod tests {
         let mut summary = MetricSummary::new("m");
         observe(&mut summary, values);
         summary
+    }
+
+    #[test]
+    fn the_value_that_counts_if_another_is_next() {
+        let summary = seen(&[(Some(1), 0.2), (Some(2), 0.9), (Some(3), 0.5)]);
+        use Direction::{Maximize, Minimize};
+        for (statistic, direction, next, counts) in [
+            (Statistic::Best, Maximize, 0.4, 0.9),
+            (Statistic::Best, Maximize, 1.5, 1.5),
+            (Statistic::Best, Minimize, 0.1, 0.1),
+            (Statistic::Max, Minimize, 0.1, 0.9),
+            (Statistic::Min, Maximize, 0.4, 0.2),
+            (Statistic::Latest, Maximize, 0.4, 0.4),
+            (Statistic::Latest, Maximize, f64::NAN, 0.5),
+            (Statistic::Best, Minimize, f64::NEG_INFINITY, 0.2),
+        ] {
+            let found = summary.statistic_after(next, statistic, direction);
+            assert_eq!(found, Some(counts), "{statistic:?} {direction:?} {next}");
+        }
+        assert_eq!(MetricSummary::new("m").statistic_after(0.3, Statistic::Mean, Maximize), Some(0.3));
+        assert_eq!(MetricSummary::new("m").statistic_after(f64::NAN, Statistic::Best, Maximize), None);
     }
 
     fn three() -> Exactly {

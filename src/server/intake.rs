@@ -178,6 +178,7 @@ impl Intake {
         telemetry.late.inc_by(taken.late);
         telemetry.unreadable.inc_by(taken.troubles);
         telemetry.lost.inc_by(taken.lost);
+        telemetry.values_left_out.inc_by(taken.left_out);
         slot.hear(batch.attempt, judged);
         if taken.value {
             let now = Timestamp::now();
@@ -277,6 +278,12 @@ impl Intake {
 impl Unstored for Intake {
     fn heard(&self, trial: &Name) -> Option<Heard> {
         self.lock().get(trial)?.heard
+    }
+
+    fn latest(&self, trial: &Name, metric: &str) -> Option<(Option<u64>, f64)> {
+        let slots = self.lock();
+        let latest = slots.get(trial)?.pending.latest.get(metric)?;
+        Some((latest.step, latest.value))
     }
 
     fn store_now<'a>(&'a self, trial: &'a Name) -> BoxFuture<'a, Result<bool, Failure>> {

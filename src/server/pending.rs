@@ -38,6 +38,8 @@ pub(super) struct Taken {
     pub value: bool,
     /// New ones that say that metrics could not be read.
     pub troubles: u64,
+    /// Values that the agents left out since there were too many, as those say that have ended.
+    pub left_out: u64,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,9 @@ impl Pending {
             let Some(left) = room.checked_sub(1) else { break };
             room = left;
             taken.value |= matches!(record.body, Body::Observation(_));
+            if let Body::Ended { left_out, .. } = record.body {
+                taken.left_out += left_out;
+            }
             taken.troubles += u64::from(matches!(&record.body, Body::Trouble(why) if !why.is_empty()));
             if let Body::Observation(observation) = &record.body
                 && (self.latest.len() < MAX_LATEST || self.latest.contains_key(&observation.metric))
@@ -185,6 +190,15 @@ mod tests {
         assert_eq!(take("2", &[3], &stored), (1, 0, 0, 2, true), "1 and 2 of another session");
         stored = stored.after(&batch("2", [3], |_| "m".into()));
         assert_eq!(take("1", &[13, 14], &stored), (0, 0, 2, 0, false), "a later session has been heard");
+    }
+
+    #[test]
+    fn what_an_agent_left_out_is_counted_once() {
+        let (mut pending, stored) = (Pending::new("u"), Progress::default());
+        let mut last = batch("1", [1, 2], |_| "m".into());
+        last.records[1].body = Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 7 };
+        let mut left_out = || pending.take(&last, &stored).left_out;
+        assert_eq!((left_out(), left_out()), (7, 0));
     }
 
     #[test]

@@ -11,6 +11,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = {crd["metadata"]["name"]: crd for crd in map(yaml.safe_load, (f.read_text() for f in ROOT.glob("crds/*.yaml")))}
+BOARDS = {
+    file.stem: json.loads(file.read_text()) for file in ROOT.glob("charts/automl-operator/files/dashboards/*.json")
+}  # fmt: skip
 # Kinds that Kubernetes itself has no schema of.
 FOREIGN = {"Experiment", "ServiceMonitor", "PodMonitor", "PrometheusRule", "GrafanaDashboard"}
 CLUSTER = {
@@ -110,6 +113,15 @@ def whole_problems(items, version):
         named = item["spec"]["configMapRef"]
         if named["key"] not in maps.get((item["metadata"]["namespace"], named["name"]), {}):
             yield f"GrafanaDashboard {item['metadata']['name']} shows {named}, which is not there"
+    for item in by_kind("ConfigMap"):
+        name = item["metadata"]["name"]
+        if "-dashboard-" not in name:
+            continue
+        board = name.rsplit("-dashboard-", 1)[1]
+        if {key: json.loads(text) for key, text in item["data"].items()} != {f"automl-{board}.json": BOARDS[board]}:
+            yield f"{name} holds another dashboard than files/dashboards/{board}.json"
+        if not item["metadata"].get("labels", {}).get("grafana_dashboard"):
+            yield f"{name} has no label by which Grafana's sidecar finds it"
     (deployment,), (service,) = by_kind("Deployment"), by_kind("Service")
     spec = deployment["spec"]
     labels = spec["template"]["metadata"]["labels"].items()

@@ -159,6 +159,17 @@ kill -INT "$third"
 ends_with 130 "$third"
 nothing_is_left "$three" "${namespaces[@]}"
 
+say "a command that fails leaves the logs, and a line says where"
+code=0
+"$cluster/with.sh" control-plane false >"$TMPDIR/failing.out" 2>&1 </dev/null || code=$?
+[ $code = 1 ] || fail "exit code $code of a command that failed with 1"
+failed=$(sed -n 's/.*the logs of all parts are in \(.*\)\/log (.*/\1/p' "$TMPDIR/failing.out")
+[ -s "$failed/log/kube-apiserver.log" ] || fail "there is no log where it says: $(<"$TMPDIR/failing.out")"
+left=$(what_is_left "$failed")
+[ "$left" = "folder $failed" ] || fail "more than its logs is left of $failed:"$'\n'"$left"
+"$cluster/down.sh" "$failed"
+nothing_is_left "$failed"
+
 say "the other one is still there, and is interrupted"
 identity "$two" >/dev/null || fail "$two does not answer"
 kill -INT "$second"

@@ -46,6 +46,7 @@ def dashboard(path):
         check(one.get("label"), where, "has no label")
         if one["type"] == "query":
             check(one["datasource"]["uid"] == "${datasource}", where, "has a data source of its own")
+            check(one["definition"] == one["query"]["query"], where, "shows another query than it asks")
             check(one["refresh"] == 2, where, "is not asked anew when the time changes")
             check(not one["multi"] or one.get("allValue") == ".*", where, "has no value for all")
     asked = {"datasource", "namespace", "experiment"} if name != "operator.json" else {"datasource", "job", "instance"}
@@ -70,8 +71,8 @@ def dashboard(path):
             organized = panel["transformations"][-1]["options"]
             for at in range(len(panel["targets"])):
                 value = f"Value #{chr(ord('A') + at)}"
-                name = organized["renameByName"].get(value)
-                known = (name, "unit") in overrides if name else organized["excludeByName"].get(value)
+                column = organized["renameByName"].get(value)
+                known = (column, "unit") in overrides if column else organized["excludeByName"].get(value)
                 check(known, where, f"has a column without name and unit: {value}")
         check(panel.get("targets"), where, "asks for nothing")
         for target in panel.get("targets", []):
@@ -80,6 +81,8 @@ def dashboard(path):
             check(not re.search(r"\b(rate|irate|increase)\([^\[]*\[(?!\$__)", expression), where, "a rate has an interval of its own")
             bare = re.sub(r"\b(?:rate|increase)\([a-z_]+(?:\{[^}]*\})?\[", "", expression)
             check("_total" not in bare, where, "a counter is shown without rate or increase")
+            quantiles = re.findall(r"histogram_quantile\([^,]+, *(.{0,60})", expression)
+            check(all(re.match(r"sum by \([^)]*\ble\b[^)]*\) \(rate\(", inner) for inner in quantiles), where, "a quantile of no rate by le")
             check(target["legendFormat"] or panel["type"] in ("stat", "table"), where, "a query has no legend")
             for known in ("namespace", "experiment", "job", "instance"):
                 check(f'{known}="' not in expression, where, f"{known} is fixed")

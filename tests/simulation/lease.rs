@@ -3,7 +3,7 @@
 use super::experiments::experiment;
 use super::script::plain;
 use super::world::{Life, Start, World};
-use automl_operator::controller::{Ended, LeaseName};
+use automl_operator::controller::{Ended, LeaseName, Timing};
 use automl_operator::local::apiserver::{Fault, RequestInfo, Verb};
 use serde_json::json;
 use std::sync::Arc;
@@ -12,7 +12,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 fn start(world: &World, name: &str) -> Life {
-    let lease = LeaseName { namespace: "default".into(), name: "automl-operator".into(), own_url: None };
+    let lease = LeaseName {
+        namespace: "default".into(),
+        name: "automl-operator".into(),
+        own_url: None,
+        timing: Timing::default(),
+    };
     world.start_with(name, Start { lease: Some(lease), ..Start::default() })
 }
 

@@ -3,7 +3,7 @@
 use super::experiments::experiment;
 use super::script::{End, Script, plain};
 use super::world::{Life, Start, World};
-use automl_operator::controller::LeaseName;
+use automl_operator::controller::{LeaseName, Timing};
 use automl_operator::local::apiserver::{Fault, RequestInfo};
 use automl_operator::report::PATH;
 use http::{Method, Request, StatusCode};
@@ -142,7 +142,12 @@ async fn an_api_server_in_trouble_and_an_operator_that_does_not_lead_say_later()
     assert!(answer.contains("the token cannot be checked now: create TokenReview: "), "{answer}");
     world.server.set_faults(None);
     drop(life);
-    let lease = LeaseName { namespace: "default".into(), name: "automl-operator".into(), own_url: None };
+    let lease = LeaseName {
+        namespace: "default".into(),
+        name: "automl-operator".into(),
+        own_url: None,
+        timing: Timing::default(),
+    };
     let _leader = world.start_with("operator-a", Start { lease: Some(lease.clone()), ..Start::default() });
     sleep(Duration::from_secs(3)).await;
     let standby = world.start_with("operator-b", Start { lease: Some(lease), ..Start::default() });

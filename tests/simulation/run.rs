@@ -4,7 +4,7 @@ use super::chaos::{Crash, Trouble};
 use super::compare::{counts, end_state, events};
 use super::scenarios::Scenario;
 use super::world::{Entry, Start, World};
-use automl_operator::controller::{LeaseName, Mutation};
+use automl_operator::controller::{LeaseName, Mutation, Timing};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,6 +182,7 @@ async fn operators(world: &World, disturbance: &Disturbance) {
             namespace: "default".into(),
             name: "automl-operator".into(),
             own_url: None,
+            timing: Timing::default(),
         }),
         mutation: disturbance.mutation,
         clock_ahead,

@@ -121,6 +121,7 @@ impl World {
         let leads = start.lease.is_none();
         let config = Config {
             namespace: None,
+            only: None,
             identity: name.into(),
             settings: Settings { report_url: "http://operator".into(), ..Settings::default() },
             lease: start.lease,

@@ -1,3 +1,4 @@
+use super::super::lease::Timing;
 use super::*;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -58,7 +59,8 @@ fn server(other: impl Fn(&str, &Value) -> Option<(u16, Value)> + Send + Sync + '
 }
 
 fn plans() -> Plans {
-    let lease = LeaseName { namespace: "system".into(), name: "automl".into(), own_url: None };
+    let lease =
+        LeaseName { namespace: "system".into(), name: "automl".into(), own_url: None, timing: Timing::default() };
     Plans { namespace: Some("team".into()), lease: Some(lease), metrics_authentication: true }
 }
 

@@ -97,7 +97,9 @@ async fn create(client: &Client, pen: &Pen, event: &Event) {
     let params = PostParams { field_manager: Some(labels::MANAGER.into()), ..PostParams::default() };
     match pen.write("create", "Event", &format!("{ns}/{name}"), api.create(&params, event)).await {
         Err(failure) if failure.class != Class::AlreadyExists => {
-            tracing::info!(%failure, reason = event.reason, note = event.note, "could not publish an Event");
+            // Not its note: the last line of a program may be in it.
+            let about = event.regarding.as_ref().and_then(|object| object.name.as_deref()).unwrap_or_default();
+            tracing::info!(%failure, namespace = ns, about, reason = event.reason, "could not publish an Event");
         }
         _ => {}
     }

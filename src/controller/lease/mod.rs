@@ -26,6 +26,8 @@ pub struct LeaseName {
     pub name: String,
     /// URL at which the other replicas reach this one, which they read in the Lease.
     pub own_url: Option<String>,
+    /// How long it is held without being renewed, and what follows from that.
+    pub timing: Timing,
 }
 
 /// Takes part in the election for one Lease.
@@ -54,7 +56,7 @@ impl Elector {
             identity: identity.into(),
             url: lease.own_url.clone(),
             leader: watch::Sender::new(None),
-            timing: Timing::default(),
+            timing: lease.timing,
             clock,
             gate,
             lease: None,

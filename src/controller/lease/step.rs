@@ -19,14 +19,17 @@ pub struct Timing {
     pub retry: Duration,
 }
 
+impl Timing {
+    /// A holder that is not seen for so long has lost the Lease; the other times in proportion.
+    #[must_use]
+    pub fn of(duration: Duration) -> Self {
+        Timing { duration, deadline: duration * 2 / 3, renew: duration / 3, retry: duration * 2 / 15 }
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
-        Timing {
-            duration: Duration::from_secs(15),
-            deadline: Duration::from_secs(10),
-            renew: Duration::from_secs(5),
-            retry: Duration::from_secs(2),
-        }
+        Timing::of(Duration::from_secs(15))
     }
 }
 

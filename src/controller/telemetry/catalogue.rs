@@ -55,16 +55,20 @@ metrics! {
         "Experiments by the reason of their condition Complete.";
     TRIALS = Gauge "automl_trials" ["namespace", "state"]
         "Trials of the Experiments that exist: pending, running, succeeded, failed, early_stopped, known.";
+    TRIALS_WAITING = Gauge "automl_trials_waiting" ["namespace", "reason"]
+        "Trials that have not begun, by the reason of their condition Complete: what they wait for.";
+    TRIAL_ENDINGS = Counter "automl_trial_endings_total" ["namespace", "ending"]
+        "Trials whose end this process has stored: succeeded, failed, early_stopped. There from a namespace's first trial on.";
     TRIALS_ENDED = Counter "automl_trials_ended_total" ["namespace", "reason"]
         "Trials whose end this process has stored, by its reason.";
     TRIAL_RETRIES = Counter "automl_trial_retries_total" ["namespace", "cause"]
-        "Attempts at trials that were interrupted and began anew: preempted, evicted, node_lost, job_deleted, other.";
+        "Attempts at trials that were interrupted and began anew: preempted, evicted, node_lost, job_deleted, pod_deleted, suspended (by a queue), other.";
     STOP_DECISIONS = Counter "automl_stop_decisions_total" ["rule"]
         "Trials that a rule of earlyStopping has ended, by the rule.";
     OBJECTIVE_MISSING = Counter "automl_objective_missing_total" ["namespace"]
         "Trials that ended without a value of their objective.";
     TRIAL_QUEUE = Histogram "automl_trial_queue_duration_seconds" []
-        "Time from a Trial's creation until its last attempt was seen running.";
+        "Time from a Trial's creation until its first attempt was seen running.";
     TRIAL_DURATION = Histogram "automl_trial_duration_seconds" []
         "Time for which the last attempt of an ended Trial ran.";
     EXPERIMENT_START = Histogram "automl_experiment_start_duration_seconds" []
@@ -108,7 +112,9 @@ metrics! {
     TRIAL_START = Gauge "automl_trial_start_timestamp_seconds" ["namespace", "experiment", "trial"]
         "When its present attempt was seen running, in seconds since 1970.";
     TRIAL_LATEST = Gauge "automl_trial_latest_value" ["namespace", "experiment", "trial"]
-        "The latest value of the objective that is stored.";
+        "The latest value of the objective that was received, stored or not.";
+    TRIAL_OBJECTIVE = Gauge "automl_trial_objective" ["namespace", "experiment", "trial"]
+        "Its objective so far, as the objective's statistic has it: of the values that are stored and the latest one.";
     TRIAL_STEP = Gauge "automl_trial_step" ["namespace", "experiment", "trial"]
         "The step of that value.";
     TRIAL_HEARD = Gauge "automl_trial_last_observation_timestamp_seconds" ["namespace", "experiment", "trial"]
@@ -133,6 +139,8 @@ metrics! {
         "Records of trials that have ended, or of attempts that a later one has replaced; they are not stored.";
     LOST = Counter "automl_report_lost_total" []
         "Records that agents had to drop before they could say them, by the gaps in their numbers.";
+    VALUES_LEFT_OUT = Counter "automl_report_values_left_out_total" []
+        "Values that agents left out because their programs report more than can be stored, as they said at their end; the first, the last and those that may be the best are never among them.";
     UNREADABLE = Counter "automl_report_unreadable_total" []
         "Times that an agent said that it cannot read metrics where the Experiment says: a file that never came, an endpoint that does not answer, a query that fails.";
     STORES = Counter "automl_report_stores_total" []
@@ -151,6 +159,8 @@ metrics! {
         "For how long the first of them has waited; 0 when none waits.";
     WATCH_HEARD = Gauge "automl_watch_last_event_timestamp_seconds" ["kind"]
         "When the API server was last heard about a kind (a list, a watch that began, an event, a bookmark), in seconds since 1970.";
+    UNREADABLE_OBJECTS = Gauge "automl_unreadable_objects" ["kind"]
+        "Objects that are stored and cannot be understood (older than their schema, say); they are left alone. Their condition says why.";
     LARGEST = Gauge "automl_largest_object_bytes" ["kind"]
         "Size of the largest object of a kind, as JSON; the API server takes no more than about 1.5 million bytes.";
     REQUESTS = Counter "automl_api_requests_total" ["verb", "resource", "code"]

@@ -5,12 +5,13 @@ mod causes;
 mod objects;
 
 use super::failure::Class;
-use crate::api::conditions::{find, reasons, types};
-use crate::api::{Experiment, Trial};
+use crate::api::conditions::{find, is_true, reasons, types};
+use crate::api::{Experiment, Trial, Usage};
 use crate::engine::{Action, STOPPING_RULES, TrialPatch};
 use catalogue::Metric;
 use jiff::Timestamp;
 use kube::ResourceExt;
+pub use objects::Received;
 use prometheus::core::Collector;
 #[cfg(target_os = "linux")]
 use prometheus::process_collector::ProcessCollector;
@@ -18,7 +19,8 @@ use prometheus::{
     Encoder, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Upper bounds for what takes the operator's own time, in seconds.
 const SHORT: &[f64] = &[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
@@ -47,6 +49,8 @@ pub struct Telemetry {
     pub watch_heard: GaugeVec,
     /// Size of the largest object, by kind.
     pub largest: IntGaugeVec,
+    /// Objects that cannot be understood, by kind.
+    pub unreadable_objects: IntGaugeVec,
     /// Dollars an hour, by the GPU's model.
     pub gpu_price: GaugeVec,
     /// Events that were not published because too many were waiting.
@@ -61,6 +65,8 @@ pub struct Telemetry {
     pub refused: IntCounter,
     /// Records that came when nobody waited for them any more.
     pub late: IntCounter,
+    /// Values that agents left out, as they said at their end.
+    pub values_left_out: IntCounter,
     /// Records that were dropped before they could be said.
     pub lost: IntCounter,
     /// Times that an agent could not read metrics.
@@ -72,6 +78,7 @@ pub struct Telemetry {
     /// How long the tuner's plans took, by algorithm.
     pub suggestion_duration: HistogramVec,
     trials_ended: IntCounterVec,
+    trial_endings: IntCounterVec,
     trial_retries: IntCounterVec,
     stop_decisions: IntCounterVec,
     objective_missing: IntCounterVec,
@@ -80,6 +87,8 @@ pub struct Telemetry {
     experiment_start: Histogram,
     gpu_seconds: IntCounterVec,
     gpu_seconds_saved: IntCounterVec,
+    /// Those that have counters of their own.
+    namespaces: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Telemetry {
@@ -124,6 +133,7 @@ impl Telemetry {
             request_duration: histograms(catalogue::REQUEST_DURATION, SHORT)?,
             watch_heard: float_gauges(catalogue::WATCH_HEARD)?,
             largest: gauges(catalogue::LARGEST)?,
+            unreadable_objects: gauges(catalogue::UNREADABLE_OBJECTS)?,
             gpu_price: float_gauges(catalogue::GPU_PRICE)?,
             events_dropped: counter(catalogue::EVENTS_DROPPED)?,
             batches: counters(catalogue::BATCHES)?,
@@ -131,12 +141,15 @@ impl Telemetry {
             duplicates: counter(catalogue::DUPLICATES)?,
             refused: counter(catalogue::REFUSED)?,
             late: counter(catalogue::LATE)?,
+            values_left_out: counter(catalogue::VALUES_LEFT_OUT)?,
             lost: counter(catalogue::LOST)?,
             unreadable: counter(catalogue::UNREADABLE)?,
             stores: counter(catalogue::STORES)?,
             leading: gauge(catalogue::LEADING)?,
             suggestion_duration: histograms(catalogue::SUGGESTION, SHORT)?,
             trials_ended: counters(catalogue::TRIALS_ENDED)?,
+            trial_endings: counters(catalogue::TRIAL_ENDINGS)?,
+            namespaces: Arc::default(),
             trial_retries: counters(catalogue::TRIAL_RETRIES)?,
             stop_decisions,
             objective_missing: counters(catalogue::OBJECTIVE_MISSING)?,
@@ -154,12 +167,49 @@ impl Telemetry {
         self.watch_heard.with_label_values(&[kind]).set(now.as_millisecond() as f64 / 1000.0);
     }
 
+    /// Begins this namespace's counters at zero: its first failure is an increase, too.
+    fn begin(&self, namespace: &str) {
+        if self.namespaces().insert(namespace.to_owned()) {
+            ENDINGS.iter().for_each(|ending| drop(self.trial_endings.with_label_values(&[namespace, ending])));
+        }
+    }
+
+    /// Forgets the counters of namespaces that have none of these Experiments any more.
+    pub fn keep_namespaces_of(&self, experiments: &[Arc<Experiment>]) {
+        let mut known = self.namespaces();
+        let present: BTreeSet<String> = experiments.iter().filter_map(|one| one.namespace()).collect();
+        known.retain(|namespace| {
+            let kept = present.contains(namespace);
+            if !kept {
+                self.forget(namespace);
+            }
+            kept
+        });
+    }
+
+    fn forget(&self, namespace: &str) {
+        let drop_each = |counters: &IntCounterVec, words: &mut dyn Iterator<Item = &'static str>| {
+            words.for_each(|word| drop(counters.remove_label_values(&[namespace, word])));
+        };
+        drop_each(&self.trial_endings, &mut ENDINGS.into_iter());
+        drop_each(&self.trials_ended, &mut reasons::ALL.iter().map(|(reason, _)| *reason));
+        drop_each(&self.trial_retries, &mut causes::ALL.into_iter());
+        for counters in [&self.objective_missing, &self.gpu_seconds, &self.gpu_seconds_saved] {
+            drop(counters.remove_label_values(&[namespace]));
+        }
+    }
+
+    fn namespaces(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts what was done for an Experiment; `trial`: the one that was written, as it is now.
     pub fn count(&self, action: &Action, experiment: &Experiment, trial: Option<&Trial>) {
         match (action, trial) {
             (Action::WriteTrialStatus { patch, .. }, Some(trial)) => self.count_status(patch, trial),
-            (Action::CreateTrial { .. }, Some(trial)) if trial.spec.index == Some(0) => {
-                if let (Some(from), Some(to)) = (created(experiment), created(trial)) {
+            (Action::CreateTrial { .. }, Some(trial)) => {
+                self.begin(&trial.namespace().unwrap_or_default());
+                if let (Some(0), Some(from), Some(to)) = (trial.spec.index, created(experiment), created(trial)) {
                     self.experiment_start.observe(seconds(from, to));
                 }
             }
@@ -170,12 +220,21 @@ impl Telemetry {
     fn count_status(&self, patch: &TrialPatch, trial: &Trial) {
         let namespace = trial.namespace().unwrap_or_default();
         let of = [namespace.as_str()];
+        self.begin(of[0]);
         let Some(complete) = find(&patch.conditions, types::COMPLETE) else { return };
-        if complete.reason == reasons::RETRYING {
-            self.trial_retries.with_label_values(&[of[0], causes::retry(&complete.message)]).inc();
+        if let Some(cause) = causes::interruption(&complete.reason, &complete.message) {
+            self.trial_retries.with_label_values(&[of[0], cause]).inc();
+        }
+        // What it waited for after an interruption is another matter.
+        let first = patch.attempt == 0 && patch.interruptions == 0 && patch.usage == Usage::default();
+        if let (true, reasons::RUNNING, Some(start), Some(made)) =
+            (first, complete.reason.as_str(), patch.start_time, created(trial))
+        {
+            self.trial_queue.observe(seconds(made, start));
         }
         let Some(end) = patch.completion_time else { return };
         self.trials_ended.with_label_values(&[of[0], &complete.reason]).inc();
+        self.trial_endings.with_label_values(&[of[0], ending(patch)]).inc();
         if let Some(rule) = causes::rule(&complete.message).filter(|_| complete.reason != reasons::PROGRAM_FAILED) {
             self.stop_decisions.with_label_values(&[rule]).inc();
         }
@@ -186,13 +245,10 @@ impl Telemetry {
         self.gpu_seconds_saved.with_label_values(&of).inc_by(patch.usage.saved_gpu_seconds);
         let Some(start) = patch.start_time else { return };
         self.trial_duration.observe(seconds(start, end));
-        if let Some(made) = created(trial) {
-            self.trial_queue.observe(seconds(made, start));
-        }
     }
 
     /// All metrics in Prometheus' text format, and its content type: the operator's own, then those of these Experiments
-    /// and of these Trials, which have not ended. `heard`: when a value of a trial was last received.
+    /// and of these Trials, which have not ended. `received`: what of a trial's metric was.
     ///
     /// # Errors
     /// When they cannot be written as text.
@@ -200,12 +256,12 @@ impl Telemetry {
         &self,
         experiments: Vec<Arc<Experiment>>,
         trials: Vec<Arc<Trial>>,
-        heard: &dyn Fn(&Trial) -> Option<Timestamp>,
+        received: &dyn Fn(&Trial, &str) -> Received,
     ) -> Result<(String, String), Error> {
         let encoder = TextEncoder::new();
         let mut text = Vec::new();
         encoder.encode(&self.registry.gather(), &mut text)?;
-        encoder.encode(&objects::collect(experiments, trials, heard)?, &mut text)?;
+        encoder.encode(&objects::collect(experiments, trials, received)?, &mut text)?;
         let text = String::from_utf8(text).map_err(|error| Error::Msg(error.to_string()))?;
         Ok((text, encoder.format_type().to_owned()))
     }
@@ -216,6 +272,18 @@ fn kept<T: Collector + Clone + 'static>(registry: &Registry, made: Result<T, Err
     let made = made?;
     registry.register(Box::new(made.clone()))?;
     Ok(made)
+}
+
+/// How a trial can end.
+const ENDINGS: [&str; 3] = ["succeeded", "failed", "early_stopped"];
+
+fn ending(patch: &TrialPatch) -> &'static str {
+    let stopped = find(&patch.conditions, types::COMPLETE).is_some_and(|one| one.reason == reasons::EARLY_STOPPED);
+    match (is_true(&patch.conditions, types::FAILED), stopped) {
+        (true, _) => "failed",
+        (false, true) => "early_stopped",
+        (false, false) => "succeeded",
+    }
 }
 
 fn created(object: &impl ResourceExt) -> Option<Timestamp> {
@@ -233,7 +301,7 @@ mod tests {
     use serde_json::json;
 
     fn text(telemetry: &Telemetry) -> String {
-        let (text, content_type) = telemetry.render(Vec::new(), Vec::new(), &|_| None).unwrap();
+        let (text, content_type) = telemetry.render(Vec::new(), Vec::new(), &|_, _| Received::default()).unwrap();
         assert!(content_type.starts_with("text/plain"));
         text
     }
@@ -256,25 +324,64 @@ mod tests {
             "spec": {"experiment": "e", "index": 0, "assignments": {}, "manifest": {}},
         }))
         .unwrap();
-        let conditions = serde_json::from_value(json!([{"type": "Complete", "status": "True", "reason": "Succeeded",
-            "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]))
-        .unwrap();
+        let says = |reason: &str, message: &str| {
+            serde_json::from_value(json!([{"type": "Complete", "status": "False", "reason": reason, "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z"}]))
+            .unwrap()
+        };
         let at = |time: &str| time.parse::<Timestamp>().ok();
-        let mut patch = TrialPatch { conditions, start_time: at("2026-01-01T00:00:20Z"), ..TrialPatch::default() };
-        patch.usage.gpu_seconds = 40;
-        telemetry.count_status(&patch, &trial);
-        patch.completion_time = at("2026-01-01T00:01:00Z");
-        telemetry.count_status(&patch, &trial);
+        let running = TrialPatch { start_time: at("2026-01-01T00:00:20Z"), ..TrialPatch::default() };
+        telemetry.count_status(&TrialPatch { conditions: says("Running", ""), ..running.clone() }, &trial);
+        // Interrupted by a queue, then by an eviction: neither is waiting for its first start.
+        let conditions =
+            says("Pending", "Job e-00000 was suspended while it ran; it begins anew once it is let in again");
+        telemetry.count_status(&TrialPatch { conditions, start_time: None, ..running.clone() }, &trial);
+        let mut again = TrialPatch { conditions: says("Running", ""), ..running.clone() };
+        again.usage.seconds = 10;
+        telemetry.count_status(&again, &trial);
+        let conditions = says("Retrying", "attempt 2: pod e-00000-x was taken away (EvictionByEvictionAPI): bye");
+        telemetry.count_status(&TrialPatch { conditions, attempt: 1, ..running.clone() }, &trial);
+        let mut last = TrialPatch { conditions: says("Running", ""), attempt: 1, ..running };
+        last.start_time = at("2026-01-01T05:00:20Z");
+        telemetry.count_status(&last, &trial);
+        last.conditions = says("Succeeded", "");
+        last.usage.gpu_seconds = 40;
+        last.completion_time = at("2026-01-01T05:01:00Z");
+        telemetry.count_status(&last, &trial);
         let text = text(&telemetry);
         for line in [
             "automl_trials_ended_total{namespace=\"team\",reason=\"Succeeded\"} 1",
             "automl_gpu_seconds_used_total{namespace=\"team\"} 40",
+            "automl_trial_endings_total{ending=\"succeeded\",namespace=\"team\"} 1",
+            "automl_trial_endings_total{ending=\"failed\",namespace=\"team\"} 0",
+            "automl_trial_retries_total{cause=\"suspended\",namespace=\"team\"} 1",
+            "automl_trial_retries_total{cause=\"evicted\",namespace=\"team\"} 1",
             "automl_trial_queue_duration_seconds_sum 20",
+            "automl_trial_queue_duration_seconds_count 1",
             "automl_trial_duration_seconds_sum 40",
             "automl_trial_duration_seconds_count 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn counters_go_with_their_namespace() {
+        let telemetry = Telemetry::new().unwrap();
+        let of = |namespace: &str| text(&telemetry).contains(&format!("namespace=\"{namespace}\""));
+        let (experiment, _) = objects::tests::examples();
+        for namespace in ["team-1", "gone"] {
+            telemetry.begin(namespace);
+            telemetry.trials_ended.with_label_values(&[namespace, reasons::PROGRAM_FAILED]).inc();
+            causes::ALL.iter().for_each(|cause| telemetry.trial_retries.with_label_values(&[namespace, cause]).inc());
+            let counters = [&telemetry.objective_missing, &telemetry.gpu_seconds, &telemetry.gpu_seconds_saved];
+            counters.into_iter().for_each(|counters| counters.with_label_values(&[namespace]).inc());
+        }
+        assert!(of("team-1") && of("gone"));
+        telemetry.keep_namespaces_of(&[experiment]);
+        assert!(of("team-1") && !of("gone"), "{}", text(&telemetry));
+        telemetry.begin("gone");
+        assert!(of("gone"), "it is there again");
     }
 
     /// Every metric of the catalogue can be given, and no other is.
@@ -291,13 +398,16 @@ mod tests {
         telemetry.largest.with_label_values(&["Trial"]).set(1);
         telemetry.gpu_price.with_label_values(&["any"]).set(2.5);
         telemetry.trials_ended.with_label_values(&["team", "Succeeded"]).inc();
+        telemetry.begin("team");
+        telemetry.unreadable_objects.with_label_values(&["Trial"]).set(1);
         telemetry.batches.with_label_values(&["ok"]).inc();
         telemetry.reconciles.with_label_values(&["ok"]).inc();
         telemetry.requests.with_label_values(&["create", "jobs", "201"]).inc();
         telemetry.request_duration.with_label_values(&["create", "jobs"]).observe(0.1);
         telemetry.suggestion_duration.with_label_values(&["TPE"]).observe(0.1);
-        let (experiment, trial) = objects::tests::examples();
-        let (text, _) = telemetry.render(vec![experiment], vec![trial], &|_| Some(Timestamp::UNIX_EPOCH)).unwrap();
+        let (experiment, trials) = objects::tests::examples();
+        let received = |_: &Trial, _: &str| Received { at: Some(Timestamp::UNIX_EPOCH), latest: None };
+        let (text, _) = telemetry.render(vec![experiment], trials, &received).unwrap();
         let given: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         let known = || catalogue::SECTIONS.iter().flat_map(|(_, metrics)| *metrics);

@@ -3,7 +3,7 @@
 
 use super::catalogue::{self, Metric};
 use crate::api::conditions::{has_ended, standing};
-use crate::api::{Experiment, Trial, TrialCounts};
+use crate::api::{Experiment, Objective, Trial, TrialCounts};
 use crate::engine::job_name;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -38,17 +38,27 @@ impl Sheet {
     }
 }
 
-/// What these Experiments, and these Trials that have not ended, say. `heard`: when a value of a trial was last received.
+/// What was received of a running trial, stored or not.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    /// When its latest value was.
+    pub at: Option<Timestamp>,
+    /// The latest step and value of its objective.
+    pub latest: Option<(Option<u64>, f64)>,
+}
+
+/// What these Experiments, and these Trials that have not ended, say. `received`: what of a trial's metric was.
 ///
 /// # Errors
 /// When a metric is not as the catalogue has it, which a test excludes.
 pub fn collect(
     mut experiments: Vec<Arc<Experiment>>,
     mut trials: Vec<Arc<Trial>>,
-    heard: &dyn Fn(&Trial) -> Option<Timestamp>,
+    received: &dyn Fn(&Trial, &str) -> Received,
 ) -> Result<Vec<MetricFamily>, Error> {
     let mut sheet = Sheet { registry: Registry::new(), gauges: BTreeMap::new() };
     summed_up(&mut sheet, &experiments)?;
+    waiting(&mut sheet, &trials)?;
     // The same ones each time: those that have not ended, the youngest first.
     experiments.sort_by_cached_key(|one| {
         (has_ended(one.conditions()), Reverse(one.metadata.creation_timestamp.as_ref().map(|time| time.0)), one.uid())
@@ -60,13 +70,14 @@ pub fn collect(
     trials.sort_by_cached_key(|trial| {
         (Reverse(trial.metadata.creation_timestamp.as_ref().map(|time| time.0)), trial.namespace(), trial.name_any())
     });
-    let metrics: BTreeMap<(Option<String>, String), &str> = experiments
+    let objectives: BTreeMap<(Option<String>, String), &Objective> = experiments
         .iter()
-        .filter_map(|one| Some(((one.namespace(), one.name_any()), one.spec.objectives.first()?.metric.as_str())))
+        .filter_map(|one| Some(((one.namespace(), one.name_any()), one.spec.objectives.first()?)))
         .collect();
     for trial in trials.iter().take(MOST_TRIALS) {
-        let metric = metrics.get(&(trial.namespace(), trial.spec.experiment.clone()));
-        each_trial(&mut sheet, trial, metric.copied().unwrap_or_default(), heard(trial))?;
+        let objective = objectives.get(&(trial.namespace(), trial.spec.experiment.clone())).copied();
+        let received = received(trial, objective.map_or("", |objective| &objective.metric));
+        each_trial(&mut sheet, trial, objective, &received)?;
     }
     for (kind, all, most) in [("experiment", experiments.len(), MOST_EXPERIMENTS), ("trial", trials.len(), MOST_TRIALS)]
     {
@@ -108,6 +119,23 @@ fn summed_up(sheet: &mut Sheet, experiments: &[Arc<Experiment>]) -> Result<(), E
     Ok(())
 }
 
+/// Why trials that are to start have not.
+fn waiting(sheet: &mut Sheet, trials: &[Arc<Trial>]) -> Result<(), Error> {
+    let mut by_reason = BTreeMap::new();
+    for trial in trials {
+        let started = trial.status.as_ref().is_some_and(|status| status.start_time.is_some());
+        let conditions = trial.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        if !started && !has_ended(conditions) {
+            let reason = standing(conditions).map_or("New", |condition| condition.reason.as_str());
+            *by_reason.entry((trial.namespace().unwrap_or_default(), reason)).or_insert(0_u64) += 1;
+        }
+    }
+    for ((namespace, reason), count) in by_reason {
+        sheet.set(&catalogue::TRIALS_WAITING, &[&namespace, reason], count as f64)?;
+    }
+    Ok(())
+}
+
 fn each_experiment(sheet: &mut Sheet, experiment: &Experiment) -> Result<(), Error> {
     let (namespace, name) = (experiment.namespace().unwrap_or_default(), experiment.name_any());
     let (spec, status) = (&experiment.spec, experiment.status.clone().unwrap_or_default());
@@ -142,24 +170,37 @@ fn each_experiment(sheet: &mut Sheet, experiment: &Experiment) -> Result<(), Err
     Ok(())
 }
 
-fn each_trial(sheet: &mut Sheet, trial: &Trial, metric: &str, heard: Option<Timestamp>) -> Result<(), Error> {
+fn each_trial(
+    sheet: &mut Sheet,
+    trial: &Trial,
+    objective: Option<&Objective>,
+    received: &Received,
+) -> Result<(), Error> {
     let (namespace, name) = (trial.namespace().unwrap_or_default(), trial.name_any());
     let own = [namespace.as_str(), trial.spec.experiment.as_str(), name.as_str()];
     let Some(status) = &trial.status else { return Ok(()) };
     let job = job_name(&name, status.attempt);
     sheet.set(&catalogue::TRIAL_INFO, &[own[0], own[1], own[2], &job], 1.0)?;
-    if let Some(start) = status.start_time {
-        sheet.set(&catalogue::TRIAL_START, &own, start.as_second() as f64)?;
-    }
-    if let Some(heard) = heard {
-        sheet.set(&catalogue::TRIAL_HEARD, &own, heard.as_second() as f64)?;
-    }
-    let Some(summary) = status.metrics.iter().find(|summary| summary.name == metric) else { return Ok(()) };
-    if let Some(latest) = summary.latest {
-        sheet.set(&catalogue::TRIAL_LATEST, &own, latest)?;
-    }
-    if let Some(step) = summary.latest_step {
-        sheet.set(&catalogue::TRIAL_STEP, &own, step as f64)?;
+    let summary = objective.and_then(|of| status.metrics.iter().find(|summary| summary.name == of.metric));
+    let stored = summary.map(|summary| (summary.latest, summary.latest_step)).unwrap_or_default();
+    // What was received after a trial began anew, or is not stored yet, is younger than what is.
+    let (latest, step) = received.latest.map_or(stored, |(step, value)| (Some(value), step));
+    let so_far = objective.and_then(|of| match (summary, received.latest) {
+        (Some(summary), Some((_, next))) => summary.statistic_after(next, of.statistic, of.direction),
+        (Some(summary), None) => summary.statistic(of.statistic, of.direction),
+        (None, first) => first.map(|(_, value)| value).filter(|value| value.is_finite()),
+    });
+    let numbers = [
+        (&catalogue::TRIAL_START, status.start_time.map(|start| start.as_second() as f64)),
+        (&catalogue::TRIAL_HEARD, received.at.map(|at| at.as_second() as f64)),
+        (&catalogue::TRIAL_LATEST, latest),
+        (&catalogue::TRIAL_STEP, step.map(|step| step as f64)),
+        (&catalogue::TRIAL_OBJECTIVE, so_far),
+    ];
+    for (metric, value) in numbers {
+        if let Some(value) = value {
+            sheet.set(metric, &own, value)?;
+        }
     }
     Ok(())
 }
@@ -196,21 +237,33 @@ pub(super) mod tests {
             "metadata": {"name": format!("an-experiment-with-a-name-1-{at:05}"), "namespace": "team-1"},
             "spec": {"experiment": "an-experiment-with-a-name-1", "index": at, "assignments": {}, "manifest": {}},
             "status": {"startTime": "2026-01-01T00:00:00Z", "attempt": 1,
-                "metrics": [{"name": "accuracy", "count": 3, "latest": 0.25, "latestStep": 3}]},
+                "metrics": [{"name": "accuracy", "count": 3, "latest": 0.25, "latestStep": 3, "max": 0.75, "min": 0.25}]},
         });
         Arc::new(serde_json::from_value(value).unwrap())
     }
 
-    /// One that has all there is to tell.
-    pub fn examples() -> (Arc<Experiment>, Arc<Trial>) {
-        (experiment(1, false), trial(1))
+    /// One that waits.
+    fn waiting(at: usize, reason: &str) -> Arc<Trial> {
+        let mut trial = (*trial(at)).clone();
+        let conditions = json!([{"type": "Complete", "status": "False", "reason": reason, "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+        trial.status = serde_json::from_value(json!({"conditions": conditions})).unwrap();
+        Arc::new(trial)
+    }
+
+    /// Those that have all there is to tell.
+    pub fn examples() -> (Arc<Experiment>, Vec<Arc<Trial>>) {
+        (experiment(1, false), vec![trial(1), waiting(2, "Pending")])
     }
 
     fn text(experiments: Vec<Arc<Experiment>>, trials: Vec<Arc<Trial>>) -> String {
+        let at = Timestamp::from_second(1_767_225_700).ok();
+        page(experiments, trials, &Received { at, latest: None })
+    }
+
+    fn page(experiments: Vec<Arc<Experiment>>, trials: Vec<Arc<Trial>>, received: &Received) -> String {
         let mut text = Vec::new();
-        TextEncoder::new()
-            .encode(&collect(experiments, trials, &|_| Timestamp::from_second(1_767_225_700).ok()).unwrap(), &mut text)
-            .unwrap();
+        TextEncoder::new().encode(&collect(experiments, trials, &|_, _| received.clone()).unwrap(), &mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -227,12 +280,39 @@ pub(super) mod tests {
             format!("automl_experiment_max_gpu_seconds{{{own}}} 7200"),
             format!("automl_trial_latest_value{{{of_it}}} 0.25"),
             format!("automl_trial_step{{{of_it}}} 3"),
+            format!("automl_trial_objective{{{of_it}}} 0.75"),
             format!("automl_trial_last_observation_timestamp_seconds{{{of_it}}} 1767225700"),
             "job_name=\"an-experiment-with-a-name-1-00007-1\"".to_owned(),
             "automl_series_left_out{kind=\"trial\"} 0".to_owned(),
         ] {
             assert!(text.contains(&line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_was_received_and_is_not_stored_is_told() {
+        let told = |latest| page(vec![experiment(1, false)], vec![trial(7)], &Received { at: None, latest });
+        let values = |text: &str| {
+            ["latest_value", "step", "objective"].map(|what| {
+                let of = format!("automl_trial_{what}{{");
+                let line = text.lines().find(|line| line.starts_with(&of));
+                line.and_then(|line| line.rsplit(' ').next().map(ToOwned::to_owned)).unwrap_or_default()
+            })
+        };
+        assert_eq!(values(&told(None)), ["0.25", "3", "0.75"]);
+        assert_eq!(values(&told(Some((Some(9), 0.5)))), ["0.5", "9", "0.75"]);
+        assert_eq!(values(&told(Some((Some(9), 0.875)))), ["0.875", "9", "0.875"]);
+        assert_eq!(values(&told(Some((None, f64::NAN)))), ["NaN", "", "0.75"]);
+    }
+
+    #[test]
+    fn why_trials_wait_is_told() {
+        let trials = vec![trial(1), waiting(2, "Pending"), waiting(3, "JobRefused"), waiting(4, "Pending")];
+        let text = text(vec![experiment(1, false)], trials);
+        for line in ["reason=\"Pending\"} 2", "reason=\"JobRefused\"} 1"] {
+            assert!(text.contains(&format!("automl_trials_waiting{{namespace=\"team-1\",{line}")), "{text}");
+        }
+        assert_eq!(text.matches("\nautoml_trials_waiting{").count(), 2, "those that run do not wait: {text}");
     }
 
     #[test]

@@ -29,9 +29,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub struct Traces(mpsc::Sender<Value>);
 
 impl Traces {
-    /// The queue, and the task that exports what is put there for as long as it is polled. `endpoint`: base URL of a receiver, such as
-    /// `http://collector:4318`.
-    pub fn new(endpoint: &str) -> (Self, impl Future<Output = ()> + use<>) {
+    /// The queue, and the task that exports what is put there until nothing more can be; it says whether all was exported.
+    /// `endpoint`: base URL of a receiver, such as `http://collector:4318`.
+    pub fn new(endpoint: &str) -> (Self, impl Future<Output = bool> + use<>) {
         let (queue, waiting) = mpsc::channel(CAPACITY);
         (Traces(queue), export(format!("{}/v1/traces", endpoint.trim_end_matches('/')), waiting))
     }
@@ -54,22 +54,26 @@ impl Traces {
     }
 }
 
-async fn export(url: String, mut waiting: mpsc::Receiver<Value>) {
+async fn export(url: String, mut waiting: mpsc::Receiver<Value>) -> bool {
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-    let mut spans = Vec::new();
+    let (mut spans, mut all) = (Vec::new(), true);
     while waiting.recv_many(&mut spans, TOGETHER).await > 0 {
         let body = Bytes::from(spans::request(&spans).to_string());
         for attempt in 1..=TRIES {
             match post(&client, &url, body.clone()).await {
                 Ok(()) => break,
-                Err(error) if attempt == TRIES => {
+                // Whoever waits for the end does not wait for a receiver to come back.
+                Err(error) if attempt == TRIES || waiting.is_closed() => {
+                    all = false;
                     tracing::warn!(url, error, lost = spans.len(), "spans could not be exported");
+                    break;
                 }
                 Err(_) => sleep(PAUSE * attempt).await,
             }
         }
         spans.clear();
     }
+    all
 }
 
 async fn post(client: &Client<HttpConnector, Full<Bytes>>, url: &str, body: Bytes) -> Result<(), String> {

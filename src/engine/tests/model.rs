@@ -253,8 +253,9 @@ impl Model {
                 let finding = self.others.get(&experiment).cloned().unwrap_or(Finding::None);
                 self.facts.findings.insert(experiment, (self.now, finding));
             }
-            Action::DeleteJob { name, uid } => {
-                let trial = self.trials.get(&self.jobs[&name].trial).unwrap();
+            Action::DeleteJob { name, uid, trial } => {
+                assert_eq!(self.jobs[&name].trial, trial);
+                let trial = self.trials.get(&trial).unwrap();
                 let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);
                 let old = name != crate::engine::job::job_name(&trial.name_any(), attempt);
                 assert!(old || super::ended(trial), "Job {name} is deleted before its trial's end is stored");

@@ -36,6 +36,9 @@ struct Data {
 /// A sentence: Prometheus refused the query, or its result is not one number.
 pub fn answer(body: &[u8]) -> Result<Answered, String> {
     let body: Body = serde_json::from_slice(body).map_err(|error| format!("its answer cannot be read: {error}"))?;
+    if body.status != "success" && body.error.is_empty() {
+        return Err("its answer is none that Prometheus gives".into());
+    }
     if body.status != "success" {
         return Err(format!("it refuses the query: {}", short(&body.error)));
     }
@@ -93,6 +96,7 @@ mod tests {
             (r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#.into(), "the result is a matrix"),
             (r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#.into(), "it refuses the query: query timed out"),
             (r#"{"status":"success"}"#.into(), "its answer has no data"),
+            (r#"{"status":"error"}"#.into(), "its answer is none that Prometheus gives"),
             ("<html>".into(), "its answer cannot be read"),
             (vector(r#"{"metric":{},"value":[1.5,"0.2"#), "its answer cannot be read"),
         ];

@@ -70,7 +70,8 @@ def idle_agents(cluster, space, group, seconds=60):
     before = {process: processor_time(process) for process in found}
     time.sleep(seconds)
     used = [(processor_time(process) - before[process]) / seconds for process in found]
-    memory = ", ".join(f"{resident(each):.1f} MB" for each in found)
-    row("agents of an idle trial: resident memory, each of the two", memory, "< 5 MB")
+    each = [resident(process) for process in found]
+    parts = " + ".join(f"{one:.1f}" for one in each)
+    row("agents of an idle trial: resident memory of both", f"{parts} = {sum(each):.1f} MB", "< 5 MB")
     row("  processor, both together", f"{sum(used) * 1000:.2f} mCPU", "< 1 mCPU")
     cluster.delete(f"{EXPERIMENTS.format(space)}/idle")

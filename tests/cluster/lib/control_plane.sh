@@ -46,7 +46,7 @@ define_control_plane() { # PORT
     --cert-dir pki --tls-cert-file pki/apiserver.crt --tls-private-key-file pki/apiserver.key \
     --service-account-issuer https://kubernetes.default.svc.cluster.local \
     --service-account-key-file pki/service-accounts.pub --service-account-signing-key-file pki/service-accounts.key \
-    --token-auth-file pki/users.csv --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
+    --token-auth-file pki/users.csv --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,OwnerReferencesPermissionEnforcement \
     --service-cluster-ip-range "$service_cidr" --allow-privileged=true \
     --kubelet-preferred-address-types InternalIP \
     --kubelet-client-certificate pki/kubelet-client.crt --kubelet-client-key pki/kubelet-client.key \
