@@ -51,6 +51,11 @@ impl Pending {
         Pending { uid: uid.to_owned(), sessions: BTreeMap::new(), latest: BTreeMap::new() }
     }
 
+    /// All that the batch leaves out is stored or waits to be.
+    pub(super) fn holds(&self, batch: &Batch, stored: &Progress) -> bool {
+        batch.after.is_none_or(|after| after <= self.reached(&batch.session, stored))
+    }
+
     /// Takes what is neither stored nor pending, as far as there is room. What is not taken is not acknowledged, so that it is
     /// said again.
     pub(super) fn take(&mut self, batch: &Batch, stored: &Progress) -> Taken {
@@ -59,8 +64,7 @@ impl Pending {
             return Taken { late: all, ..Taken::default() };
         }
         let (mut taken, mut room) = (Taken::default(), MAX_RECORDS.saturating_sub(self.len()));
-        let pending = self.sessions.get(&batch.session).and_then(|session| session.records.keys().next_back().copied());
-        let mut reached = stored.stored(&batch.session).max(pending.unwrap_or(0));
+        let mut reached = self.reached(&batch.session, stored);
         taken.again = all - stored.news(batch).count() as u64;
         for record in stored.news(batch) {
             let known = self.sessions.get(&batch.session);
@@ -93,6 +97,12 @@ impl Pending {
         taken
     }
 
+    /// All of this session up to this number are stored or wait to be.
+    pub(super) fn reached(&self, session: &str, stored: &Progress) -> u64 {
+        let pending = self.sessions.get(session).and_then(|session| session.records.keys().next_back().copied());
+        stored.stored(session).max(pending.unwrap_or(0))
+    }
+
     /// All of it, in the order in which it is to be stored.
     pub(super) fn batches(&self, namespace: &str, trial: &str) -> Vec<Batch> {
         let batch = |(session, pending): (&String, &Session)| Batch {
@@ -101,6 +111,7 @@ impl Pending {
             trial_uid: self.uid.clone(),
             attempt: pending.attempt,
             session: session.clone(),
+            after: None,
             records: pending.records.values().cloned().collect(),
             end: false,
         };
@@ -144,6 +155,7 @@ mod tests {
             trial_uid: "u".into(),
             attempt: 0,
             session: session.into(),
+            after: None,
             records: numbers.into_iter().map(record).collect(),
             end: false,
         }
@@ -185,6 +197,27 @@ mod tests {
         assert_eq!(take("2", &[3], &stored), (1, 0, 0, 2, true), "1 and 2 of another session");
         stored = stored.after(&batch("2", [3], |_| "m".into()));
         assert_eq!(take("1", &[13, 14], &stored), (0, 0, 2, 0, false), "a later session has been heard");
+    }
+
+    #[test]
+    fn nothing_is_taken_behind_what_is_not_held() {
+        let (mut pending, mut stored) = (Pending::new("u"), Progress::default());
+        let after = |after: u64, numbers: &[u64]| Batch {
+            after: Some(after),
+            ..batch("1", numbers.iter().copied(), |_| "m".into())
+        };
+        assert!(pending.holds(&after(0, &[1, 2]), &stored) && !pending.holds(&after(1, &[2]), &stored));
+        pending.take(&after(0, &[1, 2, 3]), &stored);
+        assert!(pending.holds(&after(3, &[4]), &stored) && pending.holds(&after(2, &[3, 4]), &stored));
+        stored = stored.after(&batch("1", 1..=2, |_| "m".into()));
+        // Started anew: 3 was held by the one before.
+        let mut pending = Pending::new("u");
+        assert!(!pending.holds(&after(3, &[4]), &stored));
+        assert_eq!((pending.reached("1", &stored), pending.reached("0", &stored)), (2, u64::MAX));
+        assert!(pending.holds(&after(2, &[3, 4]), &stored));
+        assert_eq!(pending.take(&after(2, &[3, 4]), &stored).new, 2);
+        assert_eq!(pending.reached("1", &stored), 4);
+        assert!(pending.holds(&batch("1", [9], |_| "m".into()), &stored), "an agent that leaves out nothing");
     }
 
     #[test]
