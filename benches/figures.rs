@@ -50,8 +50,13 @@ fn curve() -> Value {
 }
 
 fn resident_mb(process: &str) -> f64 {
+    status_mb(process, "VmRSS:")
+}
+
+/// A line of a process's status that is in kB.
+fn status_mb(process: &str, name: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
 }
 
@@ -182,6 +187,7 @@ async fn kubelet(server: ApiServer, intake: Arc<Intake>) {
                 trial_uid: text("/metadata/ownerReferences/0/uid"),
                 attempt: 0,
                 session: "1".into(),
+                after: None,
                 records: vec![
                     Record { sequence: 1, body: Body::Observation(observation) },
                     Record {
@@ -267,6 +273,7 @@ fn lines() {
         ("JSON lines", Format::JsonLines, many("", "{\"epoch\": 3, \"accuracy\": 0.9312, \"loss\": 0.2145}\n")),
         ("CSV", Format::Csv, many("epoch,accuracy,loss\n", "3,0.9312,0.2145\n")),
         ("event files of TensorBoard", Format::TensorBoard, events),
+        ("Prometheus' text, pages of 40 series", Format::Prometheus, many("", &page_of_a_program())),
     ];
     for (what, format, bytes) in sources {
         let metrics = ["accuracy".to_owned(), "loss".to_owned()];
@@ -287,6 +294,15 @@ fn lines() {
         "parser: what programs post, an object each",
         format!("{:.0} /s", f64::from(count) / start.elapsed().as_secs_f64()),
     );
+}
+
+/// As a program's client library writes it: what it measures, and what such libraries tell of themselves.
+fn page_of_a_program() -> String {
+    let own =
+        (0..36).map(|at| format!("http_requests_total{{method=\"get\",code=\"{at}\",handler=\"/train\"}} {at}.0\n"));
+    let head = "# HELP accuracy On the validation set.\n# TYPE accuracy gauge\n";
+    let tail = "process_start_time_seconds 1.7e9\nepoch 3.0\n# EOF\n";
+    format!("{head}accuracy{{phase=\"val\"}} 0.9312\n# TYPE loss gauge\nloss 0.2145\n{}{tail}", own.collect::<String>())
 }
 
 /// The whole agent around `cat`, and its resident memory when idle.
@@ -318,7 +334,9 @@ fn agent() {
         command.env("AUTOML_SOURCE", source);
         let Ok(mut child) = command.spawn() else { continue };
         std::thread::sleep(Duration::from_secs(4));
-        row(format!("agent: resident memory, {what}"), format!("{:.1} MB", resident_mb(&child.id().to_string())));
+        let process = child.id().to_string();
+        let (all, own) = (resident_mb(&process), status_mb(&process, "RssAnon:"));
+        row(format!("agent: resident memory, {what}, and of that its own"), format!("{all:.1} MB, {own:.1} MB"));
         let _ = child.kill();
         let _ = child.wait();
     }

@@ -34,7 +34,7 @@ static ALLOCATOR: Allocator = Allocator;
 const LONG: Duration = Duration::from_secs(20);
 /// From one batch to the next, as an agent that has something to say.
 const BATCH: Duration = Duration::from_secs(1);
-/// What an agent keeps at most, see `report::Outbox`.
+/// What an agent sends at most, see `report::Outbox`.
 const KEPT: usize = 512;
 
 fn main() {
@@ -110,10 +110,10 @@ async fn kubelet(client: kube::Client, intake: Arc<Intake>, values: u64, told: A
     }
 }
 
-/// As an agent: what is not acknowledged is said again.
+/// As an agent: what is neither held nor acknowledged is said again.
 async fn report(job: k8s_openapi::api::batch::v1::Job, intake: Arc<Intake>, values: u64, told: Arc<Mutex<Told>>) {
     let owner = job.owner_references().first().cloned().unwrap_or_default();
-    let (mut kept, mut sequence): (Vec<(Instant, Record)>, u64) = (Vec::new(), 0);
+    let (mut kept, mut sequence, mut held): (Vec<(Instant, Record)>, u64, u64) = (Vec::new(), 0, 0);
     let mut clock = tokio::time::interval(BATCH);
     loop {
         clock.tick().await;
@@ -132,10 +132,12 @@ async fn report(job: k8s_openapi::api::batch::v1::Job, intake: Arc<Intake>, valu
             trial_uid: owner.uid.clone(),
             attempt: 0,
             session: "1".into(),
-            records: kept.iter().map(|(_, record)| record.clone()).collect(),
+            after: Some(held),
+            records: kept.iter().map(|(_, record)| record.clone()).filter(|record| record.sequence > held).collect(),
             end: false,
         };
         let Ok(answer) = intake.receive(&batch).await else { continue };
+        held = answer.taken.unwrap_or(0);
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(since, record)| {
             let stored = record.sequence <= answer.stored;

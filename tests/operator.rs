@@ -176,6 +176,36 @@ async fn killed_ten_times_in_one_experiment() {
     cluster.runner.stop(Duration::from_secs(5)).await.unwrap();
 }
 
+/// A program that posts by itself with its agent's token, as often as it can, is told to wait. So is its agent, which loses
+/// nothing by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_that_is_beside_itself_loses_nothing() {
+    let cluster = Cluster::start().await;
+    let _operator = cluster.operator(cluster.reports, &[]);
+    let program = r#"
+import http.client, os, urllib.parse
+url, told = urllib.parse.urlsplit(os.environ["AUTOML_REPORT_URL"]), 0
+with open(os.environ["AUTOML_TOKEN_FILE"]) as file:
+    headers = {"Authorization": "Bearer " + file.read().strip()}
+connection = http.client.HTTPConnection(url.netloc)
+while told < 500:
+    connection.request("POST", "/v1/report", b"{", headers)
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status == 429:
+        assert int(answer.getheader("Retry-After")) >= 1
+        told += 1
+        print(f"epoch={told} score={os.environ['X']}", flush=True)
+    else:
+        assert answer.status == 400, answer.status
+"#;
+    std::fs::write(cluster.work().join("flood.py"), program).unwrap();
+    cluster.create(2, 1, "echo $AUTOML_TRIAL >> started; exec python3 flood.py").await;
+    cluster.until("the end", || cluster.complete()).await;
+    cluster.nothing_was_lost_or_doubled(2, 500);
+    cluster.runner.stop(Duration::from_secs(5)).await.unwrap();
+}
+
 /// The leader is frozen past its lease, the other takes over; thawed, the first one ends by itself and doubles nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_and_a_frozen_leader() {

@@ -1,8 +1,11 @@
 //! Real programs print, and every value that they print is read: xgboost, lightgbm, scikit-learn, a loop with tqdm. And MLflow,
-//! which writes into a folder or talks to its server, and tensorboardX.
+//! which writes into a folder or talks to its server, and tensorboardX, and what reports by itself (`reported`).
 //!
 //! They run with the packages of `tests/programs/requirements.txt`, which `scripts/test.sh` installs with CI set; without them
 //! there is nothing to test.
+
+#[path = "programs_support/reported.rs"]
+mod reported;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -78,6 +81,13 @@ fn every_value_that_is_printed_is_read_with_its_step() {
     }
 }
 
+/// What it starts finds this interpreter.
+fn with_python<'a>(command: &'a mut Command, python: &Path) -> &'a mut Command {
+    let path = std::env::var_os("PATH").unwrap();
+    let folders = std::iter::once(python.parent().unwrap().to_owned()).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(folders).unwrap())
+}
+
 /// Runs an example of `examples/metrics` with this changed: the trials, whose curves are whole.
 fn example(python: &Path, name: &str, said: &str, instead: &str) -> Vec<Value> {
     let (folder, example) = (tempfile::tempdir().unwrap(), concat!(env!("CARGO_MANIFEST_DIR"), "/examples/metrics"));
@@ -85,16 +95,9 @@ fn example(python: &Path, name: &str, said: &str, instead: &str) -> Vec<Value> {
     assert!(experiment.contains(said) && experiment.contains("parallelTrials: 2"));
     std::fs::write(folder.path().join(name), experiment.replace(said, instead)).unwrap();
     std::fs::copy(format!("{example}/train.py"), folder.path().join("train.py")).unwrap();
-    let path = std::env::join_paths(
-        std::iter::once(python.parent().unwrap().to_owned())
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    );
-    let output = Command::new(env!("CARGO_BIN_EXE_automl"))
-        .args(["run", "-f", name, "-o", "json"])
-        .env("PATH", path.unwrap())
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_automl"));
+    let output =
+        with_python(run.args(["run", "-f", name, "-o", "json"]), python).current_dir(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
     let trials = list["items"].as_array().unwrap()[1..].to_vec();

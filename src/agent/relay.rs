@@ -7,7 +7,7 @@ use super::route::{LOCAL_TIMEOUT, Route, agent, read_line, write_line};
 use super::say::say;
 use super::settings::Settings;
 use super::{CANNOT_RUN, USAGE};
-use crate::report::{Ask, Called, Relayed, Session};
+use crate::report::{Ask, Called, Session};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -86,8 +86,8 @@ fn serve(listener: &UnixListener, reporter: &Arc<Reporter>, route: &Route) {
 }
 
 fn answer(stream: &UnixStream, reporter: &Reporter, route: &Route) -> std::io::Result<()> {
-    let Relayed { after, batch } = match read_line(stream, LOCAL_TIMEOUT)? {
-        Called::Relayed(relayed) => relayed,
+    let batch = match read_line(stream, LOCAL_TIMEOUT)? {
+        Called::Batch(batch) => batch,
         Called::Ask(Ask { ask_within_ms }) => {
             let within = Duration::from_millis(ask_within_ms).min(LONGEST_ASK);
             return write_line(stream, &route.ask(&agent(), within));
@@ -96,5 +96,5 @@ fn answer(stream: &UnixStream, reporter: &Reporter, route: &Route) -> std::io::R
     let Ok(session) = batch.session.parse::<Session>() else {
         return Err(std::io::Error::other("no session"));
     };
-    write_line(stream, &reporter.take(session, after, batch.records, batch.end))
+    write_line(stream, &reporter.take(session, batch.after.unwrap_or(0), batch.records, batch.end))
 }

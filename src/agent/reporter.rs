@@ -15,6 +15,8 @@ const MAX_SESSIONS: usize = 8;
 /// Shared by the threads that have something to say, the one that posts, and the one that waits for the end.
 pub(super) struct Reporter {
     whose: Whose,
+    /// Whoever takes records goes on saying them.
+    kept: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -59,7 +61,8 @@ impl Said {
 impl Reporter {
     /// Says what there is from now on; `stop` is called once when the operator says so, and comes back at once.
     pub fn start(whose: Whose, route: Route, stop: impl FnOnce(Stop) + Send + 'static) -> Arc<Self> {
-        let reporter = Arc::new(Reporter { whose, state: Mutex::default(), changed: Condvar::new() });
+        let reporter =
+            Arc::new(Reporter { whose, kept: route.keeps(), state: Mutex::default(), changed: Condvar::new() });
         let shared = Arc::clone(&reporter);
         std::thread::spawn(move || shared.run(&route, stop));
         reporter
@@ -139,7 +142,7 @@ impl Reporter {
         state.said.iter_mut().for_each(|said| said.end = true);
         self.changed.notify_all();
         let deadline = Instant::now() + patience;
-        let open = |state: &State| state.said.iter().any(|said| !said.outbox.is_handed_over());
+        let open = |state: &State| state.said.iter().any(|said| !self.is_safe(said));
         while open(&state) && !state.refused {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -168,10 +171,10 @@ impl Reporter {
     fn run(&self, route: &Route, stop: impl FnOnce(Stop)) {
         let agent = agent();
         let mut stop = Some(stop);
-        let (mut failures, mut wondered) = (0_u32, false);
+        let (mut failures, mut wondered, mut rest) = (0_u32, false, Duration::ZERO);
         loop {
-            let Some((session, batch, after)) = self.next_batch(route, failures) else { return };
-            let failure = match route.post(&agent, batch, after) {
+            let Some((session, batch)) = self.next_batch(route, failures, std::mem::take(&mut rest)) else { return };
+            let failure = match route.post(&agent, batch) {
                 Posted::Answer(answer) => {
                     failures = 0;
                     if let Some(reason) = self.hear(session, answer)
@@ -189,6 +192,10 @@ impl Reporter {
                     return;
                 }
                 Posted::Failed(why) => why,
+                Posted::TooOften(why, wait) => {
+                    rest = wait;
+                    why
+                }
                 Posted::Strange(why) => {
                     if !std::mem::replace(&mut wondered, true) {
                         say(format_args!("no report reaches the operator: {why}; going on trying"));
@@ -229,29 +236,34 @@ impl Reporter {
         answer.stop
     }
 
-    /// Waits until it is time for a post; `None` when there is nothing more to wait for. Also: all up to which number is
-    /// taken already.
-    fn next_batch(&self, route: &Route, failures: u32) -> Option<(Session, Batch, u64)> {
+    /// Nothing of it is lost any more, whatever happens to this agent.
+    fn is_safe(&self, said: &Said) -> bool {
+        said.outbox.is_empty() || self.kept && said.outbox.is_handed_over()
+    }
+
+    /// Waits until it is time for a post, so long at least; `None` when there is nothing more to wait for.
+    fn next_batch(&self, route: &Route, failures: u32, rest: Duration) -> Option<(Session, Batch)> {
         let (started, pace) = (Instant::now(), route.pace());
         let mut state = self.lock();
         loop {
             if state.given_up {
                 return None;
             }
-            // At the end at once; after failures with patience, doubling up to the heartbeat.
+            // What is held, but not stored yet, is only at the end worth a question. At the end at once; after failures with
+            // patience, doubling up to the heartbeat.
+            let quiet = |said: &Said| self.is_safe(said) || !said.end && said.outbox.is_handed_over();
             let due = match (state.said.front(), failures) {
                 (None, _) => pace.heartbeat,
-                (Some(said), _) if said.outbox.is_handed_over() => pace.heartbeat,
+                (Some(said), _) if quiet(said) => pace.heartbeat,
                 (Some(said), 0) if said.end => Duration::ZERO,
                 (Some(_), 0) => pace.busy,
                 (Some(_), failures) => (pace.busy / 4 * 2_u32.saturating_pow(failures.min(8))).min(pace.heartbeat),
             };
-            let left = (started + due).saturating_duration_since(Instant::now());
+            let left = (started + due.max(rest)).saturating_duration_since(Instant::now());
             if left.is_zero()
                 && let Some(said) = state.said.front()
             {
-                let batch = self.batch(said, said.outbox.batch());
-                return Some((said.session, batch, said.outbox.taken()));
+                return Some((said.session, self.batch(said, said.outbox.batch())));
             }
             state = self.wait(state, if left.is_zero() { pace.heartbeat } else { left });
         }
@@ -260,7 +272,8 @@ impl Reporter {
     fn batch(&self, said: &Said, records: Vec<Record>) -> Batch {
         let Whose { namespace, trial, trial_uid, attempt } = self.whose.clone();
         let all = records.last().is_none_or(|record| record.sequence == said.outbox.last());
-        Batch { namespace, trial, trial_uid, attempt, session: said.session.to_string(), end: said.end && all, records }
+        let (session, after, end) = (said.session.to_string(), Some(said.outbox.taken()), said.end && all);
+        Batch { namespace, trial, trial_uid, attempt, session, after, records, end }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,6 @@
 //! The two ways by which an agent's records reach the operator.
 
-use crate::report::{self, Answer, Ask, Batch, Called, MAX_BATCH_BYTES, Queried, Relayed};
+use crate::report::{self, Answer, Ask, Batch, Called, MAX_BATCH_BYTES, Queried};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// One request to the operator.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Whoever answers may ask for this much patience.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A line to or from the agent in the pod's other container, which answers at once.
 pub(super) const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -42,6 +44,8 @@ pub(super) enum Posted {
     /// The operator takes nothing from this agent, now or later.
     Refused(String),
     Failed(String),
+    /// Answered that it is too often; when to come again.
+    TooOften(String, Duration),
     /// Answered by something that does not speak the operator's language, perhaps a proxy in between.
     Strange(String),
 }
@@ -61,16 +65,19 @@ impl Route {
         }
     }
 
-    /// Says a batch. `after`: all up to this number were taken before.
-    pub fn post(&self, agent: &ureq::Agent, batch: Batch, after: u64) -> Posted {
+    /// Whoever takes records here goes on saying them, so that they are in safe hands.
+    pub fn keeps(&self) -> bool {
+        matches!(self, Route::Relay(_))
+    }
+
+    /// Says a batch.
+    pub fn post(&self, agent: &ureq::Agent, batch: Batch) -> Posted {
         match self {
             Route::Operator { url, token_file } => post(agent, url, token_file.as_deref(), &batch),
-            Route::Relay(socket) => {
-                match hand_over(socket, &Called::Relayed(Relayed { after, batch }), LOCAL_TIMEOUT) {
-                    Ok(answer) => Posted::Answer(answer),
-                    Err(error) => Posted::Failed(format!("{}: {error}", socket.display())),
-                }
-            }
+            Route::Relay(socket) => match hand_over(socket, &Called::Batch(batch), LOCAL_TIMEOUT) {
+                Ok(answer) => Posted::Answer(answer),
+                Err(error) => Posted::Failed(format!("{}: {error}", socket.display())),
+            },
         }
     }
 
@@ -112,6 +119,7 @@ fn post(agent: &ureq::Agent, url: &str, token_file: Option<&Path>, batch: &Batch
         Err(error) => return Posted::Failed(format!("{url}: {error}")),
     };
     let status = response.status().as_u16();
+    let again = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
     let text = response.body_mut().read_to_string().unwrap_or_default();
     let answered = || format!("{url} answered {status}: {}", text.chars().take(300).collect::<String>());
     match (status, serde_json::from_str::<Refusal>(&text)) {
@@ -122,8 +130,9 @@ fn post(agent: &ureq::Agent, url: &str, token_file: Option<&Path>, batch: &Batch
         // Only the operator itself can refuse for good, and it says so in its own words: another's token, a batch that
         // cannot be read. Whatever else is in between may be mended while the trial runs.
         (400 | 403, Ok(refusal)) => Posted::Refused(refusal.error),
+        (429, _) => Posted::TooOften(answered(), Duration::from_secs(again.unwrap_or(1)).min(LONGEST_WAIT)),
         // The token may be about to rotate, and a busy operator is no refusal.
-        (401 | 408 | 429 | 500.., _) => Posted::Failed(answered()),
+        (401 | 408 | 500.., _) => Posted::Failed(answered()),
         _ => Posted::Strange(answered()),
     }
 }

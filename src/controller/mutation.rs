@@ -37,6 +37,8 @@ pub enum Mutation {
     ForgetDeletions,
     /// Reports are acknowledged before they are stored.
     AcknowledgeEarly,
+    /// What an agent has left out of its reports, since another process held it, is taken for held.
+    IgnoreGaps,
     /// Reports are added up without looking at what is stored already.
     StoreBlindly,
     /// The lease is ignored.

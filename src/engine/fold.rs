@@ -64,7 +64,7 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[Wanted]>, 
                 Body::Observation(observation) => {
                     // A clock may be wrong.
                     let time = observation.time.min(now).max(status.start_time.unwrap_or(Timestamp::MIN));
-                    observe(&mut status.metrics, &Observation { time, ..observation.clone() }, wanted);
+                    observe(&mut status.metrics, &Observation { time, ..observation.clone() }, batch.attempt, wanted);
                 }
                 Body::Seen(names) => (status.other_metrics, status.more_metrics) = others(names, wanted),
                 Body::Trouble(why) => {
@@ -83,7 +83,7 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[Wanted]>, 
     status
 }
 
-fn observe(metrics: &mut Vec<MetricSummary>, observation: &Observation, wanted: Option<&[Wanted]>) {
+fn observe(metrics: &mut Vec<MetricSummary>, observation: &Observation, attempt: u32, wanted: Option<&[Wanted]>) {
     let name = &observation.metric;
     let found = wanted.and_then(|wanted| wanted.iter().find(|wanted| &wanted.name == name));
     if (wanted.is_some() && found.is_none()) || name.is_empty() || name.chars().count() > MAX_NAME {
@@ -93,10 +93,10 @@ fn observe(metrics: &mut Vec<MetricSummary>, observation: &Observation, wanted: 
     let exactly = found.unwrap_or(&other);
     let bounded = Observation { step: observation.step.map(|step| step.min(MAX_STEP)), ..observation.clone() };
     if let Some(summary) = metrics.iter_mut().find(|summary| &summary.name == name) {
-        summary.observe_and_keep(&bounded, exactly);
+        summary.observe_and_keep(&bounded, exactly, attempt);
     } else if metrics.len() < MAX_METRICS {
         let mut summary = MetricSummary::new(name);
-        summary.observe_and_keep(&bounded, exactly);
+        summary.observe_and_keep(&bounded, exactly, attempt);
         metrics.push(summary);
     }
 }
@@ -125,6 +125,7 @@ fn last(text: &str, most: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::AttemptBegin;
     use crate::report::Record;
     use proptest::prelude::*;
 
@@ -141,6 +142,7 @@ mod tests {
             trial_uid: "u".into(),
             attempt: 0,
             session: session.into(),
+            after: None,
             records: records.into_iter().map(|(sequence, body)| Record { sequence, body }).collect(),
             end: false,
         }
@@ -285,6 +287,23 @@ mod tests {
             assert_eq!((accuracy.count, accuracy.min, accuracy.max), (2, Some(0.1), Some(0.2)));
             assert_eq!((loss.count, loss.max), (1, Some(4.0)));
         }
+    }
+
+    #[test]
+    fn an_attempt_that_goes_on_from_a_checkpoint_replaces_what_it_overlaps() {
+        let said = |attempt: u32, steps: std::ops::Range<u64>| {
+            let records = (1..).zip(steps.map(|step| observation("loss", step, f64::from(attempt)))).collect();
+            Batch { attempt, ..batch(&attempt.to_string(), records) }
+        };
+        let status = fold(&TrialStatus::default(), &[said(0, 1..8), said(1, 6..9)], None, NOW);
+        let later = fold(&status, &[said(1, 6..9), said(3, 8..10)], None, NOW);
+        let summary = &later.metrics[0];
+        let points: Vec<_> = summary.curve.points.iter().map(|point| (point.step, point.number())).collect();
+        let expected =
+            [1, 2, 3, 4, 5].map(|step| (step, 0.0)).into_iter().chain([(6, 1.0), (7, 1.0), (8, 3.0), (9, 3.0)]);
+        assert_eq!(points, expected.collect::<Vec<_>>());
+        let begin = |attempt, step| AttemptBegin { attempt, step };
+        assert_eq!(summary.attempts, [begin(1, 6), begin(3, 8)]);
     }
 
     #[test]

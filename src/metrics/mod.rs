@@ -30,7 +30,7 @@ pub use promql::{Answered, PromQl, PromQlError, answer};
 pub use push::{Push, PushError};
 pub use source::{Format, Source, SourceError};
 pub use statistic::{Direction, Statistic};
-pub use summary::{Exactly, MetricSummary};
+pub use summary::{AttemptBegin, Exactly, MetricSummary};
 pub use tensorboard::{EventFile, TensorBoard};
 pub use text::{FilterError, LineParser};
 

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 const PROGRESS: &str = "trainerStatus";
 /// Among its metrics: what step it is, and other words for how far it has come, on scales of their own.
 const STEP: &str = "current_step";
-const OTHER_SCALES: [&str; 3] = ["total_steps", "current_epoch", "epoch"];
+const OTHER_SCALES: [&str; 3] = [TOTAL, "current_epoch", "epoch"];
+const TOTAL: &str = "total_steps";
 /// So many metrics are known by their last value.
 const MAX_KNOWN: usize = 1024;
 
@@ -21,6 +22,9 @@ pub struct Push {
     wanted: Wanted,
     /// The last values of [`PROGRESS`], which says them again and again.
     known: BTreeMap<String, u64>,
+    /// The last [`STEP`] and [`TOTAL`]. Hugging Face's last words say neither.
+    step: Option<f64>,
+    total: Option<f64>,
 }
 
 /// Why nothing can be taken from what was posted.
@@ -33,7 +37,7 @@ pub struct PushError(usize);
 impl Push {
     /// Finds these metrics; names of nested objects are joined by dots.
     pub fn new(wanted: impl IntoIterator<Item = String>) -> Self {
-        Push { wanted: Wanted::new(wanted), known: BTreeMap::new() }
+        Push { wanted: Wanted::new(wanted), known: BTreeMap::new(), step: None, total: None }
     }
 
     /// The observations in one object, in a list of objects, or in objects that follow one another: each as
@@ -75,13 +79,16 @@ impl Push {
         let own = status.get("lastUpdatedTime").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let listed = status.get("metrics").and_then(Value::as_array).into_iter().flatten();
         let numbers: Vec<(String, f64)> = listed.filter_map(number).collect();
-        let has_step = numbers.iter().any(|(name, _)| name == STEP);
+        let said = |wanted: &str| numbers.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
+        (self.step, self.total) = (said(STEP).or(self.step), said(TOTAL).or(self.total));
+        let ended = status.get("progressPercentage").and_then(Value::as_f64).is_some_and(|percent| percent >= 100.0);
+        let step = self.step.or(self.total.filter(|_| ended));
         let news = numbers.into_iter().filter_map(|(name, value)| match name.as_str() {
-            STEP => Some(("step".to_owned(), value)),
-            name if has_step && OTHER_SCALES.contains(&name) => None,
+            STEP => None,
+            name if step.is_some() && OTHER_SCALES.contains(&name) => None,
             _ => self.is_news(&name, value).then_some((name, value)),
         });
-        let news: Vec<_> = news.collect();
+        let news: Vec<_> = news.chain(step.map(|step| ("step".to_owned(), step))).collect();
         record::observe(&mut self.wanted, news, own.unwrap_or(time))
     }
 
@@ -175,6 +182,29 @@ mod tests {
             posted(r#"{"trainerStatus": {"metrics": [{"name": "loss"}, 7, {"value": "1"}]}}"#).as_deref(),
             Ok("")
         );
+    }
+
+    #[test]
+    fn the_last_words_of_training_are_of_its_last_step() {
+        let say = |push: &mut Push, percent: u32, metrics: &[(&str, &str)]| {
+            let metrics: Vec<_> =
+                metrics.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
+            let body = serde_json::json!({"trainerStatus": {"progressPercentage": percent, "metrics": metrics}});
+            shown(push.parse(body.to_string().as_bytes(), Timestamp::UNIX_EPOCH).unwrap())
+        };
+        let mut long = push();
+        assert_eq!(say(&mut long, 0, &[("total_steps", "30")]), "");
+        let middle = [("loss", "0.5"), ("epoch", "1.0"), ("current_step", "10"), ("total_steps", "30")];
+        assert_eq!(say(&mut long, 33, &middle), "loss@10=0.5");
+        assert_eq!(say(&mut long, 100, &[("loss", "0.25"), ("epoch", "3.0")]), "loss@10=0.25", "not of step 3");
+        // Too short for a word in between.
+        let mut short = push();
+        assert_eq!(say(&mut short, 0, &[("total_steps", "30")]), "");
+        assert_eq!(say(&mut short, 100, &[("loss", "0.25"), ("epoch", "3.0")]), "loss@30=0.25");
+        // Others may know of epochs alone.
+        let mut other = push();
+        assert_eq!(say(&mut other, 50, &[("loss", "0.5"), ("epoch", "2"), ("total_steps", "30")]), "loss@2=0.5");
+        assert_eq!(say(&mut other, 90, &[("loss", "0.4"), ("epoch", "3")]), "loss@3=0.4");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::Observation;
 use super::text::object::{self, Fields};
 use super::text::step::{self, Step};
-use super::wanted::{Wanted, tells};
+use super::wanted::{Wanted, is_time, tells};
 use jiff::Timestamp;
 
 /// The observations among the numbers of one record. One that is called epoch, step or the like is the step.
@@ -21,7 +21,7 @@ pub(super) fn observe(
         }
         if let Some(metric) = wanted.exact(&name) {
             found.push((metric, value));
-        } else if rank.is_none() && tells(&name) {
+        } else if rank.is_none() && tells(&name) && !is_time(&name, value) {
             wanted.remember(&name);
             if wanted.is_all() {
                 found.push((name, value));

@@ -52,13 +52,31 @@ pub struct MetricSummary {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub rungs: Vec<Point>,
+    /// Where attempts of the trial begin, the last eight: from the first point of at least this step on the curve is that
+    /// attempt's, until the next begins. Absent while all is the first one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub attempts: Vec<AttemptBegin>,
     /// The values over the steps, thinned.
     #[serde(default)]
     pub curve: Curve,
 }
 
+/// Where an attempt begins in a curve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptBegin {
+    /// How many attempts came before it.
+    #[schemars(range(min = 0, max = 1000))]
+    pub attempt: u32,
+    /// Step of its first value. What was known from there on it has replaced.
+    pub step: u64,
+}
+
 /// Most points at rungs.
 const MAX_RUNG_POINTS: usize = 64;
+/// Most attempts whose beginnings are kept.
+const MAX_ATTEMPTS: usize = 8;
 
 /// What of a metric is kept, besides what every summary has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,15 +118,17 @@ impl MetricSummary {
     /// several values an epoch, or begin a second fold. The first value of a program that was started again replaces what
     /// was known from its step on; one without a step replaces all, since such a program begins at the beginning.
     pub fn observe(&mut self, observation: &Observation) {
-        self.observe_and_keep(observation, &Exactly::default());
+        self.observe_and_keep(observation, &Exactly::default(), 0);
     }
 
-    /// As [`Self::observe`]; some values are kept as they are.
-    pub fn observe_and_keep(&mut self, observation: &Observation, exactly: &Exactly) {
+    /// As [`Self::observe`]; some values are kept as they are. `attempt`: how many attempts of the trial came before the one
+    /// that says it.
+    pub fn observe_and_keep(&mut self, observation: &Observation, exactly: &Exactly, attempt: u32) {
         if std::mem::take(&mut self.restarted) {
             self.rewind(observation.step.unwrap_or(0));
         }
         let step = observation.step.unwrap_or_else(|| self.latest_step.map_or(1, |step| step.saturating_add(1)));
+        self.begin(attempt, step);
         self.count = self.count.saturating_add(1);
         self.latest_step = Some(step);
         self.latest_time = Some(observation.time);
@@ -124,6 +144,15 @@ impl MetricSummary {
         }
         self.pass_rungs(&Point::new(step, value), &exactly.rungs);
         self.curve.push_within(Point::new(step, value), exactly.points);
+    }
+
+    /// Remembers where an attempt begins, unless it has begun before.
+    fn begin(&mut self, attempt: u32, step: u64) {
+        if attempt > self.attempts.last().map_or(0, |last| last.attempt) {
+            self.attempts.push(AttemptBegin { attempt, step });
+            let spare = self.attempts.len().saturating_sub(MAX_ATTEMPTS);
+            self.attempts.drain(..spare);
+        }
     }
 
     /// Keeps the point where it comes to a rung, and where it jumps over one the point before it as well.
@@ -165,6 +194,7 @@ impl MetricSummary {
     fn rewind(&mut self, step: u64) {
         let before = |value: Option<f64>, at: Option<u64>| value.zip(at.filter(|at| *at < step));
         let (min, max) = (before(self.min, self.min_step), before(self.max, self.max_step));
+        self.attempts.retain(|begin| begin.step < step);
         let was = self.curve.points.len();
         self.curve.truncate(step);
         if self.curve.points.len() == was {
@@ -172,9 +202,10 @@ impl MetricSummary {
         }
         let (name, curve) = (std::mem::take(&mut self.name), std::mem::take(&mut self.curve));
         let (mut recent, mut rungs) = (std::mem::take(&mut self.recent), std::mem::take(&mut self.rungs));
+        let attempts = std::mem::take(&mut self.attempts);
         recent.retain(|point| point.step < step);
         rungs.retain(|point| point.step < step);
-        *self = MetricSummary { curve, recent, rungs, ..MetricSummary::new(name) };
+        *self = MetricSummary { curve, recent, rungs, attempts, ..MetricSummary::new(name) };
         self.count = self.curve.arrived;
         let points: Vec<(u64, Option<f64>)> = self.curve.points.iter().map(|point| (point.step, point.value)).collect();
         self.latest_step = points.last().map(|(step, _)| *step);
@@ -275,7 +306,7 @@ mod tests {
             for step in (0..3000).step_by(every as usize) {
                 let value = (step as f64).sqrt();
                 let observation = Observation { metric: "m".into(), step: Some(step), value, time };
-                summary.observe_and_keep(&observation, &exactly);
+                summary.observe_and_keep(&observation, &exactly, 0);
             }
             summary
         };
@@ -317,7 +348,7 @@ mod tests {
         let mut summary = MetricSummary::new("m");
         let mut say = |step: u64, value: f64| {
             let time = Timestamp::UNIX_EPOCH;
-            summary.observe_and_keep(&Observation { metric: "m".into(), step: Some(step), value, time }, &three());
+            summary.observe_and_keep(&Observation { metric: "m".into(), step: Some(step), value, time }, &three(), 0);
             summary.statistic(Statistic::Mean, Direction::Maximize)
         };
         let values = [9.0, f64::NAN, 1.0, 2.0, 3.0, f64::INFINITY, 7.0];
@@ -328,6 +359,7 @@ mod tests {
         summary.observe_and_keep(
             &Observation { metric: "m".into(), step: Some(5), value: 6.0, time: Timestamp::UNIX_EPOCH },
             &three(),
+            0,
         );
         assert_eq!(summary.statistic(Statistic::Mean, Direction::Minimize), Some(4.0), "2 of step 4, and 6");
         assert_eq!(seen(&[(None, 1.0)]).recent, [], "nothing is kept that nobody asks for");
@@ -372,6 +404,37 @@ mod tests {
             assert_eq!(found, outcome, "{what}");
             assert_eq!(summary.restarted, after.is_empty(), "{what}");
         }
+    }
+
+    #[test]
+    fn each_point_is_of_an_attempt() {
+        let mut summary = MetricSummary::new("m");
+        let mut run = |attempt: u32, steps: &[Option<u64>]| {
+            summary.restart();
+            for step in steps {
+                let observation =
+                    Observation { metric: "m".into(), step: *step, value: 1.0, time: Timestamp::UNIX_EPOCH };
+                summary.observe_and_keep(&observation, &Exactly::default(), attempt);
+            }
+            let begun = summary.attempts.iter().map(|begin| (begin.attempt, begin.step)).collect::<Vec<_>>();
+            (begun, summary.curve.points.iter().map(|point| point.step).collect::<Vec<_>>())
+        };
+        let steps = |range: std::ops::Range<u64>| range.map(Some).collect::<Vec<_>>();
+        assert_eq!(run(0, &steps(1..5)), (vec![], vec![1, 2, 3, 4]));
+        // From a checkpoint behind step 2.
+        assert_eq!(run(1, &steps(3..6)), (vec![(1, 3)], vec![1, 2, 3, 4, 5]));
+        // A container that starts again within its attempt: behind where that began, and before it.
+        assert_eq!(run(1, &steps(5..7)).0, [(1, 3)]);
+        assert_eq!(run(1, &steps(2..4)), (vec![(1, 2)], vec![1, 2, 3]));
+        // The third says nothing.
+        assert_eq!(run(2, &[]).0, [(1, 2)]);
+        assert_eq!(run(3, &steps(4..6)), (vec![(1, 2), (3, 4)], vec![1, 2, 3, 4, 5]));
+        assert_eq!(run(4, &steps(1..2)), (vec![(4, 1)], vec![1]));
+        assert_eq!(run(5, &[None, None]), (vec![(5, 1)], vec![1, 2]), "without steps it begins at the beginning");
+        for attempt in 6..20 {
+            run(attempt, &steps(u64::from(attempt)..u64::from(attempt) + 1));
+        }
+        assert_eq!(run(20, &steps(20..21)).0, (13..=20).map(|at| (at, u64::from(at))).collect::<Vec<_>>());
     }
 
     #[test]

@@ -33,6 +33,9 @@ const NO_METRICS: [&str; 23] = [
     "year",
 ];
 
+/// Words of names of points in time.
+const TIMES: [&str; 9] = ["created", "date", "datetime", "now", "time", "timestamp", "ts", "unixtime", "walltime"];
+
 /// Words before a name that say of which part of the data a value is.
 const PHASES: [&str; 10] =
     ["train", "training", "val", "valid", "validation", "test", "testing", "eval", "evaluation", "dev"];
@@ -143,6 +146,16 @@ pub(super) fn tells(name: &str) -> bool {
         && !["_version", "_timestamp", "ed_at"].into_iter().any(ends)
 }
 
+/// Whether a number of this name is a point in time, as `time=1700000000` and `process_start_time_seconds 1.7e9` are: seconds
+/// since 1970 (from 2001 to 2096), or thousandths, millionths or billionths of one.
+pub(super) fn is_time(name: &str, value: f64) -> bool {
+    let since_1970 = |unit: f64| (1e9..4e9).contains(&(value / unit));
+    let of_time = |word: &str| TIMES.iter().any(|other| other.eq_ignore_ascii_case(word));
+    value >= 1e9
+        && [1.0, 1e3, 1e6, 1e9].into_iter().any(since_1970)
+        && name.split(|c: char| !c.is_alphanumeric()).any(of_time)
+}
+
 /// Whether a word before a name says of which part of the data the value is; LightGBM prints `valid_1's auc`.
 pub(super) fn is_phase(word: &str) -> bool {
     word.ends_with("'s") || PHASES.iter().any(|phase| phase.eq_ignore_ascii_case(word))
@@ -204,6 +217,26 @@ mod tests {
         }
         for name in ["recall_at", "precision_at_5", "conversion", "versions", "loss", "é", "_at", "train_time"] {
             assert!(tells(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn points_in_time_are_no_metrics() {
+        let table = [
+            ("time", 1_700_000_000.0, true),
+            ("wall_time", 1_700_000_000.123, true),
+            ("UnixTime", 1_700_000_000_123.0, true),
+            ("event/ts", 1_700_000_000_123_456.0, true),
+            ("process_start_time_seconds", 1.7e9, true),
+            ("train_time", 12.5, false),
+            ("total_time", 999_999_999.0, false),
+            ("time", f64::NAN, false),
+            ("time", f64::INFINITY, false),
+            ("flops", 1.7e9, false),
+            ("runtime_ns", 1.7e9, false),
+        ];
+        for (name, value, expected) in table {
+            assert_eq!(is_time(name, value), expected, "{name}={value}");
         }
     }
 

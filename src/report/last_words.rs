@@ -12,7 +12,8 @@ pub fn last_words(frame: &Batch, outbox: Outbox) -> Option<String> {
         return None;
     }
     let text = |records: &[super::Record]| {
-        serde_json::to_string(&Batch { records: records.to_vec(), end: true, ..frame.clone() }).unwrap_or_default()
+        let batch = Batch { records: records.to_vec(), after: None, end: true, ..frame.clone() };
+        serde_json::to_string(&batch).unwrap_or_default()
     };
     let records = outbox.into_few(|records| text(records).len() <= MAX_LAST_WORDS);
     Some(text(&records)).filter(|text| text.len() <= MAX_LAST_WORDS)
@@ -33,6 +34,7 @@ mod tests {
             trial_uid: "12345678-1234-1234-1234-123456789012".into(),
             attempt: 3,
             session: "s".repeat(43),
+            after: None,
             records: Vec::new(),
             end: false,
         }

@@ -3,7 +3,7 @@
 use crate::metrics::Observation;
 use serde::{Deserialize, Serialize};
 
-/// From the agent: what is not yet acknowledged.
+/// From the agent: what is not yet acknowledged, without what it knows to be held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Batch {
@@ -17,6 +17,10 @@ pub struct Batch {
     pub attempt: u32,
     /// One agent process; later ones are greater: see [`super::Session`].
     pub session: String,
+    /// All numbers up to this one were taken before, as an answer said: whoever does not hold or store them (any more) takes
+    /// nothing of this, and says up to where it does. Absent: nothing is left out but what is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
     /// In the order of their numbers, which may have gaps.
     pub records: Vec<Record>,
     /// The program has ended and this is all: the answer may wait until it is stored.
@@ -62,16 +66,6 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// From the agent around the program to the one beside it, in another container of the pod.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Relayed {
-    /// All numbers up to this one were taken before: whoever does not know them any more takes nothing.
-    pub after: u64,
-    /// What is to be said to the operator.
-    pub batch: Batch,
-}
-
 /// From the agent around the program to the one beside it, which has the token: to ask the operator what Prometheus knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,8 +78,8 @@ pub struct Ask {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Called {
-    /// What is to be said on.
-    Relayed(Relayed),
+    /// What is to be said on to the operator.
+    Batch(Batch),
     /// What is to be asked.
     Ask(Ask),
 }
@@ -107,7 +101,9 @@ pub struct Queried {
 pub struct Answer {
     /// All numbers of the session up to this one are stored in the Trial's status.
     pub stored: u64,
-    /// From the agent beside the program: all up to this number are with it, and it goes on saying them.
+    /// All up to this number are held by whoever answers, stored or not: it need not be told them again. What the agent beside
+    /// the program holds it goes on saying; the operator's memory is gone with it, as its next life says here. Absent where
+    /// the batch has no `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<u64>,
     /// The latest session that was heard, where it is greater than the caller's: nothing of the caller's is stored.

@@ -2,6 +2,9 @@
 //!
 //! An agent numbers what it has to say, keeps it until the operator has said that it is stored in the Trial's status, and
 //! says it again otherwise. The operator takes only numbers above the stored one, so that a repetition changes nothing.
+//! An answer also says up to which number the operator holds what is not stored yet. The agent leaves that out from then on, and
+//! says what it has left out (`after`): an operator that does not hold so much, since it was started anew or leads anew, takes
+//! nothing and says how much it does hold, and the agent goes on from there.
 //! Pure.
 
 mod checkpoint;
@@ -15,7 +18,7 @@ mod source;
 
 pub use checkpoint::{Checkpoint, ParentCheckpoint};
 pub use last_words::last_words;
-pub use message::{Answer, Ask, Batch, Body, Called, Queried, Record, Relayed, Stop};
+pub use message::{Answer, Ask, Batch, Body, Called, Queried, Record, Stop};
 pub use outbox::Outbox;
 pub use progress::Progress;
 pub use session::Session;

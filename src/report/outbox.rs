@@ -17,9 +17,12 @@ const MAX_BYTES: usize = MAX_BATCH_BYTES / 2;
 pub struct Outbox {
     records: VecDeque<Record>,
     last: u64,
-    /// All up to this number are with somebody else who goes on saying them.
+    /// All up to this number are with somebody else.
     taken: u64,
+    /// Dropped for want of room, and nobody had them.
     thinned: u64,
+    /// Dropped for want of room, while somebody else had them.
+    spared: u64,
 }
 
 impl Outbox {
@@ -55,8 +58,11 @@ impl Outbox {
         self.last
     }
 
-    /// Somebody else has taken all up to this number, and goes on saying it; less than before: it was lost there.
+    /// Somebody else has taken all up to this number; less than before: it was lost there.
     pub fn hand_over(&mut self, taken: u64) {
+        if taken < self.taken {
+            self.thinned += std::mem::take(&mut self.spared);
+        }
         self.taken = taken;
     }
 
@@ -88,6 +94,9 @@ impl Outbox {
     pub fn acknowledge(&mut self, stored: u64) {
         while self.records.front().is_some_and(|record| record.sequence <= stored) {
             self.records.pop_front();
+        }
+        if stored >= self.taken {
+            self.spared = 0;
         }
     }
 
@@ -137,7 +146,7 @@ impl Outbox {
         self.records.len()
     }
 
-    /// How many observations were dropped for want of room.
+    /// How many observations were dropped for want of room before anybody else had them, or are lost there.
     pub fn thinned(&self) -> u64 {
         self.thinned
     }
@@ -145,7 +154,11 @@ impl Outbox {
     /// Drops every other observation of each metric, so that all curves stay even. The lowest, the highest and the last
     /// value of each metric stay: a trial's result is one of them.
     fn thin(&mut self) {
-        let before = self.records.len();
+        let count = |outbox: &Outbox| {
+            let held = outbox.records.iter().take_while(|record| record.sequence <= outbox.taken).count() as u64;
+            (held, outbox.records.len() as u64 - held)
+        };
+        let (held, own) = count(self);
         let mut metrics: HashMap<String, Kept> = HashMap::new();
         for (sequence, observation) in observations(&self.records) {
             metrics.entry(observation.metric.clone()).or_default().see(sequence, observation.value);
@@ -154,7 +167,9 @@ impl Outbox {
             let Body::Observation(observation) = &record.body else { return true };
             metrics.get_mut(&observation.metric).is_none_or(|kept| kept.keep(record.sequence))
         });
-        self.thinned += (before - self.records.len()) as u64;
+        let (still_held, still_own) = count(self);
+        self.spared += held - still_held;
+        self.thinned += own - still_own;
     }
 }
 
@@ -238,6 +253,7 @@ mod tests {
             trial_uid: "u".into(),
             attempt: 0,
             session: session.into(),
+            after: Some(outbox.taken()),
             records: outbox.batch(),
             end: false,
         }
@@ -270,6 +286,23 @@ mod tests {
         outbox.push(Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 5 });
         let Some(Body::Ended { left_out, .. }) = outbox.records.back().map(|record| &record.body) else { panic!() };
         assert_eq!(*left_out, thinned + 5, "those that an agent before has left out count as well");
+    }
+
+    #[test]
+    fn what_another_has_is_left_out_only_when_it_is_lost_there() {
+        let mut outbox = Outbox::default();
+        let push = |outbox: &mut Outbox, count: usize| (0..count).for_each(|_| outbox.push(observation(1)));
+        push(&mut outbox, MAX_RECORDS);
+        outbox.hand_over(MAX_RECORDS as u64);
+        push(&mut outbox, 1);
+        assert!(outbox.len() < MAX_RECORDS && outbox.thinned() == 0, "all of them are with somebody else");
+        let dropped = (MAX_RECORDS + 1 - outbox.len()) as u64;
+        let mut stored = Outbox { records: outbox.records.clone(), ..outbox };
+        outbox.hand_over(0);
+        assert_eq!(outbox.thinned(), dropped);
+        stored.acknowledge(MAX_RECORDS as u64);
+        stored.hand_over(0);
+        assert_eq!(stored.thinned(), 0);
     }
 
     #[test]
@@ -349,6 +382,9 @@ mod tests {
     impl Operator {
         fn take(&mut self, batch: &Batch) {
             let (progress, values) = &mut self.memory;
+            if batch.after.is_some_and(|after| after > progress.stored(&batch.session)) {
+                return;
+            }
             values.extend(progress.news(batch).map(|record| record.sequence));
             *progress = progress.after(batch);
         }
@@ -358,15 +394,20 @@ mod tests {
         #[test]
         fn each_record_is_stored_once_and_in_order(events in prop::collection::vec(event(), 0..80)) {
             let (mut outbox, mut operator, mut sent, mut said) = (Outbox::default(), Operator::default(), Vec::new(), 0);
-            let calm = [Event::Send { arrives: true, answered: true }, Event::Store, Event::Send { arrives: true, answered: true }];
-            for event in events.into_iter().chain(calm) {
+            // One to hear what is held, one to say what is not.
+            let send = || Event::Send { arrives: true, answered: true };
+            for event in events.into_iter().chain([send(), send(), Event::Store, send()]) {
                 match event {
                     Event::Say => { said += 1; outbox.push(observation(said)); }
                     Event::Send { arrives, answered } => {
                         let batch = batch(&outbox, "1");
                         sent.push(batch.clone());
                         if arrives { operator.take(&batch); }
-                        if arrives && answered { outbox.acknowledge(operator.stored.0.stored("1")); }
+                        if arrives && answered {
+                            outbox.acknowledge(operator.stored.0.stored("1"));
+                            outbox.hand_over(operator.memory.0.stored("1"));
+                            prop_assert!(operator.memory.0.sequence < u64::from(said) || outbox.is_handed_over());
+                        }
                     }
                     Event::Replay(which) => if let Some(batch) = sent.get(which) { operator.take(&batch.clone()); },
                     Event::Store => operator.stored = operator.memory.clone(),
@@ -376,6 +417,26 @@ mod tests {
             prop_assert!(outbox.is_empty());
             prop_assert_eq!(operator.stored.1, (1..=u64::from(said)).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_is_held_is_said_once_and_again_when_it_is_held_no_more() {
+        let (mut outbox, mut operator) = (Outbox::default(), Operator::default());
+        for number in 1..=5 {
+            outbox.push(observation(number));
+            let batch = batch(&outbox, "1");
+            assert_eq!(batch.records.iter().map(|record| record.sequence).collect::<Vec<_>>(), [u64::from(number)]);
+            operator.take(&batch);
+            outbox.hand_over(operator.memory.0.stored("1"));
+        }
+        assert!(outbox.is_handed_over() && outbox.len() == 5);
+        operator = Operator::default();
+        outbox.push(observation(6));
+        operator.take(&batch(&outbox, "1"));
+        assert!(operator.memory.1.is_empty(), "it would not know that there is something before it");
+        outbox.hand_over(operator.memory.0.stored("1"));
+        operator.take(&batch(&outbox, "1"));
+        assert_eq!(operator.memory.1, [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Takes reports in at once and stores them seldom.
 //!
 //! What is received is kept in memory until it is in the Trial's status, and only then acknowledged. The memory is
-//! worth nothing: an agent says again whatever was not acknowledged, so a crash loses nothing.
+//! worth nothing: an agent says again whatever was not acknowledged, so a crash loses nothing. While it is there the agent is told
+//! so, and says again nothing.
 
 use super::pace::Pace;
-use super::pending::Pending;
+use super::pending::{Pending, Taken};
 use crate::api::Trial;
 use crate::controller::{Failure, Heard, Mutation, Name, Queue, Reports, Standing, Unstored};
 use crate::metrics::Observation;
@@ -23,8 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long the answer to a trial's last batch waits until it is stored.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// So many records, or bytes of them, are stored without delay. Less than an agent sends at a time: it sends further ones
-/// only once these are acknowledged.
+/// So many records, or bytes of them, are stored without delay. Less than an agent sends at a time: whoever sends as much is
+/// answered only once these are stored, so that no more comes meanwhile.
 const FULL: usize = 384;
 const FULL_BYTES: usize = 96 * 1024;
 /// Stores at a time.
@@ -98,8 +99,8 @@ impl Intake {
             self.reports.telemetry().late.inc_by(batch.records.len() as u64);
             return Ok(closed());
         };
-        let (mut stored, urgent) = self.take(&name, batch, &trial);
-        let last = batch.records.iter().map(|record| record.sequence).max().unwrap_or(0);
+        let (mut stored, urgent, reached) = self.take(&name, batch, &trial);
+        let last = batch.records.last().map_or(batch.after.unwrap_or(0), |record| record.sequence).min(reached);
         if urgent && Reports::progress(&trial).stored(&batch.session) < last {
             self.queue.add(name.clone());
             // Passing without an answer in time is no error: the agent asks again.
@@ -161,8 +162,9 @@ impl Intake {
         self.reports.standing(name, &batch.trial_uid).await.map_err(|failure| Refused::Later(failure.to_string()))
     }
 
-    /// Keeps the batch; returns a way to hear of stores, and whether to store without delay.
-    fn take(&self, name: &Name, batch: &Batch, trial: &Trial) -> (watch::Receiver<u64>, bool) {
+    /// Keeps the batch; returns a way to hear of stores, whether to store without delay, and up to which number all is held or
+    /// stored.
+    fn take(&self, name: &Name, batch: &Batch, trial: &Trial) -> (watch::Receiver<u64>, bool, u64) {
         let telemetry = self.reports.telemetry();
         let judged = self.reports.is_judged(&name.0, trial);
         let mut slots = self.lock();
@@ -171,7 +173,10 @@ impl Intake {
         if slot.pending.uid != batch.trial_uid {
             *slot = Slot::new(&batch.trial_uid);
         }
-        let taken = slot.pending.take(batch, &Reports::progress(trial));
+        let stored = Reports::progress(trial);
+        // What it leaves out an operator before this one held: that is said again first.
+        let held = slot.pending.holds(batch, &stored) || self.reports.mutation() == Mutation::IgnoreGaps;
+        let taken = if held { slot.pending.take(batch, &stored) } else { Taken::default() };
         telemetry.records.inc_by(taken.new);
         telemetry.duplicates.inc_by(taken.again);
         telemetry.refused.inc_by(taken.refused);
@@ -190,7 +195,8 @@ impl Intake {
         if !slot.pending.is_empty() {
             self.queue.add_at(name.clone(), slot.due(self.pace, trials));
         }
-        (slot.stored.subscribe(), batch.end || slot.pending.len() >= FULL || is_full(batch))
+        let reached = slot.pending.reached(&batch.session, &stored);
+        (slot.stored.subscribe(), held && (batch.end || slot.pending.len() >= FULL || is_full(batch)), reached)
     }
 
     /// Waits until all up to `last` is stored or the trial takes no more.
@@ -224,7 +230,13 @@ impl Intake {
             Mutation::AcknowledgeEarly => u64::MAX,
             _ => progress.stored(&batch.session),
         };
-        Ok(Answer { stored, taken: None, later: progress.later(&batch.session), stop })
+        let reached = || {
+            let slots = self.lock();
+            let slot = slots.get(name).filter(|slot| slot.pending.uid == batch.trial_uid);
+            slot.map_or(progress.stored(&batch.session), |slot| slot.pending.reached(&batch.session, &progress))
+        };
+        let taken = batch.after.map(|_| reached());
+        Ok(Answer { stored, taken, later: progress.later(&batch.session), stop })
     }
 
     /// Stores what waits. True: there was something. What failed is tried again by itself.
@@ -322,7 +334,7 @@ impl Slot {
     }
 }
 
-/// The agent cannot send much more before this is acknowledged.
+/// The agent has much to say.
 fn is_full(batch: &Batch) -> bool {
     batch.records.len() >= FULL || serde_json::to_vec(&batch.records).is_ok_and(|text| text.len() >= FULL_BYTES)
 }

@@ -6,6 +6,7 @@ mod pace;
 mod passing;
 mod pending;
 mod queries;
+mod rate;
 mod routes;
 mod serve;
 

@@ -53,6 +53,11 @@ impl Pending {
         Pending { uid: uid.to_owned(), sessions: BTreeMap::new(), latest: BTreeMap::new() }
     }
 
+    /// All that the batch leaves out is stored or waits to be.
+    pub(super) fn holds(&self, batch: &Batch, stored: &Progress) -> bool {
+        batch.after.is_none_or(|after| after <= self.reached(&batch.session, stored))
+    }
+
     /// Takes what is neither stored nor pending, as far as there is room. What is not taken is not acknowledged, so that it is
     /// said again.
     pub(super) fn take(&mut self, batch: &Batch, stored: &Progress) -> Taken {
@@ -61,8 +66,7 @@ impl Pending {
             return Taken { late: all, ..Taken::default() };
         }
         let (mut taken, mut room) = (Taken::default(), MAX_RECORDS.saturating_sub(self.len()));
-        let pending = self.sessions.get(&batch.session).and_then(|session| session.records.keys().next_back().copied());
-        let mut reached = stored.stored(&batch.session).max(pending.unwrap_or(0));
+        let mut reached = self.reached(&batch.session, stored);
         taken.again = all - stored.news(batch).count() as u64;
         for record in stored.news(batch) {
             let known = self.sessions.get(&batch.session);
@@ -98,6 +102,12 @@ impl Pending {
         taken
     }
 
+    /// All of this session up to this number are stored or wait to be.
+    pub(super) fn reached(&self, session: &str, stored: &Progress) -> u64 {
+        let pending = self.sessions.get(session).and_then(|session| session.records.keys().next_back().copied());
+        stored.stored(session).max(pending.unwrap_or(0))
+    }
+
     /// All of it, in the order in which it is to be stored.
     pub(super) fn batches(&self, namespace: &str, trial: &str) -> Vec<Batch> {
         let batch = |(session, pending): (&String, &Session)| Batch {
@@ -106,6 +116,7 @@ impl Pending {
             trial_uid: self.uid.clone(),
             attempt: pending.attempt,
             session: session.clone(),
+            after: None,
             records: pending.records.values().cloned().collect(),
             end: false,
         };
@@ -149,6 +160,7 @@ mod tests {
             trial_uid: "u".into(),
             attempt: 0,
             session: session.into(),
+            after: None,
             records: numbers.into_iter().map(record).collect(),
             end: false,
         }
@@ -199,6 +211,27 @@ mod tests {
         last.records[1].body = Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 7 };
         let mut left_out = || pending.take(&last, &stored).left_out;
         assert_eq!((left_out(), left_out()), (7, 0));
+    }
+
+    #[test]
+    fn nothing_is_taken_behind_what_is_not_held() {
+        let (mut pending, mut stored) = (Pending::new("u"), Progress::default());
+        let after = |after: u64, numbers: &[u64]| Batch {
+            after: Some(after),
+            ..batch("1", numbers.iter().copied(), |_| "m".into())
+        };
+        assert!(pending.holds(&after(0, &[1, 2]), &stored) && !pending.holds(&after(1, &[2]), &stored));
+        pending.take(&after(0, &[1, 2, 3]), &stored);
+        assert!(pending.holds(&after(3, &[4]), &stored) && pending.holds(&after(2, &[3, 4]), &stored));
+        stored = stored.after(&batch("1", 1..=2, |_| "m".into()));
+        // Started anew: 3 was held by the one before.
+        let mut pending = Pending::new("u");
+        assert!(!pending.holds(&after(3, &[4]), &stored));
+        assert_eq!((pending.reached("1", &stored), pending.reached("0", &stored)), (2, u64::MAX));
+        assert!(pending.holds(&after(2, &[3, 4]), &stored));
+        assert_eq!(pending.take(&after(2, &[3, 4]), &stored).new, 2);
+        assert_eq!(pending.reached("1", &stored), 4);
+        assert!(pending.holds(&batch("1", [9], |_| "m".into()), &stored), "an agent that leaves out nothing");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::intake::{Intake, Refused};
 use super::passing::Passing;
 use super::queries::Queries;
-use crate::controller::Denied;
+use super::rate::{Buckets, Rate};
+use crate::controller::{Caller, Denied};
 use crate::report::{self, Batch};
 use axum::Router;
 use axum::body::Bytes;
@@ -13,6 +14,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -22,6 +25,7 @@ struct Served {
     passing: Option<Passing>,
     /// The way to Prometheus, where there is one.
     queries: Option<Arc<Queries>>,
+    buckets: Arc<Buckets>,
 }
 
 /// Reports, questions and health, to be served on a listener or called as a tower service. `passing`: one of several replicas
@@ -33,21 +37,22 @@ pub fn router(intake: Arc<Intake>, passing: Option<Passing>, queries: Option<Arc
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::max(report::MAX_BATCH_BYTES))
-        .with_state(Served { intake, passing, queries })
+        .with_state(Served { intake, passing, queries, buckets: Arc::new(Buckets::new(Rate::GENEROUS)) })
 }
 
 async fn take(
-    State(Served { intake, passing, .. }): State<Served>,
+    State(Served { intake, passing, buckets, .. }): State<Served>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let elsewhere = elsewhere(&intake, passing, &headers);
     let (answer, good) = match (elsewhere, body) {
         (Some(elsewhere), Ok(body)) => (pass(elsewhere, report::PATH, &headers, body).await, "passed"),
-        (_, body) => (answer(&intake, &headers, body).await.map(axum::Json).into_response(), "ok"),
+        (_, body) => (answer(&intake, &buckets, &headers, body).await.map(axum::Json).into_response(), "ok"),
     };
     let outcome = match answer.status() {
         status if status.is_success() => good,
+        StatusCode::TOO_MANY_REQUESTS => "limited",
         status if status.is_client_error() => "refused",
         _ => "failed",
     };
@@ -69,15 +74,21 @@ async fn pass((leader, passing): (String, Passing), path: &str, headers: &Header
 }
 
 /// What Prometheus knows of the caller's trial.
-async fn query(State(Served { intake, passing, queries }): State<Served>, headers: HeaderMap) -> Response {
+async fn query(State(served): State<Served>, headers: HeaderMap) -> Response {
+    let Served { intake, passing, queries, buckets } = served;
     if let Some(elsewhere) = elsewhere(&intake, passing, &headers) {
         return pass(elsewhere, report::QUERY_PATH, &headers, Bytes::new()).await;
     }
-    asked(&intake, queries.as_deref(), &headers).await.map(axum::Json).into_response()
+    asked(&intake, &buckets, queries.as_deref(), &headers).await.map(axum::Json).into_response()
 }
 
-async fn asked(intake: &Intake, queries: Option<&Queries>, headers: &HeaderMap) -> Result<report::Queried, Refusal> {
-    let caller = intake.reports().authenticate(token(headers)).await?;
+async fn asked(
+    intake: &Intake,
+    buckets: &Buckets,
+    queries: Option<&Queries>,
+    headers: &HeaderMap,
+) -> Result<report::Queried, Refusal> {
+    let caller = admitted(intake, buckets, headers).await?;
     if !intake.reports().is_open() {
         let message = "this operator is not (yet) the one that leads; ask again later";
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
@@ -91,18 +102,21 @@ async fn asked(intake: &Intake, queries: Option<&Queries>, headers: &HeaderMap) 
     queried.ok_or_else(|| Refusal::new(StatusCode::TOO_MANY_REQUESTS, "the trial is asking already; ask again later"))
 }
 
-fn token(headers: &HeaderMap) -> &str {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    bearer.strip_prefix("Bearer ").unwrap_or_default().trim()
+/// The caller, whose token is good and who has not come too often.
+async fn admitted(intake: &Intake, buckets: &Buckets, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let caller = intake.reports().authenticate(bearer(headers)).await?;
+    buckets.take(&caller.trial_uid, Instant::now()).map_err(Refusal::too_often)?;
+    Ok(caller)
 }
 
 async fn answer(
     intake: &Intake,
+    buckets: &Buckets,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<report::Answer, Refusal> {
     // Who it is comes first: a stranger learns nothing about what is wrong with the rest.
-    let caller = intake.reports().authenticate(bearer(headers)).await?;
+    let caller = admitted(intake, buckets, headers).await?;
     let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
     let batch: Batch = serde_json::from_slice(&body)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the batch cannot be read: {error}")))?;
@@ -135,11 +149,19 @@ pub(super) fn bearer(headers: &HeaderMap) -> &str {
 pub(super) struct Refusal {
     status: StatusCode,
     message: String,
+    /// When to come again, in seconds.
+    again: Option<u64>,
 }
 
 impl Refusal {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Refusal { status, message: message.into() }
+        let again = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(2);
+        Refusal { status, message: message.into(), again }
+    }
+
+    fn too_often(wait: Duration) -> Self {
+        let message = "this trial reports too often; say it again later";
+        Refusal { again: Some(wait.as_secs() + 1), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, message) }
     }
 }
 
@@ -167,9 +189,9 @@ impl From<Refused> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = axum::Json(serde_json::json!({"error": self.message}));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            return (self.status, [(header::RETRY_AFTER, "2")], body).into_response();
+        match self.again {
+            Some(seconds) => (self.status, [(header::RETRY_AFTER, seconds.to_string())], body).into_response(),
+            None => (self.status, body).into_response(),
         }
-        (self.status, body).into_response()
     }
 }

@@ -7,6 +7,7 @@ mod programs;
 mod pushed;
 mod relay;
 mod reports;
+mod slow;
 mod sources;
 
 use std::io::{BufRead, BufReader};

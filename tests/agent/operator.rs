@@ -1,12 +1,13 @@
 //! A small operator.
 
 use super::agent;
-use automl_operator::report::{Answer, Batch, Body, Progress, Stop};
+use automl_operator::report::{Answer, Batch, Body, Progress, Record, Stop};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// An operator that stores what comes, as its script says.
 #[derive(Default)]
@@ -24,6 +25,14 @@ pub struct Operator {
     pub strange: usize,
     pub deaf: usize,
     pub refuse: bool,
+    /// Nothing is answered until this is false again.
+    pub hangs: bool,
+    /// How many requests have come.
+    pub asked: usize,
+    /// What is taken is held and not stored, until this is false again.
+    pub holds: bool,
+    /// What is held, of one session.
+    pub held: Vec<Record>,
     pub stop: bool,
     /// What is answered to each question about Prometheus; then that there is nothing.
     pub queried: VecDeque<(u16, &'static str)>,
@@ -65,6 +74,10 @@ pub fn serve(stream: TcpStream, state: &Mutex<Operator>) {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
+        state.lock().unwrap().asked += 1;
+        while state.lock().unwrap().hangs {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let mut operator = state.lock().unwrap();
         operator.tokens.push(token);
         let (code, text) = if asks {
@@ -96,8 +109,18 @@ impl Operator {
         if self.refuse {
             return Some((403, r#"{"error": "this token is another trial's"}"#.to_owned()));
         }
-        self.stored.extend(self.progress.news(&batch).map(|record| record.body.clone()));
-        self.progress = self.progress.after(&batch);
+        let stored = self.progress.stored(&batch.session);
+        let reached = |held: &[Record]| held.last().map_or(stored, |record| record.sequence);
+        let before = reached(&self.held);
+        if batch.after.unwrap_or(0) <= before {
+            self.held.extend(batch.records.iter().filter(|record| record.sequence > before).cloned());
+        }
+        let taken = Some(reached(&self.held));
+        if !self.holds {
+            let held = Batch { records: std::mem::take(&mut self.held), ..batch.clone() };
+            self.stored.extend(self.progress.news(&held).map(|record| record.body.clone()));
+            self.progress = self.progress.after(&held);
+        }
         let (stored, later) = (self.progress.stored(&batch.session), self.progress.later(&batch.session));
         self.batches.push(batch);
         if self.deaf > 0 {
@@ -105,7 +128,7 @@ impl Operator {
             return None;
         }
         let stop = self.stop.then(|| Stop { reason: "EarlyStopped".into(), message: "enough".into() });
-        Some((200, serde_json::to_string(&Answer { stored, taken: None, later, stop }).unwrap()))
+        Some((200, serde_json::to_string(&Answer { stored, taken, later, stop }).unwrap()))
     }
 }
 

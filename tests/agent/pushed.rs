@@ -93,7 +93,8 @@ fn a_program_that_is_to_stop_is_told_so() {
     assert_eq!(values(&state).last(), Some(&0.75));
 }
 
-/// The request of transformers 5.24's `KubeflowCallback`, which it sends by itself where the environment has these variables.
+/// The requests of transformers 5.24's `KubeflowCallback`, which it sends by itself where the environment has these variables;
+/// `tests/programs.rs` has the callback itself.
 #[test]
 fn progress_as_hugging_faces_trainer_posts_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,8 +105,8 @@ from datetime import datetime, timezone
 with open(os.environ["KUBEFLOW_TRAINER_SERVER_TOKEN"], encoding="utf-8") as file:
     token = file.read().strip()
 assert token
-def update(metrics):
-    status = {"lastUpdatedTime": datetime.now(timezone.utc).isoformat(), "progressPercentage": 3,
+def update(metrics, percent=3):
+    status = {"lastUpdatedTime": datetime.now(timezone.utc).isoformat(), "progressPercentage": percent,
               "estimatedRemainingSeconds": 5, "metrics": [{"name": str(k), "value": str(v)} for k, v in metrics.items()]}
     data = json.dumps({"trainerStatus": status}).encode("utf-8")
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -116,10 +117,11 @@ update({"total_steps": 30})
 update({"loss": 1.5, "epoch": 0.5, "current_step": 5, "total_steps": 30, "current_epoch": 0.5})
 update({"loss": 1.5, "accuracy": 0.25, "epoch": 1.0, "current_step": 10, "total_steps": 30, "current_epoch": 1.0})
 update({"loss": 1.5, "accuracy": 0.5, "epoch": 2.0, "current_step": 20, "total_steps": 30, "current_epoch": 2.0})
+update({"loss": 1.5, "accuracy": 0.75, "epoch": 3.0, "train_runtime": 9.5}, 100)
 "#;
     run(python(r#"{"push": {}}"#, program, folder.path(), &url).env("AUTOML_METRICS", r#"["accuracy", "loss"]"#));
-    assert_eq!((values(&state), values_of(&state, "loss")), (vec![0.25, 0.5], vec![1.5]));
-    assert_eq!(steps(&state), [Some(10), Some(20)]);
+    assert_eq!((values(&state), values_of(&state, "loss")), (vec![0.25, 0.5, 0.75], vec![1.5]));
+    assert_eq!(steps(&state), [Some(10), Some(20), Some(20)]);
 }
 
 /// A trial as NNI's examples are written.

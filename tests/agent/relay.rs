@@ -30,6 +30,11 @@ impl Sidecar {
         self.child = run(self.folder.path(), &self.url, 20);
     }
 
+    /// All of it is frozen, or goes on.
+    pub fn freeze(&self, frozen: bool) {
+        signal(&self.child, if frozen { "STOP" } else { "CONT" });
+    }
+
     /// The program's container.
     pub fn program(&self, script: &str) -> Command {
         let mut command = agent(script);

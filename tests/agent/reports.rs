@@ -46,6 +46,27 @@ fn a_refused_agent_lets_its_program_run_on() {
 }
 
 #[test]
+fn what_the_operator_holds_is_said_again_only_when_it_holds_it_no_more() {
+    let (url, state) = operator(Operator { holds: true, ..Operator::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let script = "for i in 1 2 3; do echo epoch=$i accuracy=0.$i; until [ -e heard$i ]; do sleep 0.05; done; done";
+    let mut child = reporting(script, &url).current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap();
+    for value in 1..=3 {
+        wait_for("the value", || (state.lock().unwrap().held.len() == value).then_some(()));
+        // The last time it is started anew meanwhile.
+        if value == 3 {
+            let mut operator = state.lock().unwrap();
+            let said = operator.batches.iter().flat_map(|batch| batch.records.iter().map(|record| record.sequence));
+            assert_eq!(said.collect::<Vec<_>>(), [1, 2, 3], "each once");
+            (operator.held, operator.holds) = (Vec::new(), false);
+        }
+        std::fs::write(folder.path().join(format!("heard{value}")), "").unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(values(&state), [0.1, 0.2, 0.3]);
+}
+
+#[test]
 fn the_token_is_read_anew() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");

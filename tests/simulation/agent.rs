@@ -45,6 +45,7 @@ impl Agent {
             trial_uid: variable(report::env::TRIAL_UID),
             attempt,
             session: session.to_string(),
+            after: None,
             records: Vec::new(),
             end: false,
         };
@@ -112,7 +113,7 @@ impl Agent {
     async fn wait(&mut self, pause: Duration) -> Result<(), Stopped> {
         let until = Instant::now() + pause;
         loop {
-            let next_post = self.last_post + if self.outbox.is_empty() { HEARTBEAT } else { PACE };
+            let next_post = self.last_post + if self.outbox.is_handed_over() { HEARTBEAT } else { PACE };
             if until <= next_post {
                 sleep_until(until).await;
                 return Ok(());
@@ -126,7 +127,8 @@ impl Agent {
 
     async fn say(&mut self, end: bool) -> Option<Answer> {
         self.last_post = Instant::now();
-        let batch = Batch { records: self.outbox.batch(), end, ..self.batch.clone() };
+        let after = Some(self.outbox.taken());
+        let batch = Batch { after, records: self.outbox.batch(), end, ..self.batch.clone() };
         self.eyes.lock().sent(&batch);
         let request = http::Request::post(report::PATH)
             .header("authorization", format!("Bearer {}", self.token))
@@ -148,9 +150,12 @@ impl Agent {
         }
         self.heard = true;
         if answer.stop.is_none() {
-            self.eyes.lock().answered(&life, &batch, answer.stored);
+            self.eyes.lock().answered(&life, &batch, &answer);
         }
         self.outbox.acknowledge(answer.stored);
+        if let Some(taken) = answer.taken {
+            self.outbox.hand_over(taken);
+        }
         Some(answer)
     }
 }

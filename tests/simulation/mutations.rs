@@ -32,6 +32,12 @@ fn each_deliberate_fault_is_caught_by_the_invariant_that_stands_against_it() {
         ),
         (Mutation::ForgetDeletions, "S8", named("a Trial that has ended is deleted by hand"), calm()),
         (Mutation::AcknowledgeEarly, "S4", plain(), calm()),
+        (
+            Mutation::IgnoreGaps,
+            "S4",
+            named("an hour of reports"),
+            Disturbance { weather: Some(weather::killing(&[("operator", 100)])), ..calm() },
+        ),
         (Mutation::StoreBlindly, "S4", named("an hour of reports"), lost_answers()),
         (Mutation::IgnoreGate, "L3", plain(), Disturbance { fleet: Fleet::Replicas, ..calm() }),
         (Mutation::WriteAlways, "S10", plain(), calm()),

@@ -8,6 +8,7 @@ use automl_operator::local::apiserver::{Fault, RequestInfo};
 use automl_operator::report::PATH;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -47,7 +48,8 @@ async fn ask(world: &World, method: Method, path: &str, token: &str, body: Strin
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     assert_eq!(
         parts.headers.contains_key("retry-after"),
-        parts.status == StatusCode::SERVICE_UNAVAILABLE && path == PATH,
+        parts.status == StatusCode::TOO_MANY_REQUESTS
+            || parts.status == StatusCode::SERVICE_UNAVAILABLE && path == PATH,
         "{} {path}",
         parts.status
     );
@@ -125,6 +127,29 @@ async fn each_request_has_its_answer() {
     let (status, answer) = ask(&world, Method::POST, PATH, "Bearer y", good.to_string()).await;
     assert_eq!(status, 401);
     assert!(answer.contains("its audience is not automl.dev/report"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_reports_too_often_waits_and_the_others_do_not() {
+    let (world, _life, [first, second]) = running().await;
+    let (first, second) = (format!("Bearer {first}"), format!("Bearer {second}"));
+    let mut answers = BTreeMap::<u16, u32>::new();
+    for at in 0..300 {
+        // What is no good counts like what is.
+        let body = if at % 2 == 0 { "{".to_owned() } else { batch(&world).to_string() };
+        let (status, answer) = ask(&world, Method::POST, PATH, &first, body).await;
+        *answers.entry(status.as_u16()).or_default() += 1;
+        assert!(status != 429 || answer.contains("this trial reports too often; say it again later"), "{answer}");
+    }
+    assert!(answers[&400] + answers[&200] <= 100 && answers[&429] >= 200, "{answers:?}");
+    let (status, answer) = ask(&world, Method::POST, PATH, &second, "{".into()).await;
+    assert_eq!(status, 400, "{answer}");
+    let (_, page) = ask(&world, Method::GET, "/metrics", "", String::new()).await;
+    let limited = format!("automl_report_batches_total{{answer=\"limited\"}} {}", answers[&429]);
+    assert!(page.contains(&limited), "{page}");
+    sleep(Duration::from_secs(1)).await;
+    let (status, _) = ask(&world, Method::POST, PATH, &first, batch(&world).to_string()).await;
+    assert_eq!(status, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,11 +128,11 @@ metrics! {
 
     "Reports":
     BATCHES = Counter "automl_report_batches_total" ["answer"]
-        "Batches on the report route: ok, passed, refused, failed.";
+        "Batches on the report route: ok, passed, refused, limited (the trial reports too often; its agent says them again), failed.";
     RECORDS = Counter "automl_report_records_total" []
         "Records received on the report route that are new.";
     DUPLICATES = Counter "automl_report_duplicates_total" []
-        "Records that had been received before: an agent says again, with each batch, what is not yet stored.";
+        "Records that had been received before: an agent says again what was not answered, and what an operator held that is gone.";
     REFUSED = Counter "automl_report_refused_total" []
         "Records for which there was no room: too many of the trial wait to be stored. They are said again.";
     LATE = Counter "automl_report_late_total" []

@@ -6,7 +6,7 @@ mod selector;
 pub use selector::SelectorError;
 
 use super::text::step::{self, Step};
-use super::wanted::{Wanted, tells};
+use super::wanted::{Wanted, is_time, tells};
 use super::{Found, Observation};
 use exposition::Sample;
 use jiff::Timestamp;
@@ -83,7 +83,7 @@ impl Prometheus {
         }
         for ((line, sample), _) in samples.iter().zip(chosen).filter(|(_, chosen)| !chosen) {
             let is_step = sample.labels.is_empty() && step::rank(&sample.name).is_some();
-            if is_step || !tells(&sample.name) {
+            if is_step || !tells(&sample.name) || is_time(&sample.name, sample.value) {
                 continue;
             }
             let shown = shown(sample);

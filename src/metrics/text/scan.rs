@@ -5,7 +5,7 @@ use super::number::{Comma, Number, grouped, is_bar, number};
 use super::object;
 use super::owner::{Owner, is_metric, is_word, owner};
 use super::step::{self, Step};
-use crate::metrics::wanted::{Wanted, is_name, tells};
+use crate::metrics::wanted::{Wanted, is_name, is_time, tells};
 use jiff::Timestamp;
 
 /// Blanks between a name, its sign and its value at most.
@@ -104,6 +104,9 @@ impl<'a> Scan<'a> {
     }
 
     fn other(&mut self, name: &str, value: f64) {
+        if is_time(name, value) {
+            return;
+        }
         if self.wanted.is_all() && tells(name) {
             self.found.pairs.push((name.to_owned(), value));
         }

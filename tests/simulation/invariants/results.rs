@@ -6,7 +6,7 @@ use automl_operator::api::conditions::{find, is_true, types};
 use automl_operator::api::{Experiment, ExperimentStatus, Trial, TrialStatus};
 use automl_operator::engine::{Wanted, fold};
 use automl_operator::metrics::MetricSummary;
-use automl_operator::report::{Batch, Progress, Record};
+use automl_operator::report::{Answer, Batch, Progress, Record};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -22,9 +22,9 @@ impl Witness {
 
     /// An agent sends this batch; it may never arrive.
     pub fn sent(&mut self, batch: &Batch) {
-        let last = batch.records.last().map_or(0, |record| record.sequence);
         if let Some(life) = self.lives.get_mut(&batch.trial_uid) {
-            life.sent.insert(batch.session.clone(), last);
+            let sent = life.sent.entry(batch.session.clone()).or_default();
+            *sent = last(batch).max(*sent);
         }
     }
 
@@ -37,14 +37,15 @@ impl Witness {
         }
     }
 
-    /// An operator has answered this batch: it has all of it, and says what of it is stored.
-    pub fn answered(&mut self, operator: &str, batch: &Batch, stored: u64) {
-        let last = batch.records.last().map_or(0, |record| record.sequence);
+    /// An operator has answered this batch: it says what it holds, and what of it is stored.
+    pub fn answered(&mut self, operator: &str, batch: &Batch, answer: &Answer) {
+        let last = last(batch);
+        let held = answer.taken.unwrap_or(last).min(last);
         if let Some(life) = self.lives.get_mut(&batch.trial_uid) {
-            life.heard.insert((operator.to_owned(), batch.session.clone()), last);
-            life.received.entry(operator.to_owned()).or_default().push((Instant::now(), batch.session.clone(), last));
+            life.heard.insert((operator.to_owned(), batch.session.clone()), held);
+            life.received.entry(operator.to_owned()).or_default().push((Instant::now(), batch.session.clone(), held));
         }
-        self.s4_what_is_acknowledged_is_stored(batch, stored.min(last));
+        self.s4_what_is_acknowledged_is_stored(batch, answer.stored.min(last));
     }
 
     fn s4_what_is_acknowledged_is_stored(&mut self, batch: &Batch, acknowledged: u64) {
@@ -199,6 +200,11 @@ fn status(trial: &Trial) -> TrialStatus {
     trial.status.clone().unwrap_or_default()
 }
 
+/// Up to where its agent has said what it has to say.
+fn last(batch: &Batch) -> u64 {
+    batch.records.last().map_or(batch.after.unwrap_or(0), |record| record.sequence)
+}
+
 fn progress(status: &TrialStatus) -> Progress {
     status.reports.clone().unwrap_or_default()
 }
@@ -214,6 +220,7 @@ impl TrialLife {
                 trial_uid: trial.uid()?,
                 attempt: *attempt,
                 session: session.clone(),
+                after: None,
                 records: records.iter().filter(|record| record.sequence <= upto).cloned().collect(),
                 end: false,
             })
