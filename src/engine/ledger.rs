@@ -60,15 +60,17 @@ impl Ledger {
                 self.find_best();
             }
         }
-        if let (Some(compiled), Some(learnt), None) = (compiled, &self.learnt, &self.history) {
-            let ended = self.ended.values().filter(|ended| !ended.excused);
-            let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt)).collect();
-            all.sort_by_key(|finished| finished.index);
-            let mut history = History::new(&compiled.space).with_objectives(learnt.directions.len());
-            for finished in all {
-                history.insert(finished);
-            }
-            self.history = Some(history);
+        if let (Some(compiled), Some(learnt)) = (compiled, &self.learnt) {
+            let history = self.history.get_or_insert_with(|| {
+                let mut history = History::new(&compiled.space).with_objectives(learnt.directions.len());
+                let ended = self.ended.values().filter(|ended| !ended.excused);
+                let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt)).collect();
+                all.sort_by_key(|finished| finished.index);
+                all.into_iter().for_each(|finished| history.insert(finished));
+                history
+            });
+            // Another algorithm, or other settings, read something else off it.
+            history.keep(compiled.tuner.digest());
         }
         let jobs: Vec<String> = self.jobs.keys().cloned().collect();
         for job in jobs {
