@@ -253,6 +253,7 @@ impl Model {
                 let finding = self.others.get(&experiment).cloned().unwrap_or(Finding::None);
                 self.facts.findings.insert(experiment, (self.now, finding));
             }
+            Action::ReadCurves => panic!("a ledger that is made anew lacks none"),
             Action::DeleteJob { name, uid } => {
                 let trial = self.trials.get(&self.jobs[&name].trial).unwrap();
                 let attempt = trial.status.as_ref().map_or(0, |status| status.attempt);

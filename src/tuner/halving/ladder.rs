@@ -39,7 +39,7 @@ impl Rung {
 
     /// The first of those that are compared, where there are several objectives.
     fn oldest_compared(&self) -> u64 {
-        self.ended.iter().rev().take(COMPARED).last().copied().unwrap_or(0)
+        self.ended.iter().rev().take(COMPARED).next_back().copied().unwrap_or(0)
     }
 
     /// The best one that goes on, when of so many trials one does; `left`: which of them have not.
