@@ -61,8 +61,8 @@ $(CARGO_DENY):
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
 
 .PHONY: bench
-bench: ## Measure, with a release build, and print a table (ONLY="steps tuners memory trials page lines agent reports")
-	cargo bench --locked --bench steps --bench tuners --bench figures --bench reports -- $(ONLY)
+bench: ## Measure, with a release build, and print a table (ONLY="steps decisions crowd tuners memory trials page lines agent reports")
+	cargo bench --locked --bench steps --bench stopping --bench tuners --bench figures --bench reports -- $(ONLY)
 
 .PHONY: bench-cluster
 bench-cluster: ## Measure on a Kubernetes of this machine, as root, and print a table (LEVEL=node or control-plane: that alone)

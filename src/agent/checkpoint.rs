@@ -39,7 +39,7 @@ impl Directory {
             return Err(format!("{} has no folder above it", told.directory));
         };
         let directory = Directory { folder: folder.to_owned(), name: name.to_owned() };
-        fs::create_dir_all(folder).map_err(of(folder))?;
+        alive().and_then(|()| fs::create_dir_all(folder)).map_err(of(folder))?;
         let (ready, ended) = (directory.mark("ready"), directory.mark("ended"));
         delete(&ended)?;
         if fs::read(&ready).ok().as_deref() != Some(uid.as_bytes()) || !path.is_dir() {
@@ -77,12 +77,12 @@ impl Directory {
             if is_there {
                 let partial = self.mark("partial");
                 copy_folder(from, &partial)?;
-                fs::rename(&partial, &path).map_err(of(&path))?;
+                alive().and_then(|()| fs::rename(&partial, &path)).map_err(of(&path))?;
                 return Ok(());
             }
             say(format_args!("{} has left no checkpoint, so this trial starts anew", parent.trial));
         }
-        fs::create_dir(&path).map_err(of(&path))
+        alive().and_then(|()| fs::create_dir(&path)).map_err(of(&path))
     }
 
     /// A parent that was stopped may not have ended yet.
@@ -128,12 +128,20 @@ fn numbered(name: &str) -> Option<(&str, u32)> {
     Some((experiment, index.parse().ok()?))
 }
 
+/// Between two changes of the file system a machine may fail; in tests it does.
+#[cfg(not(test))]
+fn alive() -> io::Result<()> {
+    Ok(())
+}
+#[cfg(test)]
+use tests::alive;
+
 fn of(path: &Path) -> impl Fn(io::Error) -> String {
     move |error| format!("{}: {error}", path.display())
 }
 
 fn delete(path: &Path) -> Result<(), String> {
-    let deleted = match fs::symlink_metadata(path) {
+    let deleted = match alive().and_then(|()| fs::symlink_metadata(path)) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
@@ -147,9 +155,9 @@ fn delete(path: &Path) -> Result<(), String> {
 /// A file that is there whole, or not at all.
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), String> {
     let partial = path.with_extension("new");
-    fs::write(&partial, content).map_err(of(&partial))?;
+    alive().and_then(|()| fs::write(&partial, content)).map_err(of(&partial))?;
     File::open(&partial).and_then(|file| file.sync_all()).map_err(of(&partial))?;
-    fs::rename(&partial, path).map_err(of(path))?;
+    alive().and_then(|()| fs::rename(&partial, path)).map_err(of(path))?;
     // The directory before it, too: it must not be found without.
     sync(path.parent().unwrap_or(path));
     Ok(())
@@ -157,7 +165,7 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<(), String> {
 
 /// Where the file system knows of it, blocks are shared and not copied.
 fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
-    fs::create_dir_all(to).map_err(of(to))?;
+    alive().and_then(|()| fs::create_dir_all(to)).map_err(of(to))?;
     for entry in fs::read_dir(from).map_err(of(from))? {
         let entry = entry.map_err(of(from))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -166,9 +174,10 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
             copy_folder(&source, &target)?;
         } else if kind.is_symlink() {
             let link = fs::read_link(&source).map_err(of(&source))?;
-            std::os::unix::fs::symlink(link, &target).map_err(of(&target))?;
+            alive().and_then(|()| std::os::unix::fs::symlink(link, &target)).map_err(of(&target))?;
         } else if kind.is_file() {
-            fs::copy(&source, &target).map_err(of(&target))?;
+            alive().and_then(|()| fs::copy(&source, &target)).map_err(of(&target))?;
+            alive().map_err(of(&target))?;
             File::open(&target).and_then(|file| file.sync_all()).map_err(of(&target))?;
         }
     }
@@ -184,7 +193,32 @@ fn sync(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
     use tempfile::TempDir;
+
+    thread_local! {
+        /// So many changes are made before the machine fails.
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn alive() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => Err(io::Error::other("the machine has failed")),
+            left => {
+                LEFT.set(left.map(|left| left - 1));
+                Ok(())
+            }
+        }
+    }
+
+    /// Prepares on a machine that fails after so many changes; whether it did not come to that.
+    fn prepare_and_fail(told: &Checkpoint, uid: &str, changes: u32) -> bool {
+        LEFT.set(Some(changes));
+        let prepared = Directory::prepare(told, uid);
+        LEFT.set(None);
+        prepared.is_ok()
+    }
 
     fn told(folder: &TempDir, name: &str, parent: Option<&str>, keep: Option<&[&str]>) -> Checkpoint {
         let path = |name: &str| folder.path().join("e").join(name).display().to_string();
@@ -254,6 +288,68 @@ mod tests {
             delete(&folder.path().join("e/e-00002")).unwrap();
             delete(&folder.path().join("e/.e-00002.ready")).unwrap();
         }
+    }
+
+    /// All files below a directory, and what each holds, or leads to.
+    fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let (path, name) = entry.map(|entry| (entry.path(), entry.file_name().into_string().unwrap())).unwrap();
+            if path.is_symlink() {
+                found.insert(name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes());
+            } else if path.is_dir() {
+                found.extend(files(&path).into_iter().map(|(below, content)| (format!("{name}/{below}"), content)));
+            } else {
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_machine_may_fail_between_any_two_changes() {
+        let (mut first, mut failures) = (0, 0);
+        loop {
+            let mut second = 0;
+            let is_over = loop {
+                let folder = TempDir::new().unwrap();
+                let path = |name: &str| folder.path().join("e").join(name);
+                Directory::prepare(&told(&folder, "e-00001", None, None), "u1").unwrap().leave();
+                save(&folder, "e-00001", "one");
+                fs::write(path("e-00001/epoch"), "3").unwrap();
+                std::os::unix::fs::symlink("layers/1.bin", path("e-00001/latest")).unwrap();
+                // What another trial of this name has left, ready and half copied.
+                Directory::prepare(&told(&folder, "e-00002", None, None), "other").unwrap().leave();
+                save(&folder, "e-00002", "of another");
+                save(&folder, ".e-00002.partial", "half of another");
+                let (whole, child) = (files(&path("e-00001")), told(&folder, "e-00002", Some("e-00001"), None));
+                assert_eq!(whole.len(), 3);
+                let sound = |when: &str| {
+                    let ready = fs::read(path(".e-00002.ready")).is_ok_and(|uid| uid == b"u2");
+                    assert!(!ready || files(&path("e-00002")) == whole, "{when}: ready, and not whole");
+                };
+                let first_is_over = prepare_and_fail(&child, "u2", first);
+                sound("once");
+                let second_is_over = prepare_and_fail(&child, "u2", second);
+                sound("twice");
+                Directory::prepare(&child, "u2").unwrap().leave();
+                assert_eq!(files(&path("e-00002")), whole, "after {first} and {second} changes");
+                assert_eq!(files(&path("e-00001")), whole, "the parent's stays as it is");
+                let all =
+                    [".e-00001.ended", ".e-00001.ready", ".e-00002.ended", ".e-00002.ready", "e-00001", "e-00002"];
+                assert_eq!(entries(&folder), all, "after {first} and {second} changes");
+                failures += 1;
+                if second_is_over {
+                    break first_is_over;
+                }
+                second += 1;
+            };
+            if is_over {
+                break;
+            }
+            first += 1;
+        }
+        assert!(first >= 12 && failures >= 150, "{failures} failures after up to {first} changes");
     }
 
     #[test]

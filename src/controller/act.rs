@@ -10,7 +10,7 @@ use super::pods;
 use super::readable::Readable;
 use super::wire::{Pen, timed};
 use crate::api::{Experiment, ExperimentStatus, Trial, Usage, labels};
-use crate::engine::{Action, Fate, Finding, TrialPatch};
+use crate::engine::{Action, Fate, Finding, Past, TrialPatch};
 use crate::report::Batch;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -47,6 +47,8 @@ pub enum Learnt {
         /// Trying again cannot help.
         permanent: bool,
     },
+    /// The curves of the trials that have ended.
+    Curves(Vec<Past>),
     /// The claim for checkpoints is there.
     Claim,
     /// An action keeps failing.
@@ -162,6 +164,13 @@ impl Hand {
                 let finding = findings::of(&self.client, subject.namespace, experiment).await?;
                 Ok(Done::Done(Learnt::Results { experiment: experiment.clone(), finding }))
             }
+            Action::ReadCurves => match subject.experiment {
+                Some(experiment) => {
+                    let curves = findings::curves(&self.client, subject.namespace, experiment).await?;
+                    Ok(Done::Done(Learnt::Curves(curves)))
+                }
+                None => Ok(Done::Void(Learnt::ExperimentGone)),
+            },
             Action::DeleteJob { name, uid, .. } => self.delete_job(subject.namespace, name, uid).await,
             Action::WriteExperimentStatus { resource_version, status, .. } => match subject.experiment {
                 Some(experiment) => self.write_experiment(experiment, resource_version, status).await,

@@ -86,6 +86,7 @@ impl Desk {
             Learnt::Results { experiment, finding } => {
                 self.facts.findings.insert(experiment, (now, finding));
             }
+            Learnt::Curves(past) => self.ledger.recall_curves(past),
             Learnt::Claim => self.facts.claim = Some(now),
             Learnt::Experiment(_) => self.facts.status_written = Some(now),
             Learnt::Trial(_) | Learnt::TrialGone(_) | Learnt::ExperimentGone => {}

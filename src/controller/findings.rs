@@ -1,11 +1,13 @@
 //! What another Experiment has found out, read from the API server.
 
 use super::failure::Failure;
+use super::readable::Readable;
 use super::wire::timed;
 use crate::api::{Experiment, Trial, labels};
-use crate::engine::{Finding, Known, has_succeeded};
+use crate::engine::{Finding, Known, Past, has_succeeded};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
+use std::collections::BTreeMap;
 
 /// Trials that are read at a time: what comes with them of curves is let go before the next.
 const PAGE: u32 = 250;
@@ -19,17 +21,51 @@ pub(super) async fn of(client: &Client, ns: &str, name: &str) -> Result<Finding,
     let Some(experiment) = timed(format!("read Experiment {ns}/{name}"), experiments.get_opt(name)).await? else {
         return Ok(Finding::None);
     };
-    let metric = experiment.spec.objectives.first().map(|objective| objective.metric.clone()).unwrap_or_default();
-    let trials: Api<Trial> = Api::namespaced(client.clone(), ns);
+    let metric = objective(&experiment);
+    let mut results = Vec::new();
+    each_trial(client, ns, &experiment, |trial| results.extend(known(trial))).await?;
+    Ok(Finding::Results { metric, results })
+}
+
+/// The curves of the trials of this Experiment that have ended, or of the last ones of them.
+///
+/// # Errors
+/// When the API server does not say.
+pub(super) async fn curves(client: &Client, ns: &str, experiment: &Experiment) -> Result<Vec<Past>, Failure> {
+    let metric = objective(experiment);
+    let mut curves: BTreeMap<u64, Past> = BTreeMap::new();
+    let keep = |trial: &Trial| {
+        curves.extend(Past::of(trial, &metric).map(|past| (past.order, past)));
+        if curves.len() > Past::MOST {
+            curves.pop_first();
+        }
+    };
+    each_trial(client, ns, experiment, keep).await?;
+    Ok(curves.into_values().collect())
+}
+
+fn objective(experiment: &Experiment) -> String {
+    experiment.spec.objectives.first().map(|objective| objective.metric.clone()).unwrap_or_default()
+}
+
+/// Shows each Trial of this Experiment.
+async fn each_trial(
+    client: &Client,
+    ns: &str,
+    experiment: &Experiment,
+    mut show: impl FnMut(&Trial),
+) -> Result<(), Failure> {
+    let trials: Api<Readable<Trial>> = Api::namespaced(client.clone(), ns);
     let of_it = format!("{}={}", labels::EXPERIMENT_UID, experiment.uid().unwrap_or_default());
     let mut params = ListParams::default().labels(&of_it).limit(PAGE);
-    let mut results = Vec::new();
+    let call = format!("list Trials of {ns}/{}", experiment.name_any());
     loop {
-        let page = timed(format!("list Trials of {ns}/{name}"), trials.list(&params)).await?;
-        results.extend(page.items.iter().filter_map(known));
+        let page = timed(call.clone(), trials.list(&params)).await?;
+        // One that cannot be read does not hide the others.
+        page.items.iter().filter_map(|trial| trial.object.as_ref().ok()).for_each(&mut show);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
-            None => return Ok(Finding::Results { metric, results }),
+            None => return Ok(()),
         }
     }
 }

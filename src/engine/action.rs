@@ -84,6 +84,9 @@ pub enum Action {
         /// Its name.
         experiment: String,
     },
+    /// Read the curves of the Experiment's trials that have ended: there are rules now that were not there before. They go to
+    /// [`super::Ledger::recall_curves`].
+    ReadCurves,
     /// DELETE with UID precondition, background propagation. NotFound is success.
     DeleteJob {
         /// Name of the Job.
@@ -123,6 +126,7 @@ impl Action {
             Action::ConfirmJob { name } => format!("read Job {name}"),
             Action::InspectPods { job } => format!("read the pods of Job {job}"),
             Action::ReadResults { experiment } => format!("read the results of Experiment {experiment}"),
+            Action::ReadCurves => "read the curves of the Trials that have ended".into(),
             Action::DeleteJob { name, .. } => format!("delete Job {name}"),
             Action::WriteExperimentStatus { .. } => "write the status of the Experiment".into(),
         }

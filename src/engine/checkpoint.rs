@@ -7,6 +7,7 @@
 use super::compile::Compiled;
 use super::ledger::Ledger;
 use super::manifest::{Owner, array, escaped, set};
+use super::suggest::pending;
 use crate::report::{self, ParentCheckpoint, env};
 use crate::tuner::Request;
 use kube::ResourceExt;
@@ -38,18 +39,16 @@ pub(super) fn directory_of(trial: &str) -> String {
 /// Names of the trials whose directories may still be needed: those that have not ended, the best, and those that a trial
 /// to come may go on from. `None`: not known, or too many to say.
 pub(super) fn kept(compiled: &Compiled, ledger: &Ledger, seed: u64) -> Option<BTreeSet<String>> {
+    let (active, best) = (ledger.active(), ledger.best().map(|(name, _)| name.to_owned()));
+    let most = MOST_KEPT.checked_sub(active.len())?;
     let request = Request {
         space: &compiled.space,
         history: ledger.history()?,
-        pending: &[],
+        pending: &pending(compiled, ledger),
         seed,
         index: u64::from(ledger.next_index()),
     };
-    let parents = super::caught(|| compiled.tuner.parents(&request)).ok()?;
-    let (active, best) = (ledger.active(), ledger.best().map(|(name, _)| name.to_owned()));
-    if parents.len() + active.len() >= MOST_KEPT {
-        return None;
-    }
+    let parents = super::caught(|| compiled.tuner.parents(&request, most)).ok()??;
     let names = active.flat_map(|trial| {
         let parent = trial.spec.parent.as_ref().map(|parent| parent.name.clone());
         std::iter::once(trial.name_any()).chain(parent)

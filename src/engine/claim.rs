@@ -46,6 +46,19 @@ pub(super) fn claim(snapshot: &Snapshot<'_>) -> Option<Value> {
     Some(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": template.spec}))
 }
 
+/// What of the checkpoints stays when the experiment has ended, and when it is deleted: a sentence's end. `None`: nothing does that
+/// would not go with the Experiment.
+pub(super) fn stays(snapshot: &Snapshot<'_>) -> Option<String> {
+    let volume = snapshot.experiment.spec.checkpoint.as_ref()?.volume.as_ref()?;
+    if snapshot.settings.checkpoints.is_some() || volume.get("emptyDir").is_some() || !snapshot.ledger.has_begun() {
+        return None;
+    }
+    let claim = volume.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str);
+    let place = claim.map_or("the volume of spec.checkpoint".into(), |claim| format!("PersistentVolumeClaim {claim}"));
+    let name = snapshot.experiment.name_any();
+    Some(format!("its checkpoints stay on {place}, in the folder {name}-UID (metadata.uid), until somebody deletes it"))
+}
+
 /// Of the experiment of this name. It cannot be that of another one: a Trial's and a Job's name ends with a number.
 fn name_of(experiment: &str) -> String {
     format!("{experiment}-checkpoints")

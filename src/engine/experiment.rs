@@ -78,6 +78,12 @@ pub(super) fn still_holds(
     }
 }
 
+/// Whether it stands in the status that the experiment ends for this reason, be it that trials are still being stopped for it.
+pub(super) fn is_announced(snapshot: &Snapshot<'_>, end: &End) -> bool {
+    let conditions = snapshot.experiment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    find(conditions, types::COMPLETE).is_some_and(|condition| condition.reason == end.reason)
+}
+
 /// `limits.maxDuration`.
 pub(super) fn max_duration(spec: &ExperimentSpec) -> Option<SignedDuration> {
     spec.limits.max_duration.as_ref().and_then(length)
@@ -153,7 +159,7 @@ pub(super) fn at_once(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: T
     }
     let budget = if out_of_time(spec, status, now) {
         Some((reasons::MAX_DURATION_REACHED, "limits.maxDuration has passed"))
-    } else if used_up(snapshot, status, now) {
+    } else if stops_for_gpu_hours(snapshot) || used_up(snapshot, status, now) {
         Some((reasons::MAX_GPU_HOURS_REACHED, "limits.maxGpuHours are used up"))
     } else {
         None
@@ -167,6 +173,17 @@ pub(super) fn at_once(snapshot: &Snapshot<'_>, status: &ExperimentStatus, now: T
         });
     }
     None
+}
+
+/// It is stored that trials are being stopped since the GPU hours are used up: it stays so when they turn out to have used a
+/// little less, as long as the limits are the same.
+fn stops_for_gpu_hours(snapshot: &Snapshot<'_>) -> bool {
+    let conditions = snapshot.experiment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    find(conditions, types::COMPLETE).is_some_and(|condition| {
+        condition.reason == reasons::MAX_GPU_HOURS_REACHED
+            && condition.status == "False"
+            && condition.observed_generation == snapshot.experiment.meta().generation
+    })
 }
 
 /// The end once no trial runs and no further one is to be made.

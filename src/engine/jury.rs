@@ -1,6 +1,6 @@
 //! Which of the running trials the experiment's stopping rules want to end.
 
-use super::ending::Ending;
+use super::ending::{Ending, ending};
 use super::ledger::order;
 use crate::api::{Objective, Trial};
 use crate::metrics::{Curve, MetricSummary};
@@ -19,6 +19,8 @@ pub(super) struct Jury {
     court: Option<Court>,
     /// There are no rules: nothing is kept for them.
     dismissed: bool,
+    /// Trials may have ended while there were none, whose curves are to be read again before anybody is judged.
+    lacking: bool,
     /// Trials that came before that was known, by their order: those that run, and the last ones of those that have ended.
     early: BTreeMap<u64, (Arc<Trial>, Option<Ending>)>,
     /// Names and orders of running trials that have reported since they were judged.
@@ -32,13 +34,15 @@ struct Court {
 }
 
 impl Jury {
-    /// There are rules. Where there were none before, they know the trials that run, and those that end from now on.
-    pub fn meet<'a>(&mut self, objective: &Objective, running: impl Iterator<Item = &'a Arc<Trial>>) {
+    /// There are rules. Where there were none before, they know the trials that run, and are to be told of those that have
+    /// ended, if there are any: see [`Jury::recall`].
+    pub fn meet<'a>(&mut self, objective: &Objective, running: impl Iterator<Item = &'a Arc<Trial>>, any_ended: bool) {
+        self.lacking = any_ended && (self.lacking || self.dismissed);
         self.dismissed = false;
         if self.court.is_some() {
             return;
         }
-        let curves = Curves::new(objective.direction, objective.statistic);
+        let curves = Curves::new(objective.direction, objective.statistic).with_goal(objective.goal);
         self.court = Some(Court { metric: objective.metric.clone(), curves });
         for (trial, ending) in std::mem::take(&mut self.early).into_values() {
             self.see(&trial, ending);
@@ -69,16 +73,25 @@ impl Jury {
             }
             return;
         };
-        let course = match ending {
-            None => Course::Running,
-            Some(Ending::Succeeded) => Course::Complete,
-            Some(Ending::EarlyStopped) => Course::Stopped,
-            Some(Ending::Failed) => return court.curves.remove(order),
-        };
+        let Some(course) = course(ending) else { return court.curves.remove(order) };
         let Some(curve) = curve(trial, &court.metric) else { return court.curves.remove(order) };
         court.curves.insert(order, &curve, course);
         if course == Course::Running && has_spoken(trial, &court.metric) {
             self.due.insert((name, order));
+        }
+    }
+
+    /// The curves of trials that have ended have to be read again.
+    pub fn is_lacking(&self) -> bool {
+        self.lacking
+    }
+
+    /// These are the trials that have ended, or the last ones of them.
+    pub fn recall(&mut self, past: impl Iterator<Item = Past>) {
+        let Some(court) = &mut self.court else { return };
+        self.lacking = false;
+        for Past { order, course, curve, .. } in past {
+            court.curves.insert(order, &curve, course);
         }
     }
 
@@ -94,6 +107,9 @@ impl Jury {
 
     /// Judges those that have reported.
     pub fn judge(&mut self, rules: &Rules) {
+        if self.lacking {
+            return;
+        }
         let due = std::mem::take(&mut self.due);
         let Some(court) = &self.court else { return };
         for (name, order) in due {
@@ -119,6 +135,41 @@ impl Jury {
     /// How many steps a trial takes that nobody stops.
     pub fn whole(&self) -> Option<u64> {
         self.court.as_ref()?.curves.typical()
+    }
+}
+
+/// A trial that has ended, as rules want to know it: see [`super::Action::ReadCurves`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Past {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its position in the history.
+    pub order: u64,
+    course: Course,
+    curve: Curve,
+}
+
+impl Past {
+    /// So many are worth reading: those of the highest orders.
+    pub const MOST: usize = KEPT;
+
+    /// What rules look at of this trial; `None`: it has not ended, or has nothing to show.
+    pub fn of(trial: &Trial, metric: &str) -> Option<Self> {
+        let course = course(Some(ending(trial)?))?;
+        let curve = curve(trial, metric)?.into_owned();
+        Some(Past { name: trial.name_any(), uid: trial.uid()?, order: order(trial), course, curve })
+    }
+}
+
+/// How the curve of a trial has come that ended so; `None`: it failed, and is none.
+fn course(ending: Option<Ending>) -> Option<Course> {
+    match ending {
+        None => Some(Course::Running),
+        Some(Ending::Succeeded) => Some(Course::Complete),
+        Some(Ending::EarlyStopped) => Some(Course::Stopped),
+        Some(Ending::Failed) => None,
     }
 }
 

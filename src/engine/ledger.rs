@@ -6,7 +6,7 @@ use super::derivatives;
 use super::ended::{Ended, EndedCounts, Learnt, finished};
 use super::ending::{Ending, ending};
 use super::job::{JobView, attempt_of};
-use super::jury::Jury;
+use super::jury::{Jury, Past};
 use super::membership::{index_of, name_of};
 use super::result::{excused, loss};
 use super::stage::stage_of;
@@ -60,15 +60,17 @@ impl Ledger {
                 self.find_best();
             }
         }
-        if let (Some(compiled), Some(learnt), None) = (compiled, &self.learnt, &self.history) {
-            let ended = self.ended.values().filter(|ended| !ended.excused);
-            let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt)).collect();
-            all.sort_by_key(|finished| finished.index);
-            let mut history = History::new(&compiled.space).with_objectives(learnt.directions.len());
-            for finished in all {
-                history.insert(finished);
-            }
-            self.history = Some(history);
+        if let (Some(compiled), Some(learnt)) = (compiled, &self.learnt) {
+            let history = self.history.get_or_insert_with(|| {
+                let mut history = History::new(&compiled.space).with_objectives(learnt.directions.len());
+                let ended = self.ended.values().filter(|ended| !ended.excused);
+                let mut all: Vec<Finished> = ended.map(|ended| finished(ended, learnt)).collect();
+                all.sort_by_key(|finished| finished.index);
+                all.into_iter().for_each(|finished| history.insert(finished));
+                history
+            });
+            // Another algorithm, or other settings, read something else off it.
+            history.keep(compiled.tuner.digest());
         }
         let jobs: Vec<String> = self.jobs.keys().cloned().collect();
         for job in jobs {
@@ -94,9 +96,21 @@ impl Ledger {
     /// Judges the trials that have reported; call it before a plan.
     pub fn judge(&mut self, spec: &ExperimentSpec, compiled: &Compiled) {
         if let Some(objective) = spec.objectives.first().filter(|_| !compiled.rules.is_empty()) {
-            self.jury.meet(objective, self.active.values());
+            self.jury.meet(objective, self.active.values(), !self.ended.is_empty());
             self.jury.judge(&compiled.rules);
         }
+    }
+
+    /// There are rules that were not there before, and they lack the curves of trials that have ended: nobody is judged until
+    /// they have been read.
+    pub(super) fn lacks_curves(&self) -> bool {
+        self.jury.is_lacking()
+    }
+
+    /// Takes the curves of trials that have ended.
+    pub fn recall_curves(&mut self, past: Vec<Past>) {
+        let is_known = |past: &Past| self.ended.get(&past.name).is_some_and(|ended| ended.uid == past.uid);
+        self.jury.recall(past.into_iter().filter(is_known));
     }
 
     /// Takes a Trial as it is now; an older version than the known one is ignored.

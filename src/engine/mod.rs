@@ -54,6 +54,7 @@ pub use ended::{Ended, EndedCounts};
 pub use ending::{Ending, has_succeeded};
 pub use fold::{Wanted, fold};
 pub use job::{JobCondition, JobView, job_name};
+pub use jury::Past;
 pub use ledger::Ledger;
 pub use membership::{orphan, owner};
 pub use plan::plan;

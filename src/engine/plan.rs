@@ -4,7 +4,7 @@ use super::action::{Action, Plan};
 use super::claim::claim;
 use super::clock;
 use super::compile::{Accepted, Compiled, Problem};
-use super::experiment::{End, at_once, default_max_failed, drained, recorded, still_holds};
+use super::experiment::{End, at_once, default_max_failed, drained, is_announced, recorded, still_holds};
 use super::membership::name_of;
 use super::snapshot::Snapshot;
 use super::stage::parent;
@@ -26,6 +26,7 @@ pub fn plan(snapshot: &Snapshot<'_>, now: Timestamp) -> Plan {
     }
     let mut planner = Planner::new(snapshot, now);
     planner.accept();
+    planner.inform_rules();
     planner.run_trials();
     planner.create_trials();
     planner.clean_up();
@@ -185,6 +186,18 @@ impl<'a> Planner<'a> {
         self.plan.actions.push(Action::ProbeTemplate { generation, job: Box::new(job), claim });
     }
 
+    fn inform_rules(&mut self) {
+        if self.end.is_none() && self.snapshot.ledger.lacks_curves() {
+            self.push(Action::ReadCurves);
+        }
+    }
+
+    /// The end for which trials are stopped. How much they have used depends on when one looks, so for that a trial is stopped
+    /// only once it is stored.
+    fn stored_end(&self) -> Option<&End> {
+        self.end.as_ref().filter(|end| end.reason != reasons::MAX_GPU_HOURS_REACHED || is_announced(self.snapshot, end))
+    }
+
     fn run_trials(&mut self) {
         let parallel = self.snapshot.experiment.spec.limits.parallel_trials as usize;
         for trial in self.snapshot.ledger.active() {
@@ -192,7 +205,7 @@ impl<'a> Planner<'a> {
             let context = Context {
                 snapshot: self.snapshot,
                 accepted: &self.accepted,
-                end: self.end.as_ref(),
+                end: self.stored_end(),
                 free_slot: self.busy < parallel,
                 now: self.now,
             };

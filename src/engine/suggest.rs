@@ -5,6 +5,7 @@ use super::compile::Compiled;
 use super::ledger::{Ledger, order};
 use super::membership::joins;
 use super::stage::stage_of;
+use crate::api::Trial;
 use crate::tuner::{NoSuggestion, Pending, Request, Suggestion};
 
 /// Why there is no next trial.
@@ -33,6 +34,14 @@ pub(super) fn note(compiled: &Compiled, ledger: &Ledger, seed: u64, index: u32) 
     caught(|| compiled.tuner.note(&request)).ok().flatten()
 }
 
+/// The trials that have not ended, as the tuner is told of them.
+pub(super) fn pending(compiled: &Compiled, ledger: &Ledger) -> Vec<Pending> {
+    let most = compiled.resource.as_ref().map(|resource| resource.fidelity.max);
+    let running = ledger.active().filter(|trial| joins(trial));
+    let of = |trial: &Trial| Pending::new(order(trial), trial.spec.assignments.clone()).at(stage_of(trial, most));
+    running.map(|trial| of(trial)).collect()
+}
+
 /// Up to `count` trials for the indices from `first` on. Each is pending for those after it.
 pub(super) fn suggestions(
     compiled: &Compiled,
@@ -42,11 +51,7 @@ pub(super) fn suggestions(
     count: usize,
 ) -> (Vec<(u32, Suggestion)>, Option<Stop>) {
     let Some(history) = ledger.history() else { return (Vec::new(), None) };
-    let most = compiled.resource.as_ref().map(|resource| resource.fidelity.max);
-    let running = ledger.active().filter(|trial| joins(trial));
-    let running =
-        running.map(|trial| Pending::new(order(trial), trial.spec.assignments.clone()).at(stage_of(trial, most)));
-    let mut pending: Vec<Pending> = running.collect();
+    let mut pending = pending(compiled, ledger);
     let mut made = Vec::new();
     for index in (0..count).map_while(|at| first.checked_add(u32::try_from(at).ok()?)) {
         let request = Request { space: &compiled.space, history, pending: &pending, seed, index: u64::from(index) };

@@ -1,6 +1,7 @@
 //! The Experiment's status: counts, conditions, and what of it is worth an Event.
 
 use super::action::{Action, Event};
+use super::claim::stays;
 use super::clock;
 use super::compile::Accepted;
 use super::experiment::{better, max_duration};
@@ -127,11 +128,21 @@ impl Planner<'_> {
         match &self.end {
             Some(end) if still == 0 => {
                 let failed = (!end.complete).then(|| (end.reason.clone(), end.message.clone()));
-                return ((end.complete, end.reason.clone(), end.message.clone()), failed);
+                let mut message = end.message.clone();
+                // What was recorded says so already.
+                if let Some(stays) = stays(self.snapshot).filter(|stays| !message.contains(stays)) {
+                    message = format!("{message}; {stays}");
+                }
+                return ((end.complete, end.reason.clone(), message), failed);
             }
             Some(end) => {
                 let message = format!("{}; stopping {still} trials", end.message);
-                return ((false, reasons::RUNNING.into(), message), None);
+                // This one is decided once it is stored.
+                let reason = match end.reason.as_str() {
+                    reasons::MAX_GPU_HOURS_REACHED => reasons::MAX_GPU_HOURS_REACHED,
+                    _ => reasons::RUNNING,
+                };
+                return ((false, reason.into(), message), None);
             }
             None => {}
         }

@@ -25,6 +25,8 @@ pub enum Course {
 pub struct Curves {
     direction: Direction,
     statistic: Statistic,
+    /// As a loss.
+    goal: Option<f64>,
     running: BTreeMap<u64, Series>,
     rows: BTreeMap<u64, Row>,
     levels: Vec<Table>,
@@ -71,6 +73,7 @@ impl Curves {
         Curves {
             direction,
             statistic,
+            goal: None,
             running: BTreeMap::new(),
             rows: BTreeMap::new(),
             levels: Vec::new(),
@@ -80,6 +83,18 @@ impl Curves {
             lengths: Ranks::default(),
             complete: BTreeMap::new(),
         }
+    }
+
+    /// The same with the value that is to be reached.
+    #[must_use]
+    pub fn with_goal(self, goal: Option<f64>) -> Self {
+        // A loss and its value are each other's.
+        Curves { goal: goal.map(|goal| self.value(goal)), ..self }
+    }
+
+    /// The loss that is to be reached.
+    pub fn goal(&self) -> Option<f64> {
+        self.goal
     }
 
     /// Adds a trial, in place of the one of the same key. A trial that has failed is none: [`Curves::remove`] it.

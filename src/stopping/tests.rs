@@ -98,6 +98,27 @@ fn what_each_rule_says() {
 }
 
 #[test]
+fn while_there_is_no_best_trial_the_goal_is_to_be_reached() {
+    for direction in [Direction::Maximize, Direction::Minimize] {
+        let sign = if direction == Direction::Maximize { 1.0 } else { -1.0 };
+        let first = curve(&[0.1, 0.3, 0.35, 0.36, 0.36].map(|value| sign * value));
+        let judged = |goal: Option<f64>, known: bool| {
+            let mut curves = Curves::new(direction, Statistic::Best).with_goal(goal.map(|goal| sign * goal));
+            if known {
+                curves.insert(0, &curve(&[sign * 0.1; 10]), Course::Complete);
+            }
+            curves.insert(1, &first, Course::Running);
+            rules("CurveModel", json!({"maxSteps": 10})).judge(&curves, 1).map(|decision| decision.reason)
+        };
+        let says = format!("step 5: {}; the chance to beat {} by step 10 is below 1%", sign * 0.36, sign * 0.9);
+        assert_eq!(judged(Some(0.9), false), Some(says));
+        assert_eq!(judged(Some(0.3), false), None, "it is there already");
+        assert_eq!(judged(None, false), None);
+        assert_eq!(judged(Some(0.9), true), None, "it is the best");
+    }
+}
+
+#[test]
 fn settings_are_checked() {
     let table = [
         ("median", json!({}), "name: \"median\" is no rule; there are Auto, Median, Percentile, "),

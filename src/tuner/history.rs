@@ -3,6 +3,8 @@
 use super::Stage;
 use super::pareto::Front;
 use crate::space::{Assignment, Key, Parameter, SearchSpace};
+use std::any::Any;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -91,11 +93,26 @@ impl Outcome {
     }
 }
 
+/// Trials that have ended, by their indices.
+pub type Ended = BTreeMap<u64, Finished>;
+
+/// What a tuner reads off a history, kept up to date trial by trial, so that no suggestion walks through all of it. What a tuner
+/// answers by it depends on the trials alone, not on the order in which they came and others went.
+pub trait Digest: Any + Send + Sync {
+    /// A trial has ended. It is among these already; others that are may come later.
+    fn insert(&mut self, finished: &Finished, ended: &Ended);
+
+    /// A trial is gone from these.
+    fn remove(&mut self, finished: &Finished, ended: &Ended);
+}
+
 /// Trials that have ended, ordered by index. Kept up to date trial by trial: each change takes logarithmic time.
 pub struct History {
-    finished: BTreeMap<u64, Finished>,
+    finished: Ended,
+    /// What the tuner of this history keeps of it.
+    digest: Option<Box<dyn Digest>>,
     /// Those with finite losses, the best first: by violation, then by the first loss.
-    ranked: BTreeSet<(Loss, Loss, u64)>,
+    ranked: BTreeSet<Place>,
     objectives: usize,
     /// Those that no other of the same fidelity dominates, which is the highest so far; kept only for several objectives.
     front: Front,
@@ -113,6 +130,7 @@ impl History {
         let space = SearchSpace::unconstrained(parameters);
         History {
             finished: BTreeMap::new(),
+            digest: None,
             ranked: BTreeSet::new(),
             objectives: 1,
             front: Front::default(),
@@ -133,6 +151,27 @@ impl History {
         self.objectives
     }
 
+    /// From now on this is kept up to date, as well: see [`super::Tuner::digest`].
+    pub fn keep(&mut self, mut digest: Option<Box<dyn Digest>>) {
+        if let Some(digest) = &mut digest {
+            self.finished.values().for_each(|finished| digest.insert(finished, &self.finished));
+        }
+        self.digest = digest;
+    }
+
+    /// What is kept of it, where it is what fits; else this, with all trials of the history.
+    pub(super) fn digest<T: Digest + Clone>(&self, fits: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> Cow<'_, T> {
+        let kept = self.digest.as_deref().and_then(|digest| (digest as &dyn Any).downcast_ref::<T>());
+        kept.filter(|kept| fits(kept)).map_or_else(
+            || {
+                let mut made = new();
+                self.finished.values().for_each(|finished| made.insert(finished, &self.finished));
+                Cow::Owned(made)
+            },
+            Cow::Borrowed,
+        )
+    }
+
     /// Adds a trial, in place of the one of the same index. Of several objectives each must have a loss, or it counts as
     /// failed.
     pub fn insert(&mut self, mut finished: Finished) {
@@ -145,12 +184,19 @@ impl History {
         }
         self.ranked.extend(rank(&finished));
         self.hold(&finished);
-        self.finished.insert(finished.index, finished);
+        let index = finished.index;
+        self.finished.insert(index, finished);
+        if let (Some(digest), Some(finished)) = (&mut self.digest, self.finished.get(&index)) {
+            digest.insert(finished, &self.finished);
+        }
     }
 
     /// Forgets a trial.
     pub fn remove(&mut self, index: u64) {
         let Some(finished) = self.finished.remove(&index) else { return };
+        if let Some(digest) = &mut self.digest {
+            digest.remove(&finished, &self.finished);
+        }
         if let Some(rank) = rank(&finished) {
             self.ranked.remove(&rank);
         }
@@ -240,7 +286,7 @@ impl History {
 
 /// A loss, in the order of numbers.
 #[derive(Clone, Copy, Debug)]
-struct Loss(f64);
+pub(super) struct Loss(pub f64);
 
 impl Ord for Loss {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -263,7 +309,10 @@ impl PartialEq for Loss {
 
 impl Eq for Loss {}
 
-fn rank(finished: &Finished) -> Option<(Loss, Loss, u64)> {
+/// Where a trial with finite losses stands among others: see [`History::ranked`].
+pub(super) type Place = (Loss, Loss, u64);
+
+pub(super) fn rank(finished: &Finished) -> Option<Place> {
     let loss = Some(finished.outcome.loss()).filter(|loss| loss.is_finite())?;
     Some((Loss(finished.violation()), Loss(loss), finished.index))
 }

@@ -22,6 +22,7 @@ mod policy_gradient;
 mod population;
 mod protocol;
 mod random;
+mod ranking;
 mod settings;
 mod sobol;
 mod stage;
@@ -32,7 +33,7 @@ mod unrepeated;
 
 pub use algorithms::{ALGORITHMS, Algorithm, Goals, MAX_OBJECTIVES, build, check_goals};
 pub use forest::{Importance, Prediction, Surrogate};
-pub use history::{Finished, History, Outcome};
+pub use history::{Digest, Ended, Finished, History, Outcome};
 pub use protocol::Session;
 pub use settings::{Setting, SettingError};
 pub use stage::{Fidelity, Stage};
@@ -113,10 +114,16 @@ pub trait Tuner: Send + Sync {
     /// There is none to propose. It is asked again when a trial has ended.
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion>;
 
+    /// What [`History::keep`] may keep for this tuner, so that the work does not grow with the history. Without it, or with
+    /// that of another tuner, the answers are the same.
+    fn digest(&self) -> Option<Box<dyn Digest>> {
+        None
+    }
+
     /// Indices of the trials that have ended and that some trial to come may have as its parent, whatever still ends. Once
-    /// a trial is not among them, it never is again.
-    fn parents(&self, _request: &Request<'_>) -> Vec<u64> {
-        Vec::new()
+    /// a trial is not among them, it never is again. `None`: there are more than so many.
+    fn parents(&self, _request: &Request<'_>, _most: usize) -> Option<Vec<u64>> {
+        Some(Vec::new())
     }
 
     /// How the trial `request.index` is chosen, in a sentence, where that is not the same for all trials. As

@@ -78,6 +78,40 @@ fn the_best_is_one_of_the_highest_fidelity() {
 }
 
 #[test]
+fn what_stays_on_a_volume_of_somebody_elses_is_said() {
+    let template = json!({"spec": {"resources": {"requests": {"storage": "1Gi"}}}});
+    let table = [
+        (
+            json!({}),
+            Some(
+                "its checkpoints stay on PersistentVolumeClaim c, in the folder e-UID (metadata.uid), until somebody deletes it",
+            ),
+        ),
+        (
+            json!({"checkpoint": {"volume": {"persistentVolumeClaim": null, "nfs": {"server": "n", "path": "/"}}}}),
+            Some("on the volume of spec.checkpoint"),
+        ),
+        (json!({"checkpoint": {"volume": {"persistentVolumeClaim": null, "emptyDir": {}}}}), None),
+        (json!({"checkpoint": {"volume": null, "volumeClaimTemplate": template}}), None),
+    ];
+    for (change, said) in table {
+        for laptop in [false, true] {
+            let mut model = Model::new(spec("ASHA", change.clone()), learns);
+            model.settings.checkpoints = laptop.then(|| "/state/checkpoints".into());
+            model.run();
+            let (status, _, message) = model.condition(types::COMPLETE);
+            assert_eq!(status, "True", "{message}");
+            assert_eq!(message.contains("checkpoints"), said.is_some() && !laptop, "{message}");
+            assert!(laptop || message.contains(said.unwrap_or("all 13 trials have ended")), "{message}");
+            // Said once, also after an edit that changes nothing of it.
+            model.edit(&json!({"suspend": true}));
+            model.run();
+            assert_eq!(model.condition(types::COMPLETE).2, message);
+        }
+    }
+}
+
+#[test]
 fn other_algorithms_give_each_trial_the_whole() {
     let mut model = Model::new(spec("TPE", json!({"limits": {"maxTrials": 3}})), learns);
     model.run();
@@ -148,28 +182,46 @@ fn a_trial_made_by_hand_may_say_what_it_spends_and_goes_on_from() {
     assert!(said(&without, "mine").starts_with("fidelity: the Experiment has no spec.fidelity"));
 }
 
+/// What the agent of this trial will be told to keep; action by action, until the trial is there and its Job is not.
+fn kept(model: &mut Model, trial: &str) -> Value {
+    for _ in 0..1000 {
+        match model.trials.contains_key(trial) {
+            true => break,
+            false if model.plan().actions.is_empty() => model.tick(),
+            false => model.settle(&mut 1),
+        }
+    }
+    let job = job_of(model, trial);
+    let variables = job.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+    let told = variables.iter().find(|variable| variable["name"] == "AUTOML_CHECKPOINT").unwrap();
+    serde_json::from_str::<Value>(told["value"].as_str().unwrap()).unwrap()["keep"].clone()
+}
+
+/// The first bracket waits for its first trial; the fourth trial, the worst, is of the second, which is not whole.
+#[test]
+fn what_a_bracket_to_come_may_need_is_kept() {
+    let play = |trial: &Trial| match trial.spec.index {
+        Some(0) => Play::Forever,
+        Some(3) => Play::Value(-1.0),
+        _ => learns(trial),
+    };
+    let halving = json!({"algorithm": {"settings": {"trials": 3, "overlap": true}}, "limits": {"parallelTrials": 3}});
+    let mut model = Model::new(spec("SuccessiveHalving", halving), play);
+    let kept = kept(&mut model, "e-00005");
+    for trial in ["e-00001", "e-00002", "e-00003"] {
+        assert!(super::ended(&model.trials[trial]), "{trial}");
+        assert!(kept.as_array().unwrap().contains(&json!(trial)), "{trial} is not among {kept}");
+    }
+}
+
 #[test]
 fn agents_are_told_which_checkpoints_are_kept() {
-    let kept = |model: &Model, trial: &str| -> Value {
-        let job = job_of(model, trial);
-        let variables = job.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
-        let told = variables.iter().find(|variable| variable["name"] == "AUTOML_CHECKPOINT").unwrap();
-        serde_json::from_str::<Value>(told["value"].as_str().unwrap()).unwrap()["keep"].clone()
-    };
     // Nothing goes on from a trial of TPE: the best's is kept, and what runs.
     let mut model =
         Model::new(spec("TPE", json!({"limits": {"maxTrials": 5, "parallelTrials": 1}})), |_| Play::Value(1.0));
     let mut seen = Vec::new();
     for trial in ["e-00000", "e-00001", "e-00002", "e-00003"] {
-        for _ in 0..100 {
-            // Action by action, until the trial is there and its Job is not.
-            match model.trials.contains_key(trial) {
-                true => break,
-                false if model.plan().actions.is_empty() => model.tick(),
-                false => model.settle(&mut 1),
-            }
-        }
-        seen.push(kept(&model, trial));
+        seen.push(kept(&mut model, trial));
     }
     let all = [
         json!(["e-00000"]),

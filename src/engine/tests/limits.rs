@@ -2,7 +2,8 @@
 
 use super::model::{Model, Play};
 use super::{by_hand, ended, good, x};
-use crate::api::conditions::types;
+use crate::api::conditions::{find, types};
+use crate::engine::JobCondition;
 use crate::engine::ending::{Ending, ending};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -291,4 +292,43 @@ fn gpu_hours_are_counted_while_trials_run() {
         model.pass(1);
         assert!(open(&model), "more is allowed: it goes on");
     }
+}
+
+#[test]
+fn an_end_by_gpu_hours_is_not_taken_back() {
+    let spec = json!({
+        "limits": {"maxTrials": 500, "maxGpuHours": 0.01},
+        "trialTemplate": {"manifest": {"spec": {"template": {"spec": {"containers": [{
+            "name": "train", "image": "i", "command": ["train"], "resources": {"limits": {"nvidia.com/gpu": 1}},
+        }]}}}}},
+    });
+    let mut model = Model::new(spec, |_| Play::Endless(0.5));
+    let announced = |model: &Model| {
+        let conditions = model.experiment.status.clone().unwrap_or_default().conditions;
+        find(&conditions, types::COMPLETE).is_some_and(|condition| condition.reason == "MaxGpuHoursReached")
+    };
+    // One action at a time, until 36 GPU seconds are used up and that is stored.
+    while !announced(&model) {
+        assert!(!model.trials.values().any(ended), "none is stopped before it is stored why");
+        if model.plan().actions.is_empty() {
+            model.tick();
+        }
+        model.settle(&mut 1);
+    }
+    let (status, _, message) = model.condition(types::COMPLETE);
+    assert_eq!((status.as_str(), message.as_str()), ("False", "limits.maxGpuHours are used up; stopping 2 trials"));
+    assert!(!model.trials.values().any(ended));
+    // Their programs turn out to have ended some seconds ago.
+    model.restart();
+    let past = model.now - SignedDuration::from_secs(10);
+    for job in model.jobs.values_mut() {
+        (job.active, job.ready, job.ended) = (0, 0, Some(past));
+        let complete = JobCondition { r#type: "Complete".into(), reason: String::new(), message: String::new() };
+        job.conditions.push(complete);
+    }
+    model.run();
+    assert_end(&model, types::COMPLETE, "MaxGpuHoursReached", "less than it seemed");
+    let status = model.experiment.status.as_ref().unwrap();
+    assert!(status.usage.gpu_seconds < 36, "{:?}", status.usage);
+    assert_eq!((model.trials.len(), status.trials.succeeded), (2, 2), "no further trial was made");
 }

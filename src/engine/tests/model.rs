@@ -253,6 +253,7 @@ impl Model {
                 let finding = self.others.get(&experiment).cloned().unwrap_or(Finding::None);
                 self.facts.findings.insert(experiment, (self.now, finding));
             }
+            Action::ReadCurves => panic!("a ledger that is made anew lacks none"),
             Action::DeleteJob { name, uid, trial } => {
                 assert_eq!(self.jobs[&name].trial, trial);
                 let trial = self.trials.get(&trial).unwrap();

@@ -3,11 +3,14 @@
 use super::model::{Model, Play};
 use super::x;
 use crate::api::conditions::types;
-use crate::api::{Experiment, Trial};
+use crate::api::{Experiment, Trial, TrialStatus};
 use crate::engine::ending::{Ending, ending};
+use crate::engine::{Ledger, Past, compile};
+use crate::metrics::{MetricSummary, Observation};
 use crate::{stopping, tuner};
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Says its parameter's value for ever.
 fn endless(trial: &Trial) -> Play {
@@ -78,6 +81,55 @@ fn rules_may_change_while_trials_run() {
     model.edit(&json!({"earlyStopping": [{"name": "Patience", "settings": {"steps": 10}}]}));
     model.pass(1);
     assert_eq!(model.condition(types::COMPLETE).1, "MaxTrialsReached");
+}
+
+/// A ledger that goes on from plan to plan, as the operator's does, and not one that is made anew each time.
+#[test]
+fn rules_that_are_added_know_the_trials_that_have_ended() {
+    let mut model = Model::new(json!({}), super::good);
+    model.run();
+    let mut running = model.trials["e-00005"].clone();
+    running.metadata.name = Some("e-00006".into());
+    running.metadata.uid = Some("uid-of-e-00006".into());
+    running.spec.index = Some(6);
+    running.status = Some(TrialStatus { metrics: vec![MetricSummary::new("accuracy")], ..TrialStatus::default() });
+    let worst = Observation { metric: "accuracy".into(), step: None, value: -1.0, time: model.now };
+    running.status.as_mut().unwrap().metrics[0].observe(&worst);
+    let without = model.experiment.clone();
+    model.edit(&json!({"earlyStopping": [{"name": "Median"}]}));
+    let with = model.experiment.clone();
+    let trials = || model.trials.values().cloned().chain([running.clone()]).map(Arc::new);
+    let judge = |ledger: &mut Ledger, experiment: &Experiment| {
+        let compiled = compile(experiment).unwrap_or_else(|problem| panic!("{problem:?}"));
+        ledger.prepare(&experiment.spec, Some(&compiled));
+        ledger.judge(&experiment.spec, &compiled);
+        ledger.jury().decision("e-00006").map(|decision| decision.reason.clone())
+    };
+    let mut ledger = Ledger::default();
+    assert_eq!(judge(&mut ledger, &without), None);
+    trials().for_each(|trial| ledger.upsert_trial(trial));
+    assert_eq!(judge(&mut ledger, &without), None);
+    let curves = || model.trials.values().filter_map(|trial| Past::of(trial, "accuracy")).collect::<Vec<_>>();
+    for _ in 0..2 {
+        assert_eq!(judge(&mut ledger, &with), None);
+        assert!(ledger.lacks_curves(), "nobody is judged by half of what is known");
+    }
+    // What was deleted meanwhile is none of them.
+    ["e-00000", "e-00001"].into_iter().for_each(|name| ledger.remove_trial(name));
+    ledger.recall_curves(curves());
+    assert!(!ledger.lacks_curves());
+    assert_eq!(judge(&mut ledger, &with), None, "four others are too few");
+    trials().for_each(|trial| ledger.upsert_trial(trial));
+    let decided = judge(&mut ledger, &with).unwrap();
+    assert!(decided.contains("of 6 trials"), "{decided}");
+    let mut anew = Ledger::default();
+    trials().for_each(|trial| anew.upsert_trial(trial));
+    assert_eq!(judge(&mut anew, &with), Some(decided.clone()), "as after a restart");
+    // Also when the experiment was opened again after its end.
+    ledger.adjourn();
+    assert_eq!(judge(&mut ledger, &with), None);
+    ledger.recall_curves(curves());
+    assert_eq!(judge(&mut ledger, &with), Some(decided));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Rule for CurveModel {
     fn judge(&self, question: &Question<'_>) -> Option<String> {
         let end = self.end(question)?;
         let (curves, step) = (question.curves, self.judged.step(question)?);
-        let best = curves.best_but(question.trial)?;
+        let best = curves.best_but(question.trial).or(curves.goal())?;
         let own = question.series.at(step)?;
         if curves.best_counts() && own.best < best {
             return None;

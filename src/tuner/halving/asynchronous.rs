@@ -2,13 +2,15 @@
 //!
 //! As soon as a trial is among the best of its rung, one in `eta` of those that have ended there, it goes on to the next;
 //! while there is none, another begins. Nothing ever waits for a slow trial. With several objectives it is MO-ASHA (Schmucker et
-//! al., 2021, <https://arxiv.org/abs/2106.12639>).
+//! al., 2021, <https://arxiv.org/abs/2106.12639>), by the latest 1,000 of each rung.
 
+use super::Rungs;
+use super::ladder::Ladder;
 use super::searcher::{Model, Searcher};
-use super::{Rungs, best, members, promoted};
 use crate::space::SearchSpace;
 use crate::tuner::settings::{SettingError, Settings};
-use crate::tuner::{NoSuggestion, Request, Stage, Suggestion, Tuner};
+use crate::tuner::{Digest, Finished, NoSuggestion, Request, Stage, Suggestion, Tuner};
+use std::borrow::Cow;
 
 /// Asynchronous successive halving.
 pub(in crate::tuner) struct AsyncSuccessiveHalving {
@@ -23,21 +25,23 @@ impl AsyncSuccessiveHalving {
         let searcher = Searcher::with_model(settings, model);
         Ok(Box::new(AsyncSuccessiveHalving { rungs: Rungs::new(settings.fidelity()?), searcher }))
     }
+
+    fn ladder<'a>(&self, request: &Request<'a>) -> Cow<'a, Ladder> {
+        request.history.digest(|ladder: &Ladder| ladder.is_of(&self.rungs), || Ladder::new(&self.rungs))
+    }
 }
 
 impl Tuner for AsyncSuccessiveHalving {
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
-        let members = members(request, &self.rungs);
-        let promoted = promoted(&members);
-        for rung in (0..self.rungs.top()).rev() {
-            let ended = || members.iter().filter(|m| m.rung == rung && m.loss.is_some());
-            let good = best(ended(), (ended().count() as f64 / self.rungs.eta) as usize, 0);
-            let mut next = good.into_iter().filter(|member| !promoted.contains(&member.index));
-            if let Some(member) = next.find(|member| request.space.check(member.assignment).is_ok()) {
-                return Ok(member.promoted(&self.rungs));
+        let ladder = self.ladder(request);
+        let gone_on = ladder.left(request);
+        let left = |ended: &Finished| !gone_on.contains(&ended.index) && request.space.check(&ended.assignment).is_ok();
+        for (at, rung) in ladder.rungs().enumerate().rev().skip(1) {
+            if let Some(next) = rung.next(request.history, self.rungs.eta, left) {
+                return Ok(self.rungs.promoted(next, at));
             }
         }
-        match self.searcher.begin(request, &members) {
+        match self.searcher.begin(request, &ladder) {
             Ok(assignment) => {
                 Ok(Suggestion::new(assignment).at(Stage { fidelity: self.rungs.levels[0], parent: None }))
             }
@@ -47,12 +51,19 @@ impl Tuner for AsyncSuccessiveHalving {
         }
     }
 
+    fn digest(&self) -> Option<Box<dyn Digest>> {
+        Some(Box::new(Ladder::new(&self.rungs)))
+    }
+
     /// However bad it is now, worse ones may come.
-    fn parents(&self, request: &Request<'_>) -> Vec<u64> {
-        let members = members(request, &self.rungs);
-        let promoted = promoted(&members);
-        let may =
-            members.iter().filter(|m| m.rung < self.rungs.top() && m.has_result() && !promoted.contains(&m.index));
-        may.map(|member| member.index).collect()
+    fn parents(&self, request: &Request<'_>, most: usize) -> Option<Vec<u64>> {
+        let ladder = self.ladder(request);
+        let gone_on = ladder.left(request);
+        let objectives = request.history.objectives();
+        let open = ladder.rungs().rev().skip(1).flat_map(|rung| rung.open(objectives));
+        let mut parents: Vec<u64> =
+            open.filter(|index| !gone_on.contains(index)).take(most.saturating_add(1)).collect();
+        parents.sort_unstable();
+        (parents.len() <= most).then_some(parents)
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::space::{Domain, Parameter, Scale, SearchSpace};
 use crate::tuner::streams::uniform_of;
 use crate::tuner::tests::{outcome, spaces};
-use crate::tuner::{Finished, History, NoSuggestion, Outcome, Pending, Tuner, build};
+use crate::tuner::{Finished, History, NoSuggestion, Outcome, Pending, Request, Stage, Tuner, build};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -77,7 +77,8 @@ fn run(tuner: &dyn Tuner, space: &SearchSpace, trials: u64, parallel: usize, fai
         };
         run.history.insert(Finished::new(ended.index, ended.assignment, outcome).at(ended.stage));
         let request = Request { space, history: &run.history, pending: &run.pending, seed, index };
-        let parents = tuner.parents(&request).into_iter().collect::<std::collections::HashSet<u64>>();
+        let parents =
+            tuner.parents(&request, usize::MAX).unwrap().into_iter().collect::<std::collections::HashSet<u64>>();
         let old = run.history.iter().map(|finished| finished.index).filter(|index| *index != ended.index);
         assert!(old.into_iter().all(|index| kept.contains(&index) || !parents.contains(&index)), "needed once more");
         kept = parents;

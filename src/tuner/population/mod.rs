@@ -8,21 +8,24 @@
 //! Asynchronous: a member is compared with those that have ended the same generation so far, and nothing is waited for
 //! while there is a member to go on.
 
+mod crowd;
 mod explore;
 mod generations;
 
 use super::gp::{Growth, Interval};
 use super::random::Random;
 use super::settings::{SettingError, Settings};
-use super::{Fidelity, NoSuggestion, Request, Stage, Suggestion, Tuner, generator};
+use super::{Digest, Fidelity, Finished, NoSuggestion, Request, Stage, Suggestion, Tuner, generator};
 use crate::space::{Assignment, SearchSpace};
+use crowd::{Crowd, last, spent};
 use explore::Explore;
-use generations::{Entry, Generations, Next, last, spent};
+use generations::{Generations, Next};
 use rand::RngExt;
-use std::collections::BTreeMap;
 
 /// Configurations that the model of PB2 chooses from.
 const CANDIDATES: usize = 256;
+/// Intervals that it is told of, the latest; it takes fewer.
+const INTERVALS: usize = 256;
 
 /// A population.
 pub(super) struct Population {
@@ -60,60 +63,87 @@ impl Population {
         Suggestion::new(assignment).at(Stage { fidelity: spent(self.fidelity, generation), parent })
     }
 
-    /// The parameters with which a copy of this trial goes on.
-    fn explored(&self, request: &Request<'_>, generations: &Generations<'_>, from: &Entry<'_>) -> Assignment {
+    fn generations<'a>(&self, request: &'a Request<'a>) -> Generations<'a> {
+        let crowd = request.history.digest(|crowd: &Crowd| crowd.is_of(self.fidelity), || Crowd::new(self.fidelity));
+        Generations::new(crowd, request)
+    }
+
+    /// When a generation ends, as a share of a member's life.
+    fn time(&self, generation: u64) -> f64 {
+        generation as f64 / last(self.fidelity) as f64
+    }
+
+    /// The latest intervals of training, those that run last.
+    fn intervals<'a>(&self, request: &'a Request<'a>, crowd: &Crowd) -> Vec<Interval<'a>> {
+        let result = |index: u64| {
+            let before = request.history.get(index)?;
+            crowd.generation(before.stage?)?;
+            Some(before.outcome.loss()).filter(|loss| loss.is_finite())
+        };
+        let interval = |stage: Stage, assignment: &'a Assignment, after: Option<f64>| {
+            let (before, time) = (result(stage.parent?)?, self.time(crowd.generation(stage)?));
+            Some(Interval { assignment, time, before, after })
+        };
+        let ended = crowd.intervals.iter().rev().take(4 * INTERVALS).filter_map(|index| {
+            let one = request.history.get(*index)?;
+            interval(one.stage?, &one.assignment, Some(one.outcome.loss()))
+        });
+        let mut intervals: Vec<Interval<'a>> = ended.take(INTERVALS).collect();
+        intervals.reverse();
+        let mut running: Vec<_> = request.pending.iter().collect();
+        running.sort_unstable_by_key(|pending| pending.index);
+        intervals.extend(running.into_iter().filter_map(|one| interval(one.stage?, &one.assignment, None)));
+        intervals
+    }
+
+    /// The parameters with which a copy of this trial, which has ended this generation, goes on.
+    fn explored(&self, request: &Request<'_>, crowd: &Crowd, (generation, from): (u64, &Finished)) -> Assignment {
         let mut rng = generator(request);
-        if let Some(growth) = &self.growth
-            && let Some(before) = from.result()
-        {
-            let known: BTreeMap<u64, f64> =
-                generations.of.values().flatten().filter_map(|entry| Some((entry.index, entry.result()?))).collect();
-            let time = |generation: u64| generation as f64 / last(self.fidelity) as f64;
-            let begun = generations.of.values().flatten().filter_map(|entry| {
-                let (before, after) = (*known.get(&entry.parent?)?, entry.loss);
-                let interval = Interval { assignment: entry.assignment, time: time(entry.generation), before, after };
-                after.is_none_or(f64::is_finite).then_some((entry.index, interval))
-            });
-            let mut intervals: Vec<(u64, Interval<'_>)> = begun.collect();
-            intervals.sort_by_key(|(index, _)| *index);
-            let intervals: Vec<Interval<'_>> = intervals.into_iter().map(|(_, interval)| interval).collect();
+        let before = from.outcome.loss();
+        if let Some(growth) = self.growth.as_ref().filter(|_| before.is_finite()) {
             let candidates = (0..CANDIDATES).map(|at| match at % 2 {
-                0 => Explore { resample: 1.0, ..self.explore }.near(request.space, from.assignment, &mut rng),
-                _ => self.explore.near(request.space, from.assignment, &mut rng),
+                0 => Explore { resample: 1.0, ..self.explore }.near(request.space, &from.assignment, &mut rng),
+                _ => self.explore.near(request.space, &from.assignment, &mut rng),
             });
-            let next = (time(from.generation + 1), before);
+            let intervals = self.intervals(request, crowd);
+            let next = (self.time(generation + 1), before);
             if let Some(chosen) = growth.choose(request.space, &intervals, next, candidates) {
                 return chosen;
             }
         }
-        self.explore.near(request.space, from.assignment, &mut generator(request))
+        self.explore.near(request.space, &from.assignment, &mut generator(request))
     }
 }
 
 impl Tuner for Population {
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
-        let generations = Generations::new(self.fidelity, request);
+        let generations = self.generations(request);
         match generations.next(self.members, self.share) {
             Next::Begin => {
                 // A small space has fewer configurations than a population has members.
                 let drawn = Random::new(false).suggest(request).or_else(|_| Random::new(true).suggest(request))?;
                 Ok(self.at(drawn.assignment, 1, None))
             }
-            Next::Continue(entry) => Ok(self.at(entry.assignment.clone(), entry.generation + 1, Some(entry.index))),
-            Next::Exploit(best) => {
+            Next::Continue(generation, one) => Ok(self.at(one.assignment.clone(), generation + 1, Some(one.index))),
+            Next::Exploit(generation, best) => {
                 let mut rng = generator(request);
                 // Another stream than that of what is explored.
                 rng.set_stream(!request.index);
-                let from = &best[rng.random_range(0..best.len())];
-                let assignment = self.explored(request, &generations, from);
-                Ok(self.at(assignment, from.generation + 1, Some(from.index)))
+                let from = best[rng.random_range(0..best.len())];
+                let assignment = self.explored(request, &generations.crowd, (generation, from));
+                Ok(self.at(assignment, generation + 1, Some(from.index)))
             }
             Next::Wait => Err(NoSuggestion::Waiting),
         }
     }
 
+    fn digest(&self) -> Option<Box<dyn Digest>> {
+        Some(Box::new(Crowd::new(self.fidelity)))
+    }
+
     /// A generation is never whole: whoever joins it later may copy the best of it.
-    fn parents(&self, request: &Request<'_>) -> Vec<u64> {
-        Generations::new(self.fidelity, request).parents(self.members, self.share).into_iter().collect()
+    fn parents(&self, request: &Request<'_>, most: usize) -> Option<Vec<u64>> {
+        let parents = self.generations(request).parents(self.members, self.share);
+        (parents.len() <= most).then(|| parents.into_iter().collect())
     }
 }

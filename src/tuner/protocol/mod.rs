@@ -161,7 +161,8 @@ impl Search {
             let middle = space.space.decode_around(&given, &[]);
             initial.push_back(space.space.check(&middle).map_err(wrong)?);
         }
-        let history = History::new(&space.space).with_objectives(maximise.len());
+        let mut history = History::new(&space.space).with_objectives(maximise.len());
+        history.keep(tuner.digest());
         let (pending, seed) = (Vec::new(), line.seed);
         let (next, known) = (0, KNOWN);
         Ok(Search { space, tuner, history, pending, initial, seed, next, known, maximise, constraints, fidelity })

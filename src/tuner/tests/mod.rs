@@ -1,3 +1,4 @@
+mod digests;
 mod goals;
 mod health;
 mod matrix;

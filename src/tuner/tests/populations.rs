@@ -99,7 +99,7 @@ proptest! {
                     }
                     world.ask(&*tuner).unwrap();
                     // What no trial to come can need is deleted when one begins.
-                    let kept: BTreeSet<u64> = tuner.parents(&world.request()).into_iter().collect();
+                    let kept: BTreeSet<u64> = tuner.parents(&world.request(), usize::MAX).unwrap().into_iter().collect();
                     deleted.extend(world.history.iter().map(|ended| ended.index).filter(|index| !kept.contains(index)));
                     for (below, level) in LEVELS.iter().enumerate().skip(1) {
                         let ok = |level: f64| world.ended(level).iter().filter(|(_, loss)| loss.is_finite()).count();
@@ -188,11 +188,11 @@ fn checkpoints_of_a_population_do_not_pile_up() {
             while world.pending.len() < slots && world.ask(&*tuner).is_ok() {}
             let losses = vec![super::super::streams::uniform_of(3, world.next, 0)];
             world.end(world.next as usize, Outcome::Complete { losses });
-            most = most.max(tuner.parents(&world.request()).len());
+            most = most.max(tuner.parents(&world.request(), usize::MAX).unwrap().len());
         }
         // Of four generations two that are copied, and at most ten that have not gone on.
         assert!((9..=48).contains(&most), "{most} with {slots} slots");
-        let kept = tuner.parents(&world.request()).len();
+        let kept = tuner.parents(&world.request(), usize::MAX).unwrap().len();
         assert!(kept <= 24, "{kept} with {slots} slots");
     }
 }

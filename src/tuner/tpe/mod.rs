@@ -65,20 +65,25 @@ impl Tpe {
 
 impl Tuner for Tpe {
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
-        let mut rng = generator(request);
-        if request.history.len() >= self.startup_trials
-            && let Some(assignment) = self.model(request, &mut rng)
-        {
-            return Ok(Suggestion::new(assignment));
-        }
-        let start = rng.random();
-        unrepeated(request, self.allow_repeats, start, || uniform(request.space, &mut rng))
+        self.by_these(request, request)
     }
 }
 
 impl Tpe {
+    /// Learns from the history of this request; what has been tried stands in that of the whole.
+    pub fn by_these(&self, request: &Request<'_>, whole: &Request<'_>) -> Result<Suggestion, NoSuggestion> {
+        let mut rng = generator(request);
+        if request.history.len() >= self.startup_trials
+            && let Some(assignment) = self.model(request, &Tried::new(whole), &mut rng)
+        {
+            return Ok(Suggestion::new(assignment));
+        }
+        let start = rng.random();
+        unrepeated(whole, self.allow_repeats, start, || uniform(request.space, &mut rng))
+    }
+
     /// The best candidate; `None` when there is nothing to model or no candidate is allowed.
-    fn model(&self, request: &Request<'_>, rng: &mut impl Rng) -> Option<Assignment> {
+    fn model(&self, request: &Request<'_>, tried: &Tried<'_>, rng: &mut impl Rng) -> Option<Assignment> {
         let space = request.space;
         let ranked = request.history.ranked();
         // Of ten trials one is good. One without a finite loss never is.
@@ -103,7 +108,6 @@ impl Tpe {
         let good = Mixture::new(space, points, self.prior_weight);
         let others = Mixture::new(space, others, self.prior_weight);
         let finite = !self.allow_repeats && space.cardinality().is_some();
-        let tried = Tried::new(request);
         let mut best: Option<(f64, Assignment)> = None;
         let mut left = self.candidates;
         // Candidates that are not allowed cost a draw each, up to ten times as many as are wanted.

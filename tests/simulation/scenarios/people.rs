@@ -2,7 +2,7 @@
 
 use super::super::experiments::experiment;
 use super::super::invariants::has_ended;
-use super::super::script::{End, Script};
+use super::super::script::{End, Script, printing};
 use super::super::world::World;
 use super::{Scenario, ending, one_at_a_time, scenario, standard, two_at_a_time};
 use automl_operator::api::conditions::types;
@@ -95,6 +95,31 @@ fn limits() -> Vec<Scenario> {
             }
             .boxed()
         }),
+        scenario(
+            "a rule is added when some have ended",
+            |program| match program.index {
+                // It goes on for ever after what it is to be stopped for.
+                Some(3) => Script { end: End::Never, ..printing("score", Duration::from_secs(1), [0.0]) },
+                _ => printing("score", Duration::from_secs(1), [1.0]),
+            },
+            |world| {
+                async move {
+                    world.create(&experiment("e", one_at_a_time(4))).await;
+                    world.until("three ended", |world| count_ended(world) == 3).await;
+                    world
+                        .edit(
+                            "e",
+                            json!({"spec": {"earlyStopping": [{"name": "Median", "settings": {"minTrials": 3}}]}}),
+                        )
+                        .await;
+                    world.until("ended", |world| world.ended("e")).await;
+                    let last = world.stored_trials().into_iter().find(|trial| trial.name_any() == "e-00003").unwrap();
+                    let said = json!(last.status).to_string();
+                    assert!(said.contains("stopped: Median: step 1: 0 is below the median 1 of 3 trials"), "{said}");
+                }
+                .boxed()
+            },
+        ),
         scenario("a template that cannot be run, then one that can", standard, |world| {
             async move {
                 let mut broken = experiment("e", two_at_a_time(2));
