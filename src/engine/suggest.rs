@@ -41,6 +41,19 @@ pub(super) fn suggestions(
     first: u32,
     count: usize,
 ) -> (Vec<(u32, Suggestion)>, Option<Stop>) {
+    let made = beside_each_other(compiled, ledger, seed, first, count);
+    // The next ones have another history.
+    compiled.tuner.forget();
+    made
+}
+
+fn beside_each_other(
+    compiled: &Compiled,
+    ledger: &Ledger,
+    seed: u64,
+    first: u32,
+    count: usize,
+) -> (Vec<(u32, Suggestion)>, Option<Stop>) {
     let Some(history) = ledger.history() else { return (Vec::new(), None) };
     let most = compiled.resource.as_ref().map(|resource| resource.fidelity.max);
     let running = ledger.active().filter(|trial| joins(trial));

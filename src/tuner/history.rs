@@ -5,6 +5,7 @@ use super::pareto::Front;
 use crate::space::{Assignment, Key, Parameter, SearchSpace};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A trial that has ended. Made with [`Finished::new`], so that a field more does not change who makes one.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +104,7 @@ pub struct History {
     /// How often each configuration of the space was tried.
     tried: HashMap<Key, u32>,
     space: SearchSpace,
+    stamp: u64,
 }
 
 impl History {
@@ -119,13 +121,14 @@ impl History {
             highest: f64::NEG_INFINITY,
             tried: HashMap::new(),
             space,
+            stamp: next_stamp(),
         }
     }
 
     /// The same for so many objectives; to be said before the first trial is added.
     #[must_use]
     pub fn with_objectives(self, objectives: usize) -> Self {
-        History { objectives, ..self }
+        History { objectives, stamp: next_stamp(), ..self }
     }
 
     /// How many objectives there are.
@@ -137,6 +140,7 @@ impl History {
     /// failed.
     pub fn insert(&mut self, mut finished: Finished) {
         self.remove(finished.index);
+        self.stamp = next_stamp();
         if self.objectives > 1 && finished.outcome.losses().len() != self.objectives {
             finished.outcome = Outcome::Failed;
         }
@@ -151,6 +155,7 @@ impl History {
     /// Forgets a trial.
     pub fn remove(&mut self, index: u64) {
         let Some(finished) = self.finished.remove(&index) else { return };
+        self.stamp = next_stamp();
         if let Some(rank) = rank(&finished) {
             self.ranked.remove(&rank);
         }
@@ -168,6 +173,12 @@ impl History {
                 self.tried.remove(&key);
             }
         }
+    }
+
+    /// Another number after each change, and in each history: where it is the same, so is all that the history says. It is another
+    /// one after a restart, so that no answer may depend on it.
+    pub fn stamp(&self) -> u64 {
+        self.stamp
     }
 
     /// In the order of their indices.
@@ -236,6 +247,12 @@ impl History {
     fn key(&self, finished: &Finished) -> Option<Key> {
         self.space.check(&finished.assignment).ok().map(|checked| self.space.key(&checked))
     }
+}
+
+/// A number that nobody has had before.
+fn next_stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Relaxed)
 }
 
 /// A loss, in the order of numbers.

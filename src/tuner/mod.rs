@@ -33,6 +33,7 @@ mod unrepeated;
 pub use algorithms::{ALGORITHMS, Algorithm, Goals, MAX_OBJECTIVES, build, check_goals};
 pub use forest::{Importance, Prediction, Surrogate};
 pub use history::{Finished, History, Outcome};
+pub use pareto::order as best_first;
 pub use protocol::Session;
 pub use settings::{Setting, SettingError};
 pub use stage::{Fidelity, Stage};
@@ -112,6 +113,9 @@ pub trait Tuner: Send + Sync {
     /// # Errors
     /// There is none to propose. It is asked again when a trial has ended.
     fn suggest(&self, request: &Request<'_>) -> Result<Suggestion, NoSuggestion>;
+
+    /// Lets go of what is kept only to answer sooner beside the last suggestions: no further one is expected.
+    fn forget(&self) {}
 
     /// Indices of the trials that have ended and that some trial to come may have as its parent, whatever still ends. Once
     /// a trial is not among them, it never is again.

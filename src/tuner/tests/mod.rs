@@ -1,3 +1,4 @@
+mod beside;
 mod goals;
 mod health;
 mod matrix;
