@@ -58,6 +58,7 @@ pub use ledger::Ledger;
 pub use membership::{orphan, owner};
 pub use plan::plan;
 pub use query::{Asked, queries};
+pub use result::value;
 pub use settings::{AgentContainer, Prometheus, Settings};
 pub use sidecar::SIDECAR;
 pub use snapshot::{Blocked, Facts, Fate, Finding, Known, Pods, Probe, Refusal, Snapshot};
