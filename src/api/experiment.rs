@@ -56,10 +56,6 @@ use std::collections::BTreeMap;
     "objectives and additionalMetrics must not be more than 16 together"
 ))]
 #[x_kube(validation = (
-    "!has(self.warmStartFrom) || (size(self.objectives) == 1 && !has(self.constraints))",
-    "warmStartFrom reads one value of each trial: leave it out where there are several objectives, or constraints"
-))]
-#[x_kube(validation = (
     "has(self.constraints) == has(oldSelf.constraints) && \
      (!has(self.constraints) || self.constraints == oldSelf.constraints)",
     "constraints cannot be changed: results under other constraints would not be comparable; create a new Experiment"
@@ -325,7 +321,7 @@ pub struct InitialTrial {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WarmStart {
-    /// Its name, in the same namespace. Its objective must be the same metric.
+    /// Its name, in the same namespace. It must read all metrics of this one's objectives and constraints.
     #[schemars(length(min = 1, max = 40))]
     pub experiment: String,
     /// How many of its results are taken: half of them its best, the others spread over the rest.

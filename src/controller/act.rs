@@ -160,8 +160,8 @@ impl Hand {
                 _ => self.read_job(subject.namespace, name).await.map(Done::Done),
             },
             Action::InspectPods { job } => self.inspect(subject.namespace, job).await,
-            Action::ReadResults { experiment } => {
-                let finding = findings::of(&self.client, subject.namespace, experiment).await?;
+            Action::ReadResults { experiment, wanted } => {
+                let finding = findings::of(&self.client, subject.namespace, experiment, wanted).await?;
                 Ok(Done::Done(Learnt::Results { experiment: experiment.clone(), finding }))
             }
             Action::ReadCurves => match subject.experiment {

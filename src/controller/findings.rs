@@ -3,8 +3,8 @@
 use super::failure::Failure;
 use super::readable::Readable;
 use super::wire::timed;
-use crate::api::{Experiment, Trial, labels};
-use crate::engine::{Finding, Known, Past, has_succeeded};
+use crate::api::{Experiment, Objective, Trial, labels};
+use crate::engine::{Finding, Known, Past, has_succeeded, value};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use std::collections::BTreeMap;
@@ -12,19 +12,20 @@ use std::collections::BTreeMap;
 /// Trials that are read at a time: what comes with them of curves is let go before the next.
 const PAGE: u32 = 250;
 
-/// The results of the Experiment of this name.
+/// The results of the Experiment of this name, of the metrics that are wanted.
 ///
 /// # Errors
 /// When the API server does not say.
-pub(super) async fn of(client: &Client, ns: &str, name: &str) -> Result<Finding, Failure> {
+pub(super) async fn of(client: &Client, ns: &str, name: &str, wanted: &[Objective]) -> Result<Finding, Failure> {
     let experiments: Api<Experiment> = Api::namespaced(client.clone(), ns);
     let Some(experiment) = timed(format!("read Experiment {ns}/{name}"), experiments.get_opt(name)).await? else {
         return Ok(Finding::None);
     };
-    let metric = objective(&experiment);
+    let objectives = experiment.spec.objectives.iter().map(|objective| objective.metric.clone());
+    let metrics = objectives.chain(experiment.spec.additional_metrics.iter().cloned()).collect();
     let mut results = Vec::new();
-    each_trial(client, ns, &experiment, |trial| results.extend(known(trial))).await?;
-    Ok(Finding::Results { metric, results })
+    each_trial(client, ns, &experiment, |trial| results.extend(known(trial, wanted))).await?;
+    Ok(Finding::Results { metrics, results })
 }
 
 /// The curves of the trials of this Experiment that have ended, or of the last ones of them.
@@ -71,8 +72,9 @@ async fn each_trial(
 }
 
 /// `None`: it has no result, or one that its own experiment has taken from elsewhere.
-fn known(trial: &Trial) -> Option<Known> {
+fn known(trial: &Trial, wanted: &[Objective]) -> Option<Known> {
     let index = trial.spec.index.filter(|_| has_succeeded(trial))?;
-    let objective = trial.status.as_ref()?.objective?;
-    Some(Known { name: format!("{index:05}"), assignment: trial.spec.assignments.clone(), objective })
+    let status = trial.status.as_ref()?;
+    let values = wanted.iter().filter_map(|wanted| Some((wanted.metric.clone(), value(status, wanted)?)));
+    Some(Known { name: format!("{index:05}"), assignment: trial.spec.assignments.clone(), values: values.collect() })
 }

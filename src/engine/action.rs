@@ -1,6 +1,6 @@
 //! What a plan asks for. Each action is safe to repeat.
 
-use crate::api::{Condition, ExperimentStatus, Trial, Usage};
+use crate::api::{Condition, ExperimentStatus, Objective, Trial, Usage};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -83,6 +83,8 @@ pub enum Action {
     ReadResults {
         /// Its name.
         experiment: String,
+        /// The metrics to read, and which of a trial's values counts.
+        wanted: Vec<Objective>,
     },
     /// Read the curves of the Experiment's trials that have ended: there are rules now that were not there before. They go to
     /// [`super::Ledger::recall_curves`].
@@ -125,7 +127,7 @@ impl Action {
             Action::WriteTrialStatus { name, .. } => format!("write the status of Trial {name}"),
             Action::ConfirmJob { name } => format!("read Job {name}"),
             Action::InspectPods { job } => format!("read the pods of Job {job}"),
-            Action::ReadResults { experiment } => format!("read the results of Experiment {experiment}"),
+            Action::ReadResults { experiment, .. } => format!("read the results of Experiment {experiment}"),
             Action::ReadCurves => "read the curves of the Trials that have ended".into(),
             Action::DeleteJob { name, .. } => format!("delete Job {name}"),
             Action::WriteExperimentStatus { .. } => "write the status of the Experiment".into(),

@@ -1,6 +1,6 @@
 //! What a trial has reached of several objectives and outcome constraints, and the front of an experiment.
 
-use super::result::loss;
+use super::result::{loss, value};
 use super::snapshot::Snapshot;
 use crate::api::{ExperimentSpec, FrontTrial, Objective, OutcomeConstraint, TrialStatus};
 use crate::metrics::{Direction, Statistic};
@@ -29,15 +29,23 @@ pub(super) struct Missing {
 
 /// From what the trial reported.
 pub(super) fn reached(spec: &ExperimentSpec, status: &TrialStatus) -> Result<Reached, Missing> {
-    weighed(spec, |wanted| {
-        let summary = status.metrics.iter().find(|summary| summary.name == wanted.metric)?;
-        summary.statistic(wanted.statistic, wanted.direction)
-    })
+    weighed(spec, |wanted| value(status, wanted))
 }
 
 /// From a result that was known beforehand.
 pub(super) fn known(spec: &ExperimentSpec, result: &BTreeMap<String, f64>) -> Result<Reached, Missing> {
     weighed(spec, |wanted| result.get(&wanted.metric).copied().filter(|value| value.is_finite()))
+}
+
+/// The metrics that a trial's result must have, each with which of its values counts.
+pub(super) fn wanted(spec: &ExperimentSpec) -> Vec<Objective> {
+    let mut wanted = spec.objectives.clone();
+    for constraint in &spec.constraints {
+        if wanted.iter().all(|other| other.metric != constraint.metric) {
+            wanted.push(counted(spec, constraint));
+        }
+    }
+    wanted
 }
 
 fn weighed(spec: &ExperimentSpec, number: impl Fn(&Objective) -> Option<f64>) -> Result<Reached, Missing> {

@@ -2,15 +2,16 @@
 //! Trial with a result, so that what the tuner has learnt from stands where all of it stands.
 
 use super::action::Action;
+use super::goals;
 use super::plan::Planner;
 use super::result::loss;
 use super::snapshot::{Finding, Known};
 use super::status::later;
 use super::trial::RECHECK;
 use crate::api::conditions::reasons;
-use crate::api::{Trial, TrialSpec, WarmStart, labels};
-use crate::metrics::Direction;
+use crate::api::{ExperimentSpec, Trial, TrialSpec, WarmStart, labels};
 use crate::space::{Assignment, SearchSpace};
+use crate::tuner::{Finished, Outcome, best_first};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -64,35 +65,36 @@ impl Planner<'_> {
 
     /// What is known of another experiment; `None`: not yet.
     fn results_of(&mut self, at: usize, from: &WarmStart, space: &SearchSpace) -> Option<Vec<Given>> {
-        let objective = self.snapshot.experiment.spec.objectives.first()?;
+        let spec = &self.snapshot.experiment.spec;
+        let wanted = goals::wanted(spec);
         let found = self.snapshot.facts.findings.get(&from.experiment);
-        let sentence = match found.map(|(at, finding)| (*at, finding)) {
-            Some((_, Finding::Results { metric, results })) if *metric == objective.metric => {
-                let fitting = fitting(space, results, objective.direction, from.max_trials as usize);
-                if !fitting.is_empty() {
-                    let given = |known: Known| Given {
-                        suffix: format!("w{at}-{}", known.name),
-                        assignment: known.assignment,
-                        result: [(metric.clone(), known.objective)].into(),
-                    };
-                    return Some(fitting.into_iter().map(given).collect());
+        let lacks = |metrics: &[String]| wanted.iter().find(|wanted| !metrics.contains(&wanted.metric));
+        let sentence = match found.map(|(_, finding)| finding) {
+            Some(Finding::Results { metrics, results }) => match lacks(metrics) {
+                Some(lacking) => format!("it does not read {}; leave it out", lacking.metric),
+                None => {
+                    let fitting = fitting(space, spec, results, from.max_trials as usize);
+                    if !fitting.is_empty() {
+                        let given = |Known { name, assignment, values: result }| Given {
+                            suffix: format!("w{at}-{name}"),
+                            assignment,
+                            result,
+                        };
+                        return Some(fitting.into_iter().map(given).collect());
+                    }
+                    let count = results.len();
+                    format!("{count} results, and none fits this search space; leave it out, or wait for more")
                 }
-                format!("{} results, and none fits this search space; leave it out, or wait for more", results.len())
-            }
-            Some((_, Finding::Results { metric, .. })) => {
-                format!("its objective is {metric}, not {}; leave it out", objective.metric)
-            }
-            Some((_, Finding::None)) => {
-                "there is no such Experiment in this namespace; make it, or leave it out".into()
-            }
+            },
+            Some(Finding::None) => "there is no such Experiment in this namespace; make it, or leave it out".into(),
             None => {
-                self.push(Action::ReadResults { experiment: from.experiment.clone() });
+                self.push(Action::ReadResults { experiment: from.experiment.clone(), wanted });
                 return None;
             }
         };
         let looked = found.map_or(self.now, |(at, _)| *at);
         if later(looked, RECHECK) <= self.now {
-            self.push(Action::ReadResults { experiment: from.experiment.clone() });
+            self.push(Action::ReadResults { experiment: from.experiment.clone(), wanted });
         } else {
             self.wake(Some(later(looked, RECHECK)));
         }
@@ -137,13 +139,13 @@ impl Planner<'_> {
     }
 }
 
-/// At most `most` of these results, as points of this space: half of them the best, the others spread over the rest.
-fn fitting(space: &SearchSpace, results: &[Known], direction: Direction, most: usize) -> Vec<Known> {
-    let finite = results.iter().filter(|known| known.objective.is_finite());
-    let point = |known: &Known| Some(Known { assignment: moved(space, &known.assignment)?, ..known.clone() });
-    let mut all: Vec<Known> = finite.filter_map(point).collect();
-    let rank = |known: &Known| loss(known.objective, direction);
-    all.sort_by(|a, b| rank(a).total_cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
+/// At most `most` of these results, as points of this space: half of them the best, the others spread over the rest. Of several
+/// objectives the best are front by front; under outcome constraints those that violate them come last.
+fn fitting(space: &SearchSpace, spec: &ExperimentSpec, results: &[Known], most: usize) -> Vec<Known> {
+    let mut all: Vec<(Known, Finished)> = results.iter().filter_map(|known| fits(space, spec, known)).collect();
+    all.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let order = best_first(&all.iter().map(|(_, finished)| finished).collect::<Vec<_>>());
+    let mut all: Vec<Known> = order.into_iter().filter_map(|at| Some(all.get(at)?.0.clone())).collect();
     if all.len() <= most {
         return all;
     }
@@ -151,6 +153,16 @@ fn fitting(space: &SearchSpace, results: &[Known], direction: Direction, most: u
     let others = most - all.len();
     all.extend((0..others).filter_map(|at| rest.get(at * rest.len() / others).cloned()));
     all
+}
+
+/// A result as a point of this space, with how good it is; `None` where it does not fit, or a number is missing.
+fn fits(space: &SearchSpace, spec: &ExperimentSpec, known: &Known) -> Option<(Known, Finished)> {
+    let reached = goals::known(spec, &known.values).ok()?;
+    let assignment = moved(space, &known.assignment)?;
+    let losses = spec.objectives.iter().zip(reached.values).map(|(objective, value)| loss(value, objective.direction));
+    let outcome = Outcome::Complete { losses: losses.collect() };
+    let finished = Finished::new(0, assignment.clone(), outcome).constrained(reached.excesses);
+    Some((Known { assignment, ..known.clone() }, finished))
 }
 
 /// The point of this space that is called as this assignment of another one; `None` when what both have does not fit.
@@ -206,15 +218,22 @@ mod tests {
         let known = |at: u32| Known {
             name: format!("{at:02}"),
             assignment: serde_json::from_value(json!({"x": f64::from(at) / 100.0})).unwrap(),
-            objective: f64::from(at),
+            values: [("loss".to_owned(), f64::from(at))].into(),
         };
         let results: Vec<Known> = (0..100).map(known).collect();
-        let names = |direction, most| -> Vec<String> {
-            fitting(&space, &results, direction, most).into_iter().map(|known| known.name).collect()
+        let names = |direction: &str, most| -> Vec<String> {
+            let spec = json!({
+                "objectives": [{"metric": "loss", "direction": direction}],
+                "parameters": [],
+                "limits": {"maxTrials": 1},
+                "trialTemplate": {"primaryContainer": "train", "manifest": {}},
+            });
+            let spec: ExperimentSpec = serde_json::from_value(spec).unwrap();
+            fitting(&space, &spec, &results, most).into_iter().map(|known| known.name).collect()
         };
-        assert_eq!(names(Direction::Minimize, 6), ["00", "01", "02", "03", "35", "67"]);
-        assert_eq!(names(Direction::Maximize, 3), ["99", "98", "97"]);
-        assert_eq!(names(Direction::Maximize, 1), ["99"]);
-        assert_eq!(names(Direction::Minimize, 1000).len(), 100);
+        assert_eq!(names("Minimize", 6), ["00", "01", "02", "03", "35", "67"]);
+        assert_eq!(names("Maximize", 3), ["99", "98", "97"]);
+        assert_eq!(names("Maximize", 1), ["99"]);
+        assert_eq!(names("Minimize", 1000).len(), 100);
     }
 }

@@ -59,6 +59,7 @@ pub use ledger::Ledger;
 pub use membership::{orphan, owner};
 pub use plan::plan;
 pub use query::{Asked, queries};
+pub use result::value;
 pub use running::PUT_OUT;
 pub use settings::{AgentContainer, Prometheus, Settings};
 pub use sidecar::SIDECAR;

@@ -37,7 +37,7 @@ impl Verdict {
 }
 
 /// The objective's value so far, by its statistic; `None` when it was never seen or never finite.
-fn value(status: &TrialStatus, objective: &Objective) -> Option<f64> {
+pub fn value(status: &TrialStatus, objective: &Objective) -> Option<f64> {
     status
         .metrics
         .iter()

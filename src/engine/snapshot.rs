@@ -65,8 +65,8 @@ pub enum Finding {
     None,
     /// Its trials that have succeeded.
     Results {
-        /// Its objective's metric.
-        metric: String,
+        /// The metrics that it reads.
+        metrics: Vec<String>,
         /// In any order.
         results: Vec<Known>,
     },
@@ -79,8 +79,8 @@ pub struct Known {
     pub name: String,
     /// Its parameters.
     pub assignment: Assignment,
-    /// Value of the objective.
-    pub objective: f64,
+    /// What came out, by metric, of those that were asked for.
+    pub values: BTreeMap<String, f64>,
 }
 
 /// What the pods of a Job that does not run say.

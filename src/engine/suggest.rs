@@ -50,6 +50,19 @@ pub(super) fn suggestions(
     first: u32,
     count: usize,
 ) -> (Vec<(u32, Suggestion)>, Option<Stop>) {
+    let made = beside_each_other(compiled, ledger, seed, first, count);
+    // The next ones have another history.
+    compiled.tuner.forget();
+    made
+}
+
+fn beside_each_other(
+    compiled: &Compiled,
+    ledger: &Ledger,
+    seed: u64,
+    first: u32,
+    count: usize,
+) -> (Vec<(u32, Suggestion)>, Option<Stop>) {
     let Some(history) = ledger.history() else { return (Vec::new(), None) };
     let mut pending = pending(compiled, ledger);
     let mut made = Vec::new();

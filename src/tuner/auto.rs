@@ -72,6 +72,10 @@ impl Tuner for Auto {
         self.choice(request).tuner.suggest(request)
     }
 
+    fn forget(&self) {
+        self.gp.forget();
+    }
+
     fn note(&self, request: &Request<'_>) -> Option<String> {
         Some(self.choice(request).note)
     }

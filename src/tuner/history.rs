@@ -7,6 +7,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A trial that has ended. Made with [`Finished::new`], so that a field more does not change who makes one.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +121,7 @@ pub struct History {
     /// How often each configuration of the space was tried.
     tried: HashMap<Key, u32>,
     space: SearchSpace,
+    stamp: u64,
 }
 
 impl History {
@@ -137,13 +139,14 @@ impl History {
             highest: f64::NEG_INFINITY,
             tried: HashMap::new(),
             space,
+            stamp: next_stamp(),
         }
     }
 
     /// The same for so many objectives; to be said before the first trial is added.
     #[must_use]
     pub fn with_objectives(self, objectives: usize) -> Self {
-        History { objectives, ..self }
+        History { objectives, stamp: next_stamp(), ..self }
     }
 
     /// How many objectives there are.
@@ -176,6 +179,7 @@ impl History {
     /// failed.
     pub fn insert(&mut self, mut finished: Finished) {
         self.remove(finished.index);
+        self.stamp = next_stamp();
         if self.objectives > 1 && finished.outcome.losses().len() != self.objectives {
             finished.outcome = Outcome::Failed;
         }
@@ -197,6 +201,7 @@ impl History {
         if let Some(digest) = &mut self.digest {
             digest.remove(&finished, &self.finished);
         }
+        self.stamp = next_stamp();
         if let Some(rank) = rank(&finished) {
             self.ranked.remove(&rank);
         }
@@ -214,6 +219,12 @@ impl History {
                 self.tried.remove(&key);
             }
         }
+    }
+
+    /// Another number after each change, and in each history: where it is the same, so is all that the history says. It is another
+    /// one after a restart, so that no answer may depend on it.
+    pub fn stamp(&self) -> u64 {
+        self.stamp
     }
 
     /// In the order of their indices.
@@ -282,6 +293,12 @@ impl History {
     fn key(&self, finished: &Finished) -> Option<Key> {
         self.space.check(&finished.assignment).ok().map(|checked| self.space.key(&checked))
     }
+}
+
+/// A number that nobody has had before.
+fn next_stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Relaxed)
 }
 
 /// A loss, in the order of numbers.

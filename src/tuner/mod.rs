@@ -34,6 +34,7 @@ mod unrepeated;
 pub use algorithms::{ALGORITHMS, Algorithm, Goals, MAX_OBJECTIVES, build, check_goals};
 pub use forest::{Importance, Prediction, Surrogate};
 pub use history::{Digest, Ended, Finished, History, Outcome};
+pub use pareto::order as best_first;
 pub use protocol::Session;
 pub use settings::{Setting, SettingError};
 pub use stage::{Fidelity, Stage};
@@ -119,6 +120,9 @@ pub trait Tuner: Send + Sync {
     fn digest(&self) -> Option<Box<dyn Digest>> {
         None
     }
+
+    /// Lets go of what is kept only to answer sooner beside the last suggestions: no further one is expected.
+    fn forget(&self) {}
 
     /// Indices of the trials that have ended and that some trial to come may have as its parent, whatever still ends. Once
     /// a trial is not among them, it never is again. `None`: there are more than so many.

@@ -170,7 +170,7 @@ fn crowding(losses: &[&[f64]]) -> Vec<f64> {
 }
 
 /// Positions of results, the best first: front by front, and the lonelier ones of a front first.
-pub(super) fn order(results: &[&Finished]) -> Vec<usize> {
+pub fn order(results: &[&Finished]) -> Vec<usize> {
     let sorted = |front: Vec<usize>| {
         let losses: Vec<&[f64]> =
             front.iter().filter_map(|at| results.get(*at)).map(|finished| finished.outcome.losses()).collect();

@@ -14,9 +14,9 @@ fn results(metric: &str, objectives: &[f64]) -> Finding {
     let known = |(at, objective): (usize, &f64)| Known {
         name: format!("{at:05}"),
         assignment: serde_json::from_value(json!({"x": objective, "gone": 1})).unwrap(),
-        objective: *objective,
+        values: [(metric.to_owned(), *objective)].into(),
     };
-    Finding::Results { metric: metric.into(), results: objectives.iter().enumerate().map(known).collect() }
+    Finding::Results { metrics: vec![metric.into()], results: objectives.iter().enumerate().map(known).collect() }
 }
 
 fn spec(change: Value) -> Value {
@@ -97,11 +97,66 @@ fn another_experiments_results_come_before_the_first_trial() {
     assert_eq!(model.trials.len(), 4);
 }
 
+/// Half of what is taken is the best: the front, and what violates the constraint comes last. What lacks a number is of no use.
+#[test]
+fn of_several_objectives_the_front_comes_first() {
+    let change = json!({
+        "objectives": [{"metric": "accuracy", "direction": "Maximize"}, {"metric": "size", "direction": "Minimize"}],
+        "additionalMetrics": ["loss"],
+        "constraints": [{"metric": "loss", "max": 1}],
+        "warmStartFrom": [{"experiment": "old", "maxTrials": 4}],
+    });
+    let known = |name: &str, values: Value| Known {
+        name: name.into(),
+        assignment: serde_json::from_value(json!({"x": 0.5})).unwrap(),
+        values: serde_json::from_value(values).unwrap(),
+    };
+    let results = vec![
+        known("dominated", json!({"accuracy": 0.5, "size": 5, "loss": 0})),
+        known("small", json!({"accuracy": 0.6, "size": 1, "loss": 0})),
+        known("good", json!({"accuracy": 0.9, "size": 9, "loss": 0})),
+        known("unlawful", json!({"accuracy": 1, "size": 0, "loss": 2})),
+        known("worst", json!({"accuracy": 0.1, "size": 9, "loss": 0.5})),
+        known("incomplete", json!({"accuracy": 1, "size": 0})),
+    ];
+    let all = ["accuracy", "size", "loss", "more"];
+    let found = |metrics: &[&str], results: &[Known]| Finding::Results {
+        metrics: metrics.iter().map(|metric| (*metric).to_owned()).collect(),
+        results: results.to_vec(),
+    };
+    let table = [
+        // Two of the four are the front; the others are spread over the three that are left.
+        (found(&all, &results), vec!["e-w0-dominated", "e-w0-good", "e-w0-small", "e-w0-worst"]),
+        (found(&all, &results[2..]), vec!["e-w0-good", "e-w0-unlawful", "e-w0-worst"]),
+        (found(&all, &results[5..]), vec![]),
+        (found(&all[..2], &results), vec![]),
+    ];
+    for (finding, expected) in table {
+        let mut model = Model::new(spec(change.clone()), good);
+        model.others.insert("old".into(), finding.clone());
+        start(&mut model);
+        let known = |name: &&str| name.starts_with("e-w0-");
+        let names: Vec<&str> = model.trials.keys().map(String::as_str).filter(known).collect();
+        assert_eq!(names, expected, "{finding:?}");
+        let message = model.condition(types::COMPLETE).2;
+        match (expected.is_empty(), finding) {
+            (true, Finding::Results { metrics, .. }) if metrics.len() == 2 => {
+                assert!(message.ends_with("it does not read loss; leave it out"), "{message}");
+            }
+            (true, _) => assert!(message.contains("1 results, and none fits this search space"), "{message}"),
+            _ => {
+                let result = json!(model.trials["e-w0-good"].spec.result);
+                assert_eq!(result, json!({"accuracy": 0.9, "size": 9.0, "loss": 0.0}));
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_missing_is_told_and_waited_for() {
     let table = [
         (Finding::None, "there is no such Experiment in this namespace; make it, or leave it out"),
-        (results("loss", &[0.5]), "its objective is loss, not accuracy; leave it out"),
+        (results("loss", &[0.5]), "it does not read accuracy; leave it out"),
         (results("accuracy", &[5.0]), "1 results, and none fits this search space; leave it out, or wait for more"),
         (results("accuracy", &[]), "0 results, and none fits this search space; leave it out, or wait for more"),
     ];

@@ -249,7 +249,7 @@ impl Model {
                 let pods = Pods { why, fate: self.fate, running, failed, at: self.now };
                 self.facts.pods.insert(job, pods);
             }
-            Action::ReadResults { experiment } => {
+            Action::ReadResults { experiment, .. } => {
                 let finding = self.others.get(&experiment).cloned().unwrap_or(Finding::None);
                 self.facts.findings.insert(experiment, (self.now, finding));
             }

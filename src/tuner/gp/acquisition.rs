@@ -3,7 +3,7 @@
 use super::features::Point;
 use super::front::Room;
 use super::improvement::{log_cumulative, log_improvement};
-use super::posterior::{Belief, Posterior};
+use super::posterior::{Belief, Look, Posterior};
 
 /// What is to be improved on.
 enum Aim {
@@ -16,58 +16,84 @@ enum Aim {
 }
 
 /// An outcome constraint.
-pub(super) struct Limit<'a> {
-    pub posterior: Posterior<'a>,
+pub(super) struct Limit {
+    pub posterior: Posterior,
     /// It holds up to here.
     pub most: f64,
 }
 
 /// The logarithm of the expected improvement times the chance that the trial does not fail and satisfies the constraints
 /// (Gardner et al., 2014, "Bayesian Optimization with Inequality Constraints").
-pub(super) struct Acquisition<'a> {
+pub(super) struct Acquisition {
     /// One an objective.
-    posteriors: Vec<Posterior<'a>>,
-    limits: Vec<Limit<'a>>,
+    posteriors: Vec<Posterior>,
+    limits: Vec<Limit>,
+    /// Means of the observations that satisfied the constraints, one an objective; of several objectives also those of trials
+    /// that are pending.
+    held: Vec<Vec<f64>>,
     aim: Aim,
     failed: Vec<Point>,
 }
 
-impl<'a> Acquisition<'a> {
+/// What of a score stays as it is while further trials are pending.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Glance {
+    /// One a model: of the objectives, then of the constraints.
+    looks: Vec<Look>,
+    success: Option<f64>,
+}
+
+impl Acquisition {
     /// Over observations of one objective. Trials that failed, and those that are pending, take their variance away.
-    pub fn new(posterior: Posterior<'a>, failed: Vec<Point>, pending: impl Iterator<Item = Point>) -> Self {
-        Acquisition::of(vec![posterior], Vec::new(), &|_| true, failed, pending)
+    pub fn new(posterior: Posterior, failed: Vec<Point>, pending: impl Iterator<Item = Point>) -> Self {
+        let mut acquisition = Acquisition::of(vec![posterior], Vec::new(), &|_| true, failed);
+        acquisition.expect(&pending.collect::<Vec<Point>>());
+        acquisition
     }
 
-    /// The same of several objectives, which have the same observations, and under outcome constraints; `holds` tells of an
-    /// observation whether it satisfied them.
+    /// The same of several objectives, which have the same observations, and under outcome constraints, while nothing is
+    /// pending; `holds` tells of an observation whether it satisfied them.
     pub fn of(
-        mut posteriors: Vec<Posterior<'a>>,
-        mut limits: Vec<Limit<'a>>,
+        posteriors: Vec<Posterior>,
+        limits: Vec<Limit>,
         holds: &dyn Fn(usize) -> bool,
         failed: Vec<Point>,
-        pending: impl Iterator<Item = Point>,
     ) -> Self {
         let means: Vec<Vec<f64>> = posteriors.iter().map(Posterior::means).collect();
         let observed = means.first().map_or(0, Vec::len);
         let row = |at: usize| means.iter().filter_map(|means| means.get(at).copied()).collect::<Vec<f64>>();
-        let mut held: Vec<Vec<f64>> = (0..observed).filter(|at| holds(*at)).map(row).collect();
-        let pending: Vec<Point> = pending.collect();
-        if posteriors.len() > 1 && !held.is_empty() {
+        let held: Vec<Vec<f64>> = (0..observed).filter(|at| holds(*at)).map(row).collect();
+        let mut acquisition = Acquisition { posteriors, limits, held, aim: Aim::Any, failed: Vec::new() };
+        acquisition.aim = acquisition.aimed();
+        failed.iter().for_each(|point| acquisition.shrink(point));
+        acquisition.failed = failed;
+        acquisition
+    }
+
+    /// These are pending, too.
+    pub fn expect(&mut self, pending: &[Point]) {
+        if self.posteriors.len() > 1 && !self.held.is_empty() && !pending.is_empty() {
             // Running trials are believed, so that another one does not go where they are.
-            held.extend(pending.iter().map(|point| posteriors.iter().map(|model| model.at(point).mean).collect()));
+            let means = pending.iter().map(|point| self.posteriors.iter().map(|model| model.at(point).mean).collect());
+            let means: Vec<Vec<f64>> = means.collect();
+            self.held.extend(means);
+            self.aim = self.aimed();
         }
-        let aim = match (posteriors.len(), held.is_empty()) {
+        pending.iter().for_each(|point| self.shrink(point));
+    }
+
+    fn aimed(&self) -> Aim {
+        match (self.posteriors.len(), self.held.is_empty()) {
             (_, true) => Aim::Any,
-            (1, _) => Aim::Lowest(held.iter().flatten().copied().fold(f64::INFINITY, f64::min)),
-            _ => Aim::Front(Room::beside(held)),
-        };
-        let models = posteriors.iter_mut().chain(limits.iter_mut().map(|limit| &mut limit.posterior));
-        for model in models {
-            for point in failed.iter().chain(&pending) {
-                model.expect(point.clone());
-            }
+            (1, _) => Aim::Lowest(self.held.iter().flatten().copied().fold(f64::INFINITY, f64::min)),
+            _ => Aim::Front(Room::beside(self.held.clone())),
         }
-        Acquisition { posteriors, limits, aim, failed }
+    }
+
+    /// Takes the variance away at a point.
+    fn shrink(&mut self, point: &Point) {
+        let models = self.posteriors.iter_mut().chain(self.limits.iter_mut().map(|limit| &mut limit.posterior));
+        models.for_each(|model| model.expect(point.clone()));
     }
 
     /// About how many multiplications one evaluation takes; at least 1.
@@ -81,6 +107,18 @@ impl<'a> Acquisition<'a> {
         let beliefs: Vec<Belief> = self.posteriors.iter().map(|model| model.at(point)).collect();
         let holds: f64 = self.limits.iter().map(|limit| limit.holds(limit.posterior.at(point)).0).sum();
         self.improvement(&beliefs).0 + holds + self.success(point)
+    }
+
+    /// The same of a point that was glanced at before, or is now.
+    pub fn score_again(&self, point: &[f64], glance: &mut Glance) -> f64 {
+        glance.looks.resize(self.posteriors.len() + self.limits.len(), Look::default());
+        let (of_objectives, of_limits) = glance.looks.split_at_mut(self.posteriors.len());
+        let models = self.posteriors.iter().zip(of_objectives);
+        let beliefs: Vec<Belief> = models.map(|(model, look)| model.renewed(point, look)).collect();
+        let limits = self.limits.iter().zip(of_limits);
+        let holds: f64 = limits.map(|(limit, look)| limit.holds(limit.posterior.renewed(point, look)).0).sum();
+        let success = *glance.success.get_or_insert_with(|| self.success(point));
+        self.improvement(&beliefs).0 + holds + success
     }
 
     /// The negative of the parts that have a gradient, with it.
@@ -126,7 +164,7 @@ impl<'a> Acquisition<'a> {
     }
 }
 
-impl Limit<'_> {
+impl Limit {
     /// Logarithm of the chance that it holds, and its derivatives by mean and variance.
     fn holds(&self, Belief { mean, variance }: Belief) -> (f64, (f64, f64)) {
         let deviation = variance.sqrt();

@@ -22,7 +22,13 @@ impl Factor {
 
     /// Rows with their numbers and diagonal elements; the rows without these.
     fn rows(&self) -> impl DoubleEndedIterator<Item = (usize, &[f64], f64)> + ExactSizeIterator {
-        (0..self.size).map(|at| self.row(at).split_last().map_or((at, &[][..], 1.0), |(last, row)| (at, row, *last)))
+        self.rows_from(0)
+    }
+
+    /// The same from one on.
+    fn rows_from(&self, first: usize) -> impl DoubleEndedIterator<Item = (usize, &[f64], f64)> + ExactSizeIterator {
+        let row = |at| self.row(at).split_last().map_or((at, &[][..], 1.0), |(last, row)| (at, row, *last));
+        (first..self.size).map(row)
     }
 
     /// Adds a row of `K`: covariances with the rows so far, and the own variance. Takes `size^2` steps.
@@ -37,11 +43,16 @@ impl Factor {
     /// `L^-1 b`. Only as many rows as `b` has.
     pub fn forward(&self, b: &[f64]) -> Vec<f64> {
         let mut solved = Vec::with_capacity(b.len());
-        for ((_, row, diagonal), b) in self.rows().zip(b) {
-            let next = (b - dot(row, &solved)) / diagonal;
+        self.go_forward(b, &mut solved);
+        solved
+    }
+
+    /// The same where the first elements are solved already; `b` has those that follow.
+    pub fn go_forward(&self, b: &[f64], solved: &mut Vec<f64>) {
+        for ((_, row, diagonal), b) in self.rows_from(solved.len()).zip(b) {
+            let next = (b - dot(row, solved)) / diagonal;
             solved.push(next);
         }
-        solved
     }
 
     /// `L^-T b`.

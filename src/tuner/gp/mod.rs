@@ -35,7 +35,7 @@ use fit::fit;
 use kernel::Hyperparameters;
 use posterior::Posterior;
 use rand::{Rng, RngExt};
-use search::Search;
+use search::{Pool, Search};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use trials::Trials;
@@ -44,6 +44,8 @@ use trials::Trials;
 const BEST: usize = 5;
 /// Of several objectives: trials among which these are found, three times.
 const POOL: usize = 100;
+/// Random streams from here on are for suggestions beside each other, by how many trials have ended.
+const BATCHES: u64 = 1 << 63;
 
 /// The optimiser.
 pub(super) struct Gp {
@@ -53,6 +55,18 @@ pub(super) struct Gp {
     features: Features,
     /// The last fit, with what it was fitted to, by objective and then by outcome constraint.
     fitted: Mutex<BTreeMap<usize, Fitted>>,
+    /// What the last suggestion was found with: those beside it are found with the same.
+    batch: Mutex<Option<Batch>>,
+}
+
+/// Suggestions beside each other: the same history, and ever more that is pending.
+struct Batch {
+    seed: u64,
+    /// [`History::stamp`].
+    history: u64,
+    pending: Vec<Point>,
+    acquisition: Acquisition,
+    pool: Pool,
 }
 
 struct Fitted {
@@ -70,7 +84,8 @@ impl Gp {
     }
 
     pub fn new(allow_repeats: bool, startup_trials: usize, space: &SearchSpace) -> Self {
-        Gp { allow_repeats, startup_trials, features: Features::new(space), fitted: Mutex::default() }
+        let features = Features::new(space);
+        Gp { allow_repeats, startup_trials, features, fitted: Mutex::default(), batch: Mutex::default() }
     }
 }
 
@@ -89,22 +104,59 @@ impl Tuner for Gp {
         };
         unrepeated(request, self.allow_repeats, rng.random(), draw)
     }
+
+    fn forget(&self) {
+        if let Ok(mut batch) = self.batch.lock() {
+            *batch = None;
+        }
+    }
 }
 
 impl Gp {
     /// The configuration that the model wants; `None` when there is nothing to model or no configuration is allowed.
     fn model(&self, request: &Request<'_>, rng: &mut impl Rng) -> Option<Assignment> {
         let space = request.space;
-        let trials = Trials::new(request.history, space.parameters().len());
+        // Sums of real numbers depend on their order; the answer must not.
+        let mut pending: Vec<&Pending> = request.pending.iter().collect();
+        pending.sort_unstable_by_key(|pending| pending.index);
+        let pending: Vec<Point> =
+            pending.into_iter().map(|pending| self.features.point(space, &pending.assignment)).collect();
+        // Taken out, so that nothing half done is left if this panics.
+        let last = self.batch.lock().ok().and_then(|mut batch| batch.take());
+        let goes_on = |batch: &Batch| {
+            (batch.seed, batch.history) == (request.seed, request.history.stamp())
+                && pending.starts_with(&batch.pending)
+        };
+        let mut batch = match last.filter(goes_on) {
+            Some(batch) => batch,
+            None => self.batch(request)?,
+        };
+        batch.acquisition.expect(pending.get(batch.pending.len()..).unwrap_or_default());
+        batch.pending = pending;
+        let tried = (!self.allow_repeats && space.cardinality().is_some()).then(|| Tried::new(request));
+        let free = |assignment: &Assignment| tried.as_ref().is_none_or(|tried| !tried.contains(assignment));
+        let search = Search { space, features: &self.features, acquisition: &batch.acquisition, free: &free };
+        let found = search.run(&mut batch.pool, batch.pending.len(), rng);
+        if let Ok(mut kept) = self.batch.lock() {
+            *kept = Some(batch);
+        }
+        found
+    }
+
+    /// Of this history, while nothing is pending. `None` when there is nothing to model.
+    fn batch(&self, request: &Request<'_>) -> Option<Batch> {
+        let (space, history) = (request.space, request.history);
+        let trials = Trials::new(history, space.parameters().len());
         if trials.modelled.is_empty() {
             return None;
         }
-        let point = |assignment: &Assignment| self.features.point(space, assignment);
-        let objectives = request.history.objectives();
-        let points = |trials: &[&Finished]| trials.iter().map(|finished| point(&finished.assignment)).collect();
-        let model = |which: usize, fitted: Vec<f64>, targets: &[f64]| {
-            let hyperparameters = self.fitted(which, points(&trials.fitted), fitted);
-            Posterior::new(&self.features.kinds, hyperparameters, points(&trials.modelled), targets)
+        let point = |finished: &&Finished| self.features.point(space, &finished.assignment);
+        let points = |trials: &[&Finished]| trials.iter().map(point).collect::<Vec<Point>>();
+        let (fitted, modelled) = (points(&trials.fitted), points(&trials.modelled));
+        let objectives = history.objectives();
+        let model = |which: usize, targets_fitted: Vec<f64>, targets: &[f64]| {
+            let hyperparameters = self.fitted(which, fitted.clone(), targets_fitted);
+            Posterior::new(&self.features.kinds, hyperparameters, modelled.clone(), targets)
         };
         let of_objective = |which: usize| {
             let targets = |some: &[&Finished]| warp::standardised(&trials::losses(some, which));
@@ -115,28 +167,24 @@ impl Gp {
             let posterior = model(objectives + which, trials::excesses(&trials.fitted, which).0, &targets);
             Limit { posterior, most }
         };
-        let posteriors: Vec<Posterior<'_>> = (0..objectives).map(of_objective).collect();
+        let posteriors: Vec<Posterior> = (0..objectives).map(of_objective).collect();
         let constraints = trials.modelled.iter().map(|finished| finished.excesses.len()).max().unwrap_or(0);
-        let limits: Vec<Limit<'_>> = (0..constraints).map(of_constraint).collect();
-        let failed = trials.failed.iter().map(|finished| point(&finished.assignment)).collect();
-        // Sums of real numbers depend on their order; the answer must not.
-        let mut pending: Vec<&Pending> = request.pending.iter().collect();
-        pending.sort_unstable_by_key(|pending| pending.index);
-        let pending = pending.into_iter().map(|pending| point(&pending.assignment));
+        let limits: Vec<Limit> = (0..constraints).map(of_constraint).collect();
         let holds = |at: usize| trials.modelled.get(at).is_some_and(|finished| finished.violation() == 0.0);
-        let acquisition = Acquisition::of(posteriors, limits, &holds, failed, pending);
-        let tried = (!self.allow_repeats && space.cardinality().is_some()).then(|| Tried::new(request));
-        let free = |assignment: &Assignment| tried.as_ref().is_none_or(|tried| !tried.contains(assignment));
+        let acquisition = Acquisition::of(posteriors, limits, &holds, points(&trials.failed));
         let best: Vec<&Finished> = match objectives {
-            1 => request.history.ranked().take(BEST).collect(),
-            _ => pareto::best(&pareto::pool(request.history, POOL), BEST),
+            1 => history.ranked().take(BEST).collect(),
+            _ => pareto::best(&pareto::pool(history, POOL), BEST),
         };
-        let best: Vec<&Assignment> = best.into_iter().map(|finished| &finished.assignment).collect();
-        // Scrambled anew for each trial, and not as for the trials that the sequence itself gives.
+        // Not the stream of any trial, since those beside each other have the same; anew for each history.
+        let mut rng = generator(request);
+        rng.set_stream(BATCHES | history.len() as u64);
+        // Not scrambled as for the trials that the sequence itself gives.
         let scrambling = rng.random_range(1 << 16..1 << 30);
         let spread = |number| spread(request, u64::from(number), scrambling);
-        let search = Search { space, features: &self.features, acquisition: &acquisition, free: &free };
-        search.run(&best, spread, rng)
+        let pool = Pool::new(space, &self.features, &acquisition, &best, spread, &mut rng);
+        let (seed, history) = (request.seed, history.stamp());
+        Some(Batch { seed, history, pending: Vec::new(), acquisition, pool })
     }
 
     /// The fit, or the last one of this model if that was of the same data.

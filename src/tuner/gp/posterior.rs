@@ -5,13 +5,21 @@ use super::features::{Kind, Point};
 use super::kernel::{Hyperparameters, matern, matern_slope, scaled_distance};
 
 /// A Gaussian process given observations, and given that some points will be observed.
-pub(super) struct Posterior<'a> {
-    kinds: &'a [Kind],
+pub(super) struct Posterior {
+    kinds: Vec<Kind>,
     hyperparameters: Hyperparameters,
     points: Vec<Point>,
     factor: Factor,
     /// `K^-1 y`, one an observation.
     weights: Vec<f64>,
+}
+
+/// What of a belief stays as it is while further points are expected.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Look {
+    mean: f64,
+    /// `L^-1 k`, as long as there were points then.
+    whitened: Vec<f64>,
 }
 
 /// Mean and variance of the function at a point.
@@ -21,10 +29,11 @@ pub(super) struct Belief {
     pub variance: f64,
 }
 
-impl<'a> Posterior<'a> {
+impl Posterior {
     /// Given standardised targets, one a point.
-    pub fn new(kinds: &'a [Kind], hyperparameters: Hyperparameters, points: Vec<Point>, targets: &[f64]) -> Self {
+    pub fn new(kinds: &[Kind], hyperparameters: Hyperparameters, points: Vec<Point>, targets: &[f64]) -> Self {
         let factor = Factor::with_capacity(points.len());
+        let kinds = kinds.to_vec();
         let mut posterior = Posterior { kinds, hyperparameters, points: Vec::new(), factor, weights: Vec::new() };
         for point in points {
             posterior.expect(point);
@@ -46,6 +55,18 @@ impl<'a> Posterior<'a> {
         let covariances = self.covariances(point);
         let whitened = self.factor.forward(&covariances);
         self.belief(&covariances, &whitened)
+    }
+
+    /// What is believed of a point, by a look at it that may be older than the last points that are expected.
+    pub fn renewed(&self, point: &[f64], look: &mut Look) -> Belief {
+        let new = self.points.get(look.whitened.len()..).unwrap_or_default();
+        let signal = self.hyperparameters.signal;
+        let covariances: Vec<f64> = new.iter().map(|other| signal * matern(self.squared(point, other))).collect();
+        if look.whitened.is_empty() {
+            look.mean = dot(&covariances, &self.weights);
+        }
+        self.factor.go_forward(&covariances, &mut look.whitened);
+        Belief { mean: look.mean, variance: self.variance(&look.whitened) }
     }
 
     /// The same with its derivatives by the coordinates, of mean and variance.
@@ -91,9 +112,12 @@ impl<'a> Posterior<'a> {
     }
 
     fn belief(&self, covariances: &[f64], whitened: &[f64]) -> Belief {
+        Belief { mean: dot(covariances, &self.weights), variance: self.variance(whitened) }
+    }
+
+    fn variance(&self, whitened: &[f64]) -> f64 {
         let signal = self.hyperparameters.signal;
-        let variance = (signal - dot(whitened, whitened)).max(1e-12 * signal);
-        Belief { mean: dot(covariances, &self.weights), variance }
+        (signal - dot(whitened, whitened)).max(1e-12 * signal)
     }
 
     fn covariances(&self, point: &[f64]) -> Vec<f64> {
@@ -102,6 +126,6 @@ impl<'a> Posterior<'a> {
     }
 
     fn squared(&self, a: &[f64], b: &[f64]) -> f64 {
-        scaled_distance(self.kinds, &self.hyperparameters.inverse_lengths, a, b)
+        scaled_distance(&self.kinds, &self.hyperparameters.inverse_lengths, a, b)
     }
 }

@@ -1,3 +1,4 @@
+mod beside;
 mod digests;
 mod goals;
 mod health;

@@ -4,7 +4,7 @@ use super::{Uid, Witness};
 use automl_operator::api::conditions::find;
 use automl_operator::api::conditions::{is_true, reasons, types};
 use automl_operator::api::{Experiment, Trial, labels};
-use automl_operator::metrics::Direction;
+use automl_operator::metrics::{Direction, Statistic};
 use automl_operator::report::Record;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -154,7 +154,7 @@ impl Witness {
                 (false, true) => truth.succeeded += 1,
                 (false, false) => truth.early_stopped += 1,
             }
-            let value = status.objective.filter(|value| value.is_finite());
+            let value = status.objective.filter(|value| value.is_finite() && satisfies(&known.last, trial));
             if let Some(value) = value.filter(|_| !is_true(&status.conditions, types::FAILED)) {
                 let loss = if direction == Direction::Maximize { -value } else { value };
                 let fidelity = trial.spec.fidelity.unwrap_or(0.0);
@@ -169,6 +169,24 @@ impl Witness {
             known.truth.set(truth);
         }
     }
+}
+
+/// Which of a trial's values counts: of an objective by its statistic, else the last; or the one that was known beforehand.
+pub fn result(experiment: &Experiment, trial: &Trial, metric: &str) -> Option<f64> {
+    let objective = experiment.spec.objectives.iter().find(|objective| objective.metric == metric);
+    let (statistic, direction) = objective
+        .map_or((Statistic::Latest, Direction::Minimize), |objective| (objective.statistic, objective.direction));
+    let summary = || trial.status.as_ref()?.metrics.iter().find(|summary| summary.name == metric);
+    trial.spec.result.get(metric).copied().or_else(|| summary()?.statistic(statistic, direction))
+}
+
+/// Whether a trial's results are within the bounds of `spec.constraints`.
+pub fn satisfies(experiment: &Experiment, trial: &Trial) -> bool {
+    experiment.spec.constraints.iter().all(|constraint| {
+        result(experiment, trial, &constraint.metric).is_some_and(|value| {
+            constraint.min.is_none_or(|min| value >= min) && constraint.max.is_none_or(|max| value <= max)
+        })
+    })
 }
 
 pub fn parsed<T: serde::de::DeserializeOwned>(value: &Value) -> T {

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-pub use facts::ended as has_ended;
+pub use facts::{ended as has_ended, result, satisfies};
 
 /// The witness, as all who see something share it.
 #[derive(Clone, Default)]

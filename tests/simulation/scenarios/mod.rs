@@ -1,6 +1,7 @@
 //! Stories: an experiment, what its programs do, and what a person does meanwhile. Each comes to the same end whenever
 //! the operator dies, which is why they leave nothing to the exact second.
 
+mod goals;
 mod lives;
 mod neighbours;
 mod people;
@@ -77,7 +78,10 @@ fn merged(mut a: Json, b: Json) -> Json {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    [lives::all(), people::all(), waiting::all(), reports::all(), neighbours::all()].into_iter().flatten().collect()
+    [lives::all(), people::all(), waiting::all(), reports::all(), neighbours::all(), goals::all()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The scenario of this name.

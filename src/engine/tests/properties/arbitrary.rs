@@ -359,12 +359,13 @@ fn job() -> impl Strategy<Value = JobView> {
 fn findings() -> impl Strategy<Value = BTreeMap<String, (Timestamp, Finding)>> {
     let known =
         (name(), assignments(), prop_oneof![any::<f64>(), -1.0..1.0]).prop_map(|(name, assignments, objective)| {
-            Known { name, assignment: serde_json::from_value(assignments).unwrap_or_default(), objective }
+            let values = [("accuracy".to_owned(), objective)].into();
+            Known { name, assignment: serde_json::from_value(assignments).unwrap_or_default(), values }
         });
     let results = (prop::sample::select(vec!["accuracy", "loss"]), prop::collection::vec(known, 0..4));
     let finding = prop_oneof![
         Just(Finding::None),
-        results.prop_map(|(metric, results)| Finding::Results { metric: metric.into(), results })
+        results.prop_map(|(metric, results)| Finding::Results { metrics: vec![metric.into()], results })
     ];
     prop::collection::btree_map(prop::sample::select(vec!["old".to_owned()]), (time(), finding), 0..2)
 }
