@@ -10,7 +10,7 @@ mod trials;
 
 use automl_operator::api::{Experiment, Trial};
 use automl_operator::cli::Allocator;
-use automl_operator::controller::{Operator, Telemetry};
+use automl_operator::controller::{Operator, Received, Telemetry};
 use automl_operator::local::apiserver::{ApiServer, kubeconfig};
 use automl_operator::metrics::{Format, LineParser, Observation, Push, Source};
 use automl_operator::report::{Batch, Body, Record};
@@ -239,7 +239,8 @@ fn page() {
     let times = (0..10).map(|_| {
         let (experiments, trials) = (experiments.clone(), trials.clone());
         let start = Instant::now();
-        let page = telemetry.render(experiments, trials, &|_| Some(Timestamp::UNIX_EPOCH));
+        let page =
+            telemetry.render(experiments, trials, &|_, _| Received { at: Some(Timestamp::UNIX_EPOCH), latest: None });
         bytes = page.map_or(0, |(text, _)| text.len());
         start.elapsed()
     });

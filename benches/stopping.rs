@@ -143,6 +143,7 @@ impl Crowd {
                 attempt: 0,
                 session: Session::new(0, 1, 1).to_string(),
                 records: vec![Record { sequence: second, body: Body::Observation(observation) }],
+                after: None,
                 end: false,
             };
             let before: &TrialStatus = trial.status.as_ref().expect("a status");

@@ -1,5 +1,6 @@
 //! The only place that carries out actions: one API call (or two) each.
 
+use super::claim;
 use super::failure::{Class, Failure};
 use super::findings;
 use super::job::SlimJob;
@@ -13,7 +14,6 @@ use crate::api::{Experiment, ExperimentStatus, Trial, Usage, labels};
 use crate::engine::{Action, Fate, Finding, Past, TrialPatch};
 use crate::report::Batch;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Resource, ResourceExt};
@@ -258,7 +258,7 @@ impl Hand {
         let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::namespaced(self.client.clone(), ns);
         // Looked for first: it is made once, and looked for whenever an operator begins anew.
         if let Some(found) = timed(call.clone(), api.get_opt(name)).await? {
-            return match claim_in_the_way(&found.metadata, claim) {
+            return match claim::in_the_way(&found.metadata, claim) {
                 None => Ok(Done::Done(Learnt::Claim)),
                 Some((class, message)) => Err(Failure { call, class, message, retry_after: None }),
             };
@@ -425,23 +425,6 @@ fn trial_status(patch: &TrialPatch) -> Value {
         "excesses": (!patch.excesses.is_empty()).then_some(&patch.excesses),
         "conditions": patch.conditions,
     })
-}
-
-/// Why a claim that was found cannot be used; `None`: it can.
-fn claim_in_the_way(found: &ObjectMeta, wanted: &Value) -> Option<(Class, String)> {
-    let owner = wanted.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
-    let owners = found.owner_references.iter().flatten();
-    let controller = owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str()).next();
-    let name = found.name.as_deref().unwrap_or_default();
-    if owner.is_none() || controller != owner {
-        let message = format!(
-            "a PersistentVolumeClaim of this name exists that is not this Experiment's; delete it (kubectl delete pvc \
-             {name}), or name it in checkpoint.volume of another Experiment"
-        );
-        return Some((Class::AlreadyExists, message));
-    }
-    let message = "it is being deleted, and is made anew once it is gone; trials then start without checkpoints";
-    found.deletion_timestamp.is_some().then(|| (Class::Conflict, message.into()))
 }
 
 fn same_controller(a: &Trial, b: &Trial) -> bool {

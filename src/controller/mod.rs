@@ -3,6 +3,7 @@
 mod act;
 mod backoff;
 mod checkup;
+mod claim;
 mod clock;
 mod counted;
 mod decisions;
@@ -46,8 +47,8 @@ pub use operator::{Config, Ended, Operator, OperatorError};
 pub use queue::Queue;
 pub use reports::{Reports, Standing};
 pub use shared::{Heard, Unstored};
-pub use telemetry::Telemetry;
 pub use telemetry::catalogue::reference as metrics_reference;
+pub use telemetry::{Received, Telemetry};
 pub use tokens::{Caller, Denied};
 pub use visitors::Visitors;
 pub use watch::Name;
