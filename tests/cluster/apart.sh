@@ -3,7 +3,7 @@
 #
 #   tests/cluster/apart.sh      exit code 3: this machine cannot start a control plane, a line says why
 #
-# As root with a node and control planes, else with control planes alone.
+# As root with nodes, else with control planes alone.
 set -euo pipefail
 
 me=apart.sh
@@ -123,12 +123,12 @@ nothing_is_left() { # RUN NAMESPACE...
 
 launch first "$node"
 first=$pid
-launch second control-plane
+launch second "$node"
 second=$pid
 soon "$first" test -s "$TMPDIR/first"
 soon "$second" test -s "$TMPDIR/second"
 one=$(<"$TMPDIR/first") two=$(<"$TMPDIR/second")
-say "after $SECONDS s a $node and a control plane are up"
+say "after $SECONDS s two are up, each a $node"
 [ "$(identity "$one")" != "$(identity "$two")" ] || fail "$one and $two are the same cluster"
 on "$one" get configmap of-first >/dev/null
 on "$two" get configmap of-second >/dev/null
@@ -136,6 +136,9 @@ on "$two" get configmap of-second >/dev/null
 left=$(what_is_left "$one")
 [ "$(wc -l <<<"$left")" -gt 5 ] || fail "this test does not see what there is: $left"
 mapfile -t namespaces < <(namespaces_of "$one")
+mapfile -t others < <(namespaces_of "$two")
+[ -z "$(comm -12 <(printf '%s\n' "${namespaces[@]}" | sort) <(printf '%s\n' "${others[@]}" | sort) | grep .)" ] ||
+  fail "$one and $two share a network or mounts"
 # The node's network, its mounts, and those of a pod.
 [ $node != node ] || [ ${#namespaces[@]} -ge 4 ] || fail "a node and its pod have namespaces of their own: ${namespaces[*]}"
 
@@ -174,5 +177,5 @@ say "the other one is still there, and is interrupted"
 identity "$two" >/dev/null || fail "$two does not answer"
 kill -INT "$second"
 ends_with 130 "$second"
-nothing_is_left "$two"
+nothing_is_left "$two" "${others[@]}"
 say "all is well after $SECONDS s"

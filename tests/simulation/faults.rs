@@ -96,6 +96,10 @@ fn under(weather: super::run::Weather, slack: u64) -> Disturbance {
     Disturbance { weather: Some(weather), slack: Duration::from_secs(slack), ..Disturbance::default() }
 }
 
+fn answer_after(code: u16, reason: &str) -> Fault {
+    Fault::AnswerAfter { code, reason: reason.into() }
+}
+
 fn requests() -> Vec<Ill> {
     let same = Like::Same;
     vec![
@@ -103,12 +107,10 @@ fn requests() -> Vec<Ill> {
         ill("500", LIVES, same, now_and_then(3, answer(500, "InternalError", None))),
         ill("503", LIVES, same, now_and_then(3, answer(503, "ServiceUnavailable", None))),
         ill("504, not carried out", LIVES, same, now_and_then(3, answer(504, "Timeout", None))),
-        ill(
-            "504, carried out",
-            LIVES,
-            same,
-            now_and_then(3, Fault::AnswerAfter { code: 504, reason: "Timeout".into() }),
-        ),
+        // A 429 comes before anything is done: nobody answers so afterwards.
+        ill("500, carried out", LIVES, same, now_and_then(3, answer_after(500, "InternalError"))),
+        ill("503, carried out", LIVES, same, now_and_then(3, answer_after(503, "ServiceUnavailable"))),
+        ill("504, carried out", LIVES, same, now_and_then(3, answer_after(504, "Timeout"))),
         ill("reset before", LIVES, same, now_and_then(3, Fault::DropBefore)),
         ill("reset after", LIVES, same, now_and_then(3, Fault::DropAfter)),
         ill("never answered", LIVES, same, now_and_then(7, Fault::Hang)),
