@@ -46,6 +46,12 @@ pub const ALWAYS: &[Right] = &[
         Scope::Watched,
         "no trial is made or followed",
     ),
+    right(
+        ("automl.dev", "trials"),
+        &["delete"],
+        Scope::Watched,
+        "where OwnerReferencesPermissionEnforcement is on, no Trial made by hand is taken in",
+    ),
     right(("automl.dev", "experiments/status"), &["patch"], Scope::Watched, "no Experiment says how it goes"),
     right(("automl.dev", "trials/status"), &["patch"], Scope::Watched, "no result is stored"),
     right(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 UNSEEN = {
     ("automl.dev", "experiments/finalizers", "update"): "asked for by an admission plugin when a Trial names its owner",
     ("automl.dev", "trials/finalizers", "update"): "asked for by an admission plugin when a Job names its owner",
+    ("automl.dev", "trials", "delete"): "asked for by an admission plugin when a Trial that was made by hand gets its owner",
 }
 
 
