@@ -298,13 +298,16 @@ fn watch_all(
     spawn(tasks, "watch of Experiments", async move {
         follow(experiments, "Experiments", None, told, |seen| match seen {
             Seen::Present(found) => match found.object {
-                Ok(experiment) if !our(&name(&experiment).0, &name(&experiment).1) => {}
-                Ok(experiment) => index.with(|i| {
+                Ok(experiment) => {
                     let name = name(&experiment);
-                    bad.mended(&name);
-                    i.see_experiment(experiment);
-                    i.measure(Kind::Experiment, &name, found.bytes);
-                }),
+                    if our(&name.0, &name.1) {
+                        bad.mended(&name);
+                        index.with(|i| {
+                            i.see_experiment(experiment);
+                            i.measure(Kind::Experiment, &name, found.bytes);
+                        });
+                    }
+                }
                 Err(invalid) => {
                     let name = unreadable(&invalid, "Experiment");
                     bad.seen(name.clone());
@@ -330,13 +333,16 @@ fn watch_all(
     spawn(tasks, "watch of Trials", async move {
         follow(trials, "Trials", None, told, |seen| match seen {
             Seen::Present(found) => match found.object {
-                Ok(trial) if !our(&name(&trial).0, &trial.spec.experiment) => {}
-                Ok(trial) => index.with(|i| {
+                Ok(trial) => {
                     let name = name(&trial);
-                    bad.mended(&name);
-                    i.see_trial(trial);
-                    i.measure(Kind::Trial, &name, found.bytes);
-                }),
+                    if our(&name.0, &trial.spec.experiment) {
+                        bad.mended(&name);
+                        index.with(|i| {
+                            i.see_trial(trial);
+                            i.measure(Kind::Trial, &name, found.bytes);
+                        });
+                    }
+                }
                 Err(invalid) => {
                     let name = unreadable(&invalid, "Trial");
                     bad.seen(name.clone());
