@@ -113,6 +113,7 @@ async fn what_it_may_and_may_not_do_is_said() {
     assert!(said.contains(&unread), "{said}");
     let rules = json!([
         rule("automl.dev", &["experiments", "trials"], &["get", "list", "watch", "create", "patch"]),
+        rule("automl.dev", &["trials"], &["delete"]),
         rule("automl.dev", &["experiments/status", "trials/status"], &["patch"]),
         rule("automl.dev", &["experiments/finalizers", "trials/finalizers"], &["update"]),
         rule("batch", &["jobs"], &["get", "list", "watch", "create"]),
