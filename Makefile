@@ -62,7 +62,7 @@ $(CARGO_DENY):
 
 .PHONY: bench
 bench: ## Measure, with a release build, and print a table (ONLY="steps decisions crowd tuners memory trials page lines agent reports")
-	cargo bench --locked --bench steps --bench stopping --bench tuners --bench figures --bench reports -- $(ONLY)
+	CARGO_INCREMENTAL=0 cargo bench --locked --bench steps --bench stopping --bench tuners --bench figures --bench reports -- $(ONLY)
 
 .PHONY: bench-cluster
 bench-cluster: ## Measure on a Kubernetes of this machine, as root, and print a table (LEVEL=node or control-plane: that alone)

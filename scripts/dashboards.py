@@ -13,6 +13,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / "charts/automl-operato
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # What a person has chosen above.
 CHOSEN = 'namespace=~"$namespace",experiment=~"$experiment"'
+CHOSEN_TRIAL = CHOSEN + ',trial=~"$trial"'
 INSTANCE = 'job=~"$job",instance=~"$instance"'
 
 
@@ -27,6 +28,8 @@ def variable(name, label, query, multi=True):
 DATASOURCE = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {}}
 NAMESPACE = variable("namespace", "Namespace", "label_values(automl_experiments, namespace)")
 EXPERIMENT = variable("experiment", "Experiment", 'label_values(automl_experiment_info{namespace=~"$namespace"}, experiment)')
+# Those that run, or ran in the time shown.
+TRIAL = variable("trial", "Trial", f"label_values(automl_trial_start_timestamp_seconds{{{CHOSEN}}}, trial)")
 JOB = variable("job", "Job", "label_values(automl_build_info, job)")
 INSTANCES = variable("instance", "Instance", 'label_values(automl_build_info{job=~"$job"}, instance)')
 
@@ -35,15 +38,15 @@ def of_column(name, what, value):
     return {"matcher": {"id": "byName", "options": name}, "properties": [{"id": what, "value": value}]}
 
 
-def link(title, board):
-    chosen = "var-datasource=${datasource}&var-namespace=${__data.fields.namespace}&var-experiment=${__data.fields.experiment}"
+def link(title, board, *of):
+    chosen = "&".join(["var-datasource=${datasource}", *(f"var-{one}=${{__data.fields.{one}}}" for one in of)])
     return {"title": title, "url": f"/d/{board}?{chosen}&${{__url_time_range}}"}
 
 
 # Where the cells of a table lead.
 LINKS = {
-    "experiment": link("This Experiment alone", "automl-experiments"),
-    "trial": link("GPUs and cost of its Experiment", "automl-gpus"),
+    "experiment": link("This Experiment alone", "automl-experiments", "namespace", "experiment"),
+    "trial": link("Its GPUs, and what its Experiment costs", "automl-gpus", "namespace", "experiment", "trial"),
 }
 
 
@@ -94,7 +97,7 @@ def stat(title, description, unit, expression, width=4):
 
 
 EXPERIMENTS = {
-    "uid": "automl-experiments", "title": "AutoML / Experiments", "variables": [DATASOURCE, NAMESPACE, EXPERIMENT],
+    "uid": "automl-experiments", "title": "AutoML / Experiments", "variables": [DATASOURCE, NAMESPACE, EXPERIMENT, TRIAL],
     "panels": [
         row("Overview"),
         stat("Experiments at work", "Experiments that have not ended.", "short",
@@ -111,7 +114,7 @@ EXPERIMENTS = {
         panel("timeseries", "Best objective so far", "The best value of each Experiment's objective.", "short",
               [(f"automl_experiment_best_objective{{{CHOSEN}}}", "{{namespace}}/{{experiment}}")], 12, line=2),
         panel("timeseries", "Running trials' latest value", "The latest value of the objective that was received of each running trial.", "short",
-              [(f"topk(50, automl_trial_latest_value{{{CHOSEN}}})", "{{trial}}")], 12, points="always", line=0),
+              [(f"topk(50, automl_trial_latest_value{{{CHOSEN_TRIAL}}})", "{{trial}}")], 12, points="always", line=0),
         panel("timeseries", "Trials by state", "How many trials have ended how, and how many run or wait.", "short",
               [(f"sum by (state) (automl_experiment_trials{{{CHOSEN}}})", "{{state}}")], 12, fill=40, stack="normal"),
         panel("timeseries", "Ended trials by reason", "Trials that have ended per minute, by the reason of their end.", "short",
@@ -123,11 +126,11 @@ EXPERIMENTS = {
             (f"automl_experiment_max_trials{{{CHOSEN}}}", ""),
         ], 24, 8, columns={"A": None, "B": ("best", "short"), "C": ("max trials", "short")}),
         panel("table", "Running trials", "Each running trial with its step, its latest value, its objective so far, its age, and for how long nothing of it was received.", "short", [
-            (f"automl_trial_step{{{CHOSEN}}}", ""),
-            (f"automl_trial_latest_value{{{CHOSEN}}}", ""),
-            (f"automl_trial_objective{{{CHOSEN}}}", ""),
-            (f"time() - automl_trial_start_timestamp_seconds{{{CHOSEN}}}", ""),
-            (f"time() - automl_trial_last_observation_timestamp_seconds{{{CHOSEN}}}", ""),
+            (f"automl_trial_step{{{CHOSEN_TRIAL}}}", ""),
+            (f"automl_trial_latest_value{{{CHOSEN_TRIAL}}}", ""),
+            (f"automl_trial_objective{{{CHOSEN_TRIAL}}}", ""),
+            (f"time() - automl_trial_start_timestamp_seconds{{{CHOSEN_TRIAL}}}", ""),
+            (f"time() - automl_trial_last_observation_timestamp_seconds{{{CHOSEN_TRIAL}}}", ""),
         ], 24, 8, columns={"A": ("step", "short"), "B": ("latest", "short"), "C": ("objective", "short"), "D": ("age", "s"), "E": ("silent for", "s")}),
         panel("timeseries", "Stopped early by rule", "Trials that rules of earlyStopping have ended per minute, of all namespaces.", "short",
               [("sum by (rule) (rate(automl_stop_decisions_total[$__rate_interval])) * 60", "{{rule}}")]),
@@ -149,7 +152,7 @@ EXPERIMENTS = {
     ],
 }
 
-OF_TRIALS = "automl:trial_gpu_{0}{{" + CHOSEN + "}}"
+OF_TRIALS = "automl:trial_gpu_{0}{{" + CHOSEN_TRIAL + "}}"
 
 
 def of_trials(what):
@@ -158,8 +161,8 @@ def of_trials(what):
 
 # Dollars an hour of a GPU whose model has no price: the operator's for all others, else what a person has chosen.
 OTHERWISE = '(max(automl_gpu_price_dollars_per_hour{model="any"}) or vector($price))'
-# 1 for each GPU of a running trial, with its model.
-EACH = f"""label_replace({of_trials('utilization:percent')}, "model", "$1", "modelName", "(.+)") ^ 0"""
+# 1 for each GPU of a running trial, with its model; of all trials, since an Experiment's cost is not one trial's.
+EACH = f"""label_replace(automl:trial_gpu_utilization:percent{{{CHOSEN}}}, "model", "$1", "modelName", "(.+)") ^ 0"""
 # What each of them costs an hour.
 PRICES = f"({EACH} * on (model) group_left () max by (model) (automl_gpu_price_dollars_per_hour) or {EACH} * on () group_left () {OTHERWISE})"
 HOURS_USED = f"automl_experiment_gpu_seconds_used{{{CHOSEN}}} / 3600"
@@ -172,7 +175,7 @@ COST = (
 
 GPUS = {
     "uid": "automl-gpus", "title": "AutoML / GPUs and cost",
-    "variables": [DATASOURCE, NAMESPACE, EXPERIMENT, {
+    "variables": [DATASOURCE, NAMESPACE, EXPERIMENT, TRIAL, {
         "name": "price", "label": "US dollars per GPU hour without a price", "type": "textbox", "query": "2.50", "current": {"text": "2.50", "value": "2.50"},
     }],
     "panels": [

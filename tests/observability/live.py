@@ -24,7 +24,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ROOT / "charts/automl-operator/files"
 # What Grafana puts in place of its variables.
-FILLED = {"$namespace": ".*", "$experiment": ".*", "$job": ".*", "$instance": ".*", "$__rate_interval": "15s", "$__range": "60s", "$price": "2.5"}
+FILLED = {"$namespace": ".*", "$experiment": ".*", "$trial": ".*", "$job": ".*", "$instance": ".*", "$__rate_interval": "15s", "$__range": "60s", "$price": "2.5"}
 # US dollars an hour of the GPUs here.
 PRICE = 3.2
 

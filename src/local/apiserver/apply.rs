@@ -16,7 +16,7 @@ use super::{
     write::{Writer, Written},
 };
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     /// Serves an apply patch.
     pub fn apply(&mut self) -> Result<Written, Status> {
         let resource = self.resource.clone();
@@ -43,7 +43,7 @@ impl Writer<'_> {
         if resource.namespaced && object::namespace(&applied).is_empty() {
             object::metadata_mut(&mut applied).insert("namespace".to_owned(), json!(self.request.info.namespace));
         }
-        match super::read::find(self.state, self.request, self.resource).cloned() {
+        match self.find() {
             Ok(live) => self.apply_to(&live, &applied),
             Err(missing) if !self.request.info.subresource.is_empty() => Err(missing),
             Err(_) if !object::uid(&applied).is_empty() => {

@@ -13,7 +13,7 @@ use super::{
     write::Writer,
 };
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     /// Prunes, defaults, and refuses or reports unknown fields. What is as in `old`, which it replaces, was decoded then.
     pub fn decode(&mut self, object: &mut Value, old: Option<&Arc<Object>>) -> Result<(), Status> {
         let strict = self.request.options.text("fieldValidation") == "Strict";

@@ -9,7 +9,7 @@ use super::{
     Outcome, builtin,
     clock::rfc3339,
     object::{self, Object},
-    read::{self, Filter},
+    read::Filter,
     render::{Renderer, text},
     request::Request,
     status::Status,
@@ -86,7 +86,7 @@ impl DeleteOptions {
         })
     }
 
-    fn check(&self, writer: &Writer<'_>, object: &Object) -> Result<(), Status> {
+    fn check(&self, writer: &Writer<'_, '_>, object: &Object) -> Result<(), Status> {
         let resource = writer.resource;
         let conflict = |why: &str| Status::conflict(&resource.kind, &resource.group, object::name(&object.value), why);
         if let Some(uid) = self.uid.as_deref().filter(|&uid| uid != object.uid()) {
@@ -105,14 +105,14 @@ impl DeleteOptions {
     }
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     /// Serves DELETE of one object.
-    pub fn delete(self, options: &DeleteOptions) -> Result<Outcome, Status> {
-        let found = read::find(self.state, self.request, self.resource)?.clone();
+    pub fn delete(mut self, options: &DeleteOptions) -> Result<Outcome, Status> {
+        let found = self.find()?;
         options.check(&self, &found)?;
         let key = Key::new(object::namespace(&found.value), object::name(&found.value));
         let now = self.server.now();
-        let left = self.state.delete(self.resource.table, &key, options, now);
+        let left = self.held.state().delete(self.resource.table, &key, options, now);
         Ok(match left {
             Some(object) => {
                 let renderer = Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?;
@@ -130,7 +130,8 @@ impl Writer<'_> {
         let filter = Filter::new(self.request, self.resource)?;
         let renderer = Renderer::new(self.resource.clone(), self.request, self.server.clock.clone())?;
         let now = self.server.now();
-        let table = self.state.tables.get(self.resource.table).ok_or_else(Status::page_not_found)?;
+        let state = self.held.state();
+        let table = state.tables.get(self.resource.table).ok_or_else(Status::page_not_found)?;
         let found: Vec<(Key, Arc<Object>)> = table
             .range(&filter.namespace, None)
             .filter(|(_, object)| filter.matches(&object.value))
@@ -138,10 +139,10 @@ impl Writer<'_> {
             .collect();
         let mut deleted = Vec::new();
         for (key, object) in found {
-            let left = self.state.delete(self.resource.table, &key, options, now);
+            let left = state.delete(self.resource.table, &key, options, now);
             deleted.push(left.unwrap_or(object));
         }
-        let metadata = json!({ "resourceVersion": self.state.resource_version.to_string() });
+        let metadata = json!({ "resourceVersion": state.resource_version.to_string() });
         Ok(Outcome::list(renderer, deleted, metadata))
     }
 }

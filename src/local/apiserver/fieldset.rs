@@ -41,14 +41,12 @@ impl FieldSet {
     }
 
     /// Writes `fieldsV1`.
-    pub fn to_json(&self) -> Value {
+    pub fn into_json(self) -> Value {
         let mut map = Map::new();
         if self.member && !self.children.is_empty() {
             map.insert(".".to_owned(), Value::Object(Map::new()));
         }
-        for (element, below) in &self.children {
-            map.insert(element.clone(), below.to_json());
-        }
+        map.extend(self.children.into_iter().map(|(element, below)| (element, below.into_json())));
         Value::Object(map)
     }
 
@@ -133,7 +131,7 @@ mod tests {
             "f:spec": {"f:parts": {"k:{\"name\":\"x\"}": {".": {}, "f:count": {}}}, "f:tags": {"v:\"t\"": {}}},
         });
         let set = FieldSet::parse(&fields);
-        assert_eq!(set.to_json(), fields);
+        assert_eq!(set.clone().into_json(), fields);
         assert_eq!(
             set.paths(),
             [
@@ -153,11 +151,11 @@ mod tests {
         let b = parse(json!({"f:x": {"f:y": {}, "f:w": {}}}));
         let mut union = a.clone();
         union.union(&b);
-        assert_eq!(union.to_json(), json!({"f:x": {".": {}, "f:y": {}, "f:w": {}}, "f:z": {}}));
+        assert_eq!(union.into_json(), json!({"f:x": {".": {}, "f:y": {}, "f:w": {}}, "f:z": {}}));
         let mut difference = a.clone();
         difference.subtract(&b);
-        assert_eq!(difference.to_json(), json!({"f:x": {}, "f:z": {}}));
-        assert_eq!(a.intersection(&b).to_json(), json!({"f:x": {"f:y": {}}}));
+        assert_eq!(difference.into_json(), json!({"f:x": {}, "f:z": {}}));
+        assert_eq!(a.intersection(&b).into_json(), json!({"f:x": {"f:y": {}}}));
         let mut nothing = a.clone();
         nothing.subtract(&a);
         assert!(nothing.is_empty());

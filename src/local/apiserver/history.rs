@@ -16,6 +16,8 @@ use super::{
 const KEPT: Bound = Bound { changes: 1_024, bytes: 1 << 20 };
 /// Kept for a watch that is slow, at most.
 const LIMIT: Bound = Bound { changes: 65_536, bytes: 16 << 20 };
+/// Changes whose length may be unknown: their texts are being made, and the store does not wait for that.
+const UNMEASURED: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Bound {
@@ -29,8 +31,8 @@ pub(super) struct History {
     /// Each with the length of its object as JSON.
     changes: VecDeque<(Arc<Change>, usize)>,
     bytes: usize,
-    /// The length of the newest is not known yet.
-    unmeasured: bool,
+    /// How many of the newest have a length that is not known yet.
+    unmeasured: usize,
     /// Changes up to this resourceVersion are forgotten.
     compacted: u64,
 }
@@ -48,13 +50,22 @@ impl History {
 
     /// Adds the newest change.
     pub fn push(&mut self, change: Arc<Change>) {
-        // The text of the one before has been made by now, for its answer or a watch.
-        if let Some((last, bytes)) = self.changes.back_mut().filter(|_| self.unmeasured) {
-            *bytes = last.after.as_ref().or(last.removed.as_ref()).map_or(0, |object| object.json().len());
-            self.bytes += *bytes;
-        }
         self.changes.push_back((change, 0));
-        self.unmeasured = true;
+        self.unmeasured += 1;
+        while let Some((change, bytes)) =
+            self.changes.len().checked_sub(self.unmeasured).and_then(|at| self.changes.get_mut(at))
+        {
+            let object = change.after.as_ref().or(change.removed.as_ref());
+            // The text has been made by now, as a rule: for its answer, or a watch.
+            let length = match object {
+                Some(object) if self.unmeasured <= UNMEASURED => object.known_length(),
+                object => Some(object.map_or(0, |object| object.json().len())),
+            };
+            let Some(length) = length else { break };
+            *bytes = length;
+            self.bytes += length;
+            self.unmeasured -= 1;
+        }
     }
 
     /// Forgets old changes: those that every watch has read (`slowest` is how far the slowest one has), and in any case
@@ -71,6 +82,7 @@ impl History {
                 Some((oldest, bytes)) if oldest.resource_version <= slowest || self.exceeds(LIMIT) => {
                     self.compacted = oldest.resource_version;
                     self.bytes -= bytes;
+                    self.unmeasured = self.unmeasured.min(self.changes.len() - 1);
                     forgotten.extend(self.changes.pop_front().map(|(change, _)| change));
                 }
                 _ => break,

@@ -70,15 +70,19 @@ impl Manager {
         })
     }
 
-    fn to_json(&self) -> Value {
-        let mut entry = json!({
-            "manager": self.name, "operation": self.operation, "apiVersion": self.api_version, "time": self.time,
-            "fieldsType": "FieldsV1", "fieldsV1": self.fields.to_json(),
-        });
+    fn into_json(self) -> Value {
+        let mut entry = Map::from_iter([
+            ("manager".to_owned(), Value::String(self.name)),
+            ("operation".to_owned(), json!(self.operation)),
+            ("apiVersion".to_owned(), Value::String(self.api_version)),
+            ("time".to_owned(), Value::String(self.time)),
+            ("fieldsType".to_owned(), json!("FieldsV1")),
+            ("fieldsV1".to_owned(), self.fields.into_json()),
+        ]);
         if !self.subresource.is_empty() {
-            object::as_map(&mut entry).insert("subresource".to_owned(), json!(self.subresource));
+            entry.insert("subresource".to_owned(), Value::String(self.subresource));
         }
-        entry
+        Value::Object(entry)
     }
 }
 
@@ -106,7 +110,7 @@ pub(super) fn to_json(managers: Vec<Manager>) -> Value {
 }
 
 fn entries(managers: Vec<Manager>) -> Vec<Value> {
-    managers.iter().filter(|manager| !manager.fields.is_empty()).map(Manager::to_json).collect()
+    managers.into_iter().filter(|manager| !manager.fields.is_empty()).map(Manager::into_json).collect()
 }
 
 /// What differs between two objects.
@@ -287,7 +291,7 @@ pub(super) fn field_set(value: &Value, shape: Shape<'_>) -> FieldSet {
 
 /// Gives the changed fields of an update to `writer`, in `managedFields` as it is stored. What others own is only taken
 /// apart where the update concerns it.
-pub(super) fn update(list: &mut Vec<Value>, mut writer: Manager, comparison: &Comparison) {
+pub(super) fn update(list: &mut Vec<Value>, mut writer: Manager, comparison: Comparison) {
     let mut own = false;
     list.retain_mut(|entry| {
         let ours = writer.is_entry(entry);
@@ -306,7 +310,7 @@ pub(super) fn update(list: &mut Vec<Value>, mut writer: Manager, comparison: &Co
             if manager.fields.is_empty() {
                 return false;
             }
-            object::as_map(entry).insert("fieldsV1".to_owned(), manager.fields.to_json());
+            object::as_map(entry).insert("fieldsV1".to_owned(), manager.fields.into_json());
         }
         if ours && !comparison.changed.is_empty() {
             object::as_map(entry).insert("time".to_owned(), json!(writer.time));
@@ -314,8 +318,8 @@ pub(super) fn update(list: &mut Vec<Value>, mut writer: Manager, comparison: &Co
         true
     });
     if !own && !comparison.changed.is_empty() {
-        writer.fields = comparison.changed.clone();
-        list.push(writer.to_json());
+        writer.fields = comparison.changed;
+        list.push(writer.into_json());
     }
     if list.iter().filter(|entry| text(entry, "operation") == "Update").count() > UPDATERS {
         *list = entries(capped(list.iter().filter_map(Manager::parse).collect()));

@@ -27,6 +27,7 @@ mod fault;
 mod fieldset;
 mod garbage;
 mod gofmt;
+mod held;
 mod history;
 mod http;
 mod job_status;

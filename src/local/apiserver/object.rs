@@ -23,6 +23,11 @@ impl Object {
         self.json.get_or_init(|| Bytes::from(serde_json::to_vec(&*self.value).unwrap_or_default())).clone()
     }
 
+    /// The length of that text, if it has been made.
+    pub fn known_length(&self) -> Option<usize> {
+        self.json.get().map(Bytes::len)
+    }
+
     pub fn uid(&self) -> &str {
         uid(&self.value)
     }

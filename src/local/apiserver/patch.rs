@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{
     object::{self, Object},
-    read,
     status::Status,
     strategic,
     write::{Writer, Written},
@@ -22,7 +21,7 @@ pub(super) fn yaml(body: &[u8]) -> Result<Value, Status> {
     serde_saphyr::from_str(text).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     /// Serves PATCH.
     pub fn patch(&mut self) -> Result<Written, Status> {
         match self.request.content_type.as_str() {
@@ -38,7 +37,8 @@ impl Writer<'_> {
                 return Err(Status::unsupported_media_type(other, allowed));
             }
         }
-        let old = read::find(self.state, self.request, self.resource)?.clone();
+        let old = self.find()?;
+        self.let_go();
         let mut new = self.patched(&old)?;
         self.check_identity_kept(&new)?;
         if self.resource.view == super::resource::View::EventsV1 {

@@ -20,13 +20,13 @@ use super::{
     delete::DeleteOptions,
     discovery,
     garbage::ACTOR,
+    held::Held,
     object::Object,
     read,
     render::{Renderer, text},
     request::Request,
     resource::{Resource, View},
     status::Status,
-    store::State,
     watch::Watch,
     write::Writer,
 };
@@ -193,22 +193,27 @@ impl ApiServer {
             let status = Status::new(503, "ServiceUnavailable", "the server is shutting down");
             return (Err(status), Vec::new());
         }
-        let mut state = self.inner.lock();
-        let served = self.serve_locked(&mut state, request);
+        let mut held = Held::new(&self.inner);
+        let mut served = self.serve_held(&mut held, request);
+        if held.was_overtaken() {
+            held = Held::throughout(&self.inner);
+            served = self.serve_held(&mut held, request);
+        }
         if served.is_err() || request.info.dry_run {
-            state.roll_back();
+            held.roll_back();
             return (served, Vec::new());
         }
         if !request.info.verb.is_write() {
             return (served, Vec::new());
         }
+        let state = held.state();
         state.mark_actor(&request.info.user_agent);
         if self.inner.options.garbage == Garbage::Immediate {
             state.collect_garbage(self.inner.now());
         }
         let committed = state.commit(ACTOR, self.is_observed());
         let forgotten = state.forgotten();
-        drop(state);
+        drop(held);
         // To take whole objects apart takes long; nobody has to wait for it.
         drop(forgotten);
         match committed {
@@ -217,8 +222,9 @@ impl ApiServer {
         }
     }
 
-    fn serve_locked(&self, state: &mut State, request: &Request) -> Result<Outcome, Status> {
+    fn serve_held(&self, held: &mut Held<'_>, request: &Request) -> Result<Outcome, Status> {
         let info = &request.info;
+        let state = held.state();
         if info.resource.is_empty() {
             return discovery::serve(state, request);
         }
@@ -230,12 +236,12 @@ impl ApiServer {
             Verb::List => read::list(&self.inner, state, request, &resource),
             Verb::Watch => read::watch(&self.inner, state, request, &resource),
             Verb::Create if resource.view == View::Review => self.review(request),
-            _ => self.write(state, request, &resource),
+            _ => self.write(held, request, &resource),
         }
     }
 
-    fn write(&self, state: &mut State, request: &Request, resource: &Arc<Resource>) -> Result<Outcome, Status> {
-        let mut writer = Writer { server: &self.inner, state, request, resource, warnings: Vec::new() };
+    fn write(&self, held: &mut Held<'_>, request: &Request, resource: &Arc<Resource>) -> Result<Outcome, Status> {
+        let mut writer = Writer { server: &self.inner, held, request, resource, warnings: Vec::new() };
         let written = match request.info.verb {
             Verb::Create => writer.create()?,
             Verb::Update => writer.update()?,

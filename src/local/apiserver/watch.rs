@@ -196,11 +196,12 @@ impl Watch {
             return true;
         }
         let new = table.history.after(self.cursor).take_while(|change| change.resource_version <= shown);
-        let events: Vec<_> = new.filter_map(|change| event(change, &self.filter)).collect();
+        let new: Vec<Arc<Change>> = new.cloned().collect();
         self.cursor = self.cursor.max(shown);
         table.cursors.insert(self.number, self.cursor);
         drop(state);
-        self.ready.extend(events.iter().map(|(kind, object)| self.renderer.event(kind, object)));
+        let events = new.iter().filter_map(|change| event(change, &self.filter));
+        self.ready.extend(events.map(|(kind, object)| self.renderer.event(kind, &object)));
         true
     }
 }

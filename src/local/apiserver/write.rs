@@ -10,6 +10,7 @@ use super::{
     clock::rfc3339,
     custom,
     fieldset::FieldSet,
+    held::Held,
     managed, names,
     object::{self, Object},
     read,
@@ -18,14 +19,14 @@ use super::{
     resource::{CRD_GROUP, Resource, View},
     shape::Shape,
     status::{FieldError, Status},
-    store::{Key, State},
+    store::Key,
     validate,
 };
 
 /// One write in progress.
-pub(super) struct Writer<'a> {
+pub(super) struct Writer<'a, 'b> {
     pub server: &'a Inner,
-    pub state: &'a mut State,
+    pub held: &'a mut Held<'b>,
     pub request: &'a Request,
     pub resource: &'a Arc<Resource>,
     pub warnings: Vec<String>,
@@ -37,7 +38,7 @@ pub(super) enum Written {
     Updated(Arc<Object>),
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     /// The object in the body.
     pub fn body(&self) -> Result<Value, Status> {
         let value: Value = match self.request.content_type.as_str() {
@@ -77,6 +78,7 @@ impl Writer<'_> {
 
     /// Serves POST.
     pub fn create(&mut self) -> Result<Written, Status> {
+        self.let_go();
         let object = self.body()?;
         self.create_with_managers(object, None)
     }
@@ -89,12 +91,13 @@ impl Writer<'_> {
         }
         self.settle_namespace(&mut object)?;
         self.generate_name(&mut object);
+        let uid = self.held.state().new_uid();
+        self.let_go();
         self.decode(&mut object, None)?;
         let now = self.server.now();
         if resource.custom.is_some() && resource.status_subresource {
             object::as_map(&mut object).remove("status");
         }
-        let uid = self.state.new_uid();
         builtin::prepare_create(&resource, &mut object, &uid);
         let meta = object::metadata_mut(&mut object);
         for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
@@ -107,19 +110,21 @@ impl Writer<'_> {
         }
         self.validate(&object, None)?;
         let key = Key::new(object::namespace(&object), object::name(&object));
-        if self.state.get(resource.table, &key).is_some() {
-            return Err(Status::already_exists(&resource.plural, &resource.group, &key.name));
-        }
-        self.ensure_namespace(&resource, &key)?;
         match managed {
             Some(managed) => set_managed(&mut object, managed),
             None => self.track_create(&mut object),
         }
+        self.held.take_for(&resource)?;
+        if self.held.state().get(resource.table, &key).is_some() {
+            return Err(Status::already_exists(&resource.plural, &resource.group, &key.name));
+        }
+        self.ensure_namespace(&resource, &key)?;
         if resource.is(CRD_GROUP, "CustomResourceDefinition") {
             self.establish(&mut object)?;
         }
-        let stored = self.state.put(resource.table, object);
-        self.state.after_write(resource.table, &key);
+        let state = self.held.state();
+        let stored = state.put(resource.table, object);
+        state.after_write(resource.table, &key);
         Ok(Written::Created(stored))
     }
 
@@ -133,13 +138,25 @@ impl Writer<'_> {
                 "the name of the object ({name}) does not match the name on the URL ({path})"
             )));
         }
-        let old = read::find(self.state, self.request, self.resource)?.clone();
+        let old = self.find()?;
         if object::meta_text(&new, "resourceVersion").is_empty() && !self.resource.unconditional_update {
             let error = FieldError::invalid("metadata.resourceVersion", json!(0), "must be specified for an update");
             // The one refusal that names the resource where the others name the kind.
             return Err(Status::invalid(&self.resource.plural, &self.resource.group, name, &[error]));
         }
         self.replace(&old, new, None)
+    }
+
+    /// The object that the path names.
+    pub fn find(&mut self) -> Result<Arc<Object>, Status> {
+        read::find(self.held.state(), self.request, self.resource).cloned()
+    }
+
+    /// Lets others at the state while an object is made ready. What defines kinds is looked at while all wait.
+    pub fn let_go(&mut self) {
+        if !self.resource.is(CRD_GROUP, "CustomResourceDefinition") {
+            self.held.let_go();
+        }
     }
 
     /// Stores `new` in place of `old`. `managed` are the managers of the fields if the caller already knows them.
@@ -180,18 +197,20 @@ impl Writer<'_> {
         if new == *old.value {
             return Ok(Written::Updated(old.clone()));
         }
+        self.held.take_where_still(&resource, old)?;
         if resource.is(CRD_GROUP, "CustomResourceDefinition") && self.request.info.subresource.is_empty() {
             self.establish(&mut new)?;
         }
         let key = Key::new(object::namespace(&new), &name);
-        let stored = self.state.put(resource.table, new);
+        let state = self.held.state();
+        let stored = state.put(resource.table, new);
         if object::is_terminating(&stored.value)
             && object::finalizers(&stored.value).is_empty()
             && builtin::may_go(&resource, &stored.value)
         {
-            self.state.delete_now(resource.table, &key);
+            state.delete_now(resource.table, &key);
         } else {
-            self.state.after_write(resource.table, &key);
+            state.after_write(resource.table, &key);
         }
         Ok(Written::Updated(stored))
     }
@@ -202,7 +221,7 @@ impl Writer<'_> {
         if self.request.info.dry_run {
             return Ok(());
         }
-        self.state.establish(definition).map_err(|why| {
+        self.held.state().establish(definition).map_err(|why| {
             let error = FieldError::invalid("spec", Value::Null, why);
             self.invalid(object::name(definition), &[error])
         })
@@ -296,9 +315,10 @@ impl Writer<'_> {
         if !resource.namespaced {
             return Ok(());
         }
-        let Some(namespaces) = self.state.registry.get("", "v1", "namespaces") else { return Ok(()) };
+        let state = self.held.state();
+        let Some(namespaces) = state.registry.get("", "v1", "namespaces") else { return Ok(()) };
         let namespace = Key::new("", &key.namespace);
-        match self.state.get(namespaces.table, &namespace) {
+        match state.get(namespaces.table, &namespace) {
             Some(found) if object::is_terminating(&found.value) => {
                 let why = format!(
                     "unable to create new content in namespace {} because it is being terminated",
@@ -313,9 +333,9 @@ impl Writer<'_> {
                     let error = FieldError::invalid("metadata.namespace", json!(key.namespace), why);
                     return Err(self.invalid(&key.name, &[error]));
                 }
-                let uid = self.state.new_uid();
+                let uid = state.new_uid();
                 let namespace = builtin::namespace(&key.namespace, &uid, &rfc3339(self.server.now()));
-                self.state.put(namespaces.table, namespace);
+                state.put(namespaces.table, namespace);
                 Ok(())
             }
             None => Err(Status::not_found("namespaces", "", &key.namespace)),
@@ -330,7 +350,7 @@ impl Writer<'_> {
         const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
         let mut name: String = prefix.chars().take(58).collect();
         for _ in 0..5 {
-            let at = self.state.random.random_range(0..ALPHABET.len());
+            let at = self.held.state().random.random_range(0..ALPHABET.len());
             name.push(char::from(ALPHABET.get(at).copied().unwrap_or(b'x')));
         }
         object::metadata_mut(object).insert("name".to_owned(), json!(name));
@@ -359,7 +379,7 @@ impl Writer<'_> {
         let comparison = managed::compare(&Value::Object(Map::new()), object, self.shape())
             .restrict("", self.resource.status_subresource);
         let mut list = Vec::new();
-        managed::update(&mut list, self.manager("Update", FieldSet::default()), &comparison);
+        managed::update(&mut list, self.manager("Update", FieldSet::default()), comparison);
         set_managed(object, Value::Array(list));
     }
 
@@ -385,7 +405,7 @@ impl Writer<'_> {
             _ => known.cloned().unwrap_or_default(),
         };
         let mut list = if let Value::Array(list) = managed { list } else { Vec::new() };
-        managed::update(&mut list, self.manager("Update", FieldSet::default()), &comparison);
+        managed::update(&mut list, self.manager("Update", FieldSet::default()), comparison);
         set_managed(new, Value::Array(list));
     }
 

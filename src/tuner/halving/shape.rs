@@ -164,7 +164,8 @@ impl Shape {
         if first.len() < bracket.kind.size && !full {
             return Next::Begin;
         }
-        let begun = if full { first.len() } else { bracket.kind.size };
+        // A child at the first rung, made by hand, is there beside those that began the bracket.
+        let begun = first.len().min(bracket.kind.size);
         for rung in 0..bracket.rungs.len() - 1 {
             if bracket.rungs[rung].iter().any(|member| member.ended.is_none()) {
                 return Next::Wait;

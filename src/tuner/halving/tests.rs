@@ -268,3 +268,23 @@ fn without_a_fidelity_a_sentence_says_what_to_write() {
         assert!(errors[0].to_string().contains("write spec.fidelity"), "{}", errors[0]);
     }
 }
+
+#[test]
+fn a_child_at_the_first_rung_makes_a_bracket_no_larger() {
+    let space = real();
+    let tuner = tuner("SuccessiveHalving", json!({"trials": 5}), &space, Fidelity { min: 1.0, max: 9.0, eta: 3.0 });
+    let at = |fidelity, parent| Some(Stage { fidelity, parent });
+    let point = || space.decode(&[0.5]);
+    let ended =
+        |index, loss: f64, stage| Finished::new(index, point(), Outcome::Complete { losses: vec![loss] }).at(stage);
+    let mut history = History::new(&space);
+    (0..5).for_each(|index| history.insert(ended(index, f64::from(index as u8), at(1.0, None))));
+    history.insert(ended(5, f64::NAN, at(3.0, Some(0))));
+    // By hand: it goes on from the first one, without any more to spend.
+    history.insert(ended(100, 9.0, at(1.0, Some(0))));
+    let pending: Vec<Pending> = (6..11).map(|index| Pending::new(index, point()).at(at(1.0, None))).collect();
+    let request = |pending| Request { space: &space, history: &history, pending, seed: 1, index: 11 };
+    let begins = tuner.suggest(&request(&pending[..4])).unwrap().stage;
+    assert_eq!(begins, at(1.0, None), "the next bracket has a place left");
+    assert_eq!(tuner.suggest(&request(&pending)), Err(NoSuggestion::Waiting));
+}

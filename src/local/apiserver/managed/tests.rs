@@ -23,7 +23,7 @@ fn a_configuration_names_fields() {
         "apiVersion": "g/v1", "kind": "K", "metadata": {"name": "x", "labels": {"a": "b"}},
         "spec": {"n": 1, "list": [1], "map": {"k": "v"}, "parts": [{"name": "p", "c": 1}]},
     });
-    let found = field_set(&object, Shape::Root(Some(&schema))).to_json();
+    let found = field_set(&object, Shape::Root(Some(&schema))).into_json();
     let expected = json!({
         "f:metadata": {"f:labels": {"f:a": {}}},
         "f:spec": {"f:n": {}, "f:list": {}, "f:map": {"f:k": {}}, "f:parts": {"k:{\"name\":\"p\"}": {".": {}, "f:c": {}, "f:name": {}}}},
@@ -36,7 +36,7 @@ fn a_comparison_finds_what_changed_and_what_went() {
     let schema = schema();
     let compare = |old: Value, new: Value| {
         let found = compare(&json!({"spec": old}), &json!({"spec": new}), Shape::Root(Some(&schema)));
-        (found.changed.to_json(), found.removed.to_json())
+        (found.changed.into_json(), found.removed.into_json())
     };
     let table = [
         (json!({"n": 1}), json!({"n": 2}), json!({"f:spec": {"f:n": {}}}), json!({})),
@@ -117,7 +117,7 @@ proptest! {
         let Value::Array(mut list) = to_json(managers) else { unreachable!("a list") };
         let comparison = Comparison { changed, removed };
         let expected = plainly(&list, writer.clone(), &comparison);
-        update(&mut list, writer, &comparison);
+        update(&mut list, writer, comparison);
         prop_assert_eq!(Value::Array(list), expected);
     }
 }
