@@ -119,7 +119,7 @@ async fn what_it_may_and_may_not_do_is_said() {
         rule("batch", &["jobs"], &["get", "list", "watch", "create"]),
         rule("", &["pods"], &["get", "list"]),
         rule("", &["persistentvolumeclaims"], &["get", "create"]),
-        rule("events.k8s.io", &["events"], &["create"]),
+        rule("events.k8s.io", &["events"], &["create", "list"]),
         rule("authentication.k8s.io", &["tokenreviews"], &["create"]),
         rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["get", "update", "create"]),

@@ -9,6 +9,7 @@ use super::mutation::Mutation;
 use super::patch;
 use super::pods;
 use super::readable::Readable;
+use super::unmade;
 use super::wire::{Pen, timed};
 use crate::api::{Experiment, ExperimentStatus, Trial, Usage, labels};
 use crate::engine::{Action, Fate, Finding, Past, TrialPatch};
@@ -350,6 +351,10 @@ impl Hand {
             Err(failure) => return Err(failure),
         };
         let last_words = last_words::of(&pods, ns, &found);
+        let unmade = match pods.is_empty() && !found.is_suspended() && !found.view().has_ended() {
+            true => unmade::refusal(&self.client, ns, &found).await,
+            false => None,
+        };
         let (why, fate) = pods::disruption(&pods).unwrap_or_else(|| {
             // A Job can fail without ever having had a pod.
             let deleted = match pods.is_empty() {
@@ -358,8 +363,11 @@ impl Hand {
             };
             // Those of a Job that has ended may be gone already.
             let silent = pods.is_empty() && found.view().has_ended();
-            let why = if silent { String::new() } else { pods::why(&job, found.is_suspended(), found.labels(), &pods) };
-            (why, if deleted { Fate::Deleted } else { Fate::Kept })
+            let why = || pods::why(&job, found.is_suspended(), found.labels(), &pods);
+            (
+                unmade.unwrap_or_else(|| if silent { String::new() } else { why() }),
+                if deleted { Fate::Deleted } else { Fate::Kept },
+            )
         });
         let (running, failed) = (pods::running(&pods), pods::failed(&pods));
         Ok(Done::Done(Learnt::Pods { job, why, fate, running, failed, last_words }))

@@ -31,6 +31,7 @@ mod telemetry;
 mod tokens;
 mod traces;
 mod turn;
+mod unmade;
 mod unreadable;
 mod visitors;
 mod watch;

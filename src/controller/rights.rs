@@ -80,6 +80,12 @@ pub const ALWAYS: &[Right] = &[
     ),
     right(("", "pods"), &["get", "list"], Scope::Watched, "reports are refused, and nobody is told why a trial waits"),
     right(("events.k8s.io", "events"), &["create"], Scope::Watched, "nothing is told as Events"),
+    right(
+        ("events.k8s.io", "events"),
+        &["list"],
+        Scope::Watched,
+        "nobody is told which quota, LimitRange or policy keeps a trial from its pod",
+    ),
     right(("authentication.k8s.io", "tokenreviews"), &["create"], Scope::Cluster, "reports of trials are refused"),
 ];
 
