@@ -84,8 +84,10 @@ def offer_to_prometheus(progress, port):
 
 def report(**observation):
     """Pushes an observation; true when the program is to stop."""
-    body = json.dumps(observation).encode()
-    with urllib.request.urlopen(os.environ["AUTOML_PUSH_URL"], body, timeout=30) as answer:
+    with open(os.environ["AUTOML_TOKEN_FILE"]) as file:  # anew each time, since it is replaced
+        head = {"Authorization": "Bearer " + file.read().strip()}
+    post = urllib.request.Request(os.environ["AUTOML_PUSH_URL"], json.dumps(observation).encode(), head)
+    with urllib.request.urlopen(post, timeout=30) as answer:
         return json.load(answer)["stop"]
 
 

@@ -18,7 +18,7 @@ fn read(format: Format, names: &[String], bytes: &[u8], piece: usize) -> String 
         found.extend(source.feed(piece, Timestamp::UNIX_EPOCH));
     }
     found.extend(source.finish(Timestamp::UNIX_EPOCH));
-    format!("{found:?} {:?}", source.take_seen())
+    format!("{found:?} {:?} {:?}", source.take_seen(), source.take_misses())
 }
 
 fuzz_target!(|data: &[u8]| {

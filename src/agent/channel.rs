@@ -2,17 +2,21 @@
 
 use super::door::{Door, Open, Tell, Words};
 use super::folder::Folder;
+use super::key::Key;
 use super::nni;
 use super::settings::Settings;
-use crate::metrics::{Nni, Push};
+use crate::metrics::{Misses, Nni, Push};
 use crate::report::{Source, env};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// By which Hugging Face's Trainer and others find where to post their progress, see KEP-2779 of Kubeflow.
 const PROGRESS_URL: &str = "KUBEFLOW_TRAINER_SERVER_URL";
 const PROGRESS_TOKEN_FILE: &str = "KUBEFLOW_TRAINER_SERVER_TOKEN";
+/// Where a program pushes.
+const PUSH: &str = "push";
 /// Hosts for which no proxy is asked; programs know the one name or the other.
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 const LOOPBACK: &str = "127.0.0.1,localhost";
@@ -36,26 +40,28 @@ impl Channel {
     /// `None` where the program is not to say anything by itself. `nni`: what reads its reports, where it is of NNI.
     ///
     /// # Errors
-    /// There is no port, or no place for files.
+    /// There is no port, no place for files, or no token.
     pub fn prepare(settings: &Settings, nni: Option<Arc<Mutex<Nni>>>) -> std::io::Result<Option<Self>> {
         let (door, folder, mut variables);
         let words = match (&settings.source, nni) {
             (Source::Push {}, _) => {
-                door = Door::build()?;
+                let token = settings.token_file.as_deref().ok_or_else(|| {
+                    std::io::Error::new(ErrorKind::NotFound, format!("{} names no file", env::TOKEN_FILE))
+                })?;
+                // The program may have another working folder.
+                let token = std::path::absolute(token)?;
+                door = Door::named(PUSH)?;
                 let url = door.url()?;
-                variables = vec![(env::PUSH_URL, OsString::from(&url))];
+                variables = vec![(env::PUSH_URL, OsString::from(&url)), (env::TOKEN_FILE, token.clone().into())];
                 // Whoever trains under another's eyes goes on telling it.
-                let told = std::env::var_os(PROGRESS_URL).is_some_and(|url| !url.is_empty());
-                // Its clients post nothing without a token. The URL is one already. An image may have no place for files.
-                folder = (!told).then(Folder::create).and_then(Result::ok);
-                let token = folder.as_ref().and_then(|folder| folder.write("token", door.secret().as_bytes()).ok());
-                if let Some(token) = token {
-                    variables.extend([(PROGRESS_URL, url.into()), (PROGRESS_TOKEN_FILE, token.into())]);
+                if std::env::var_os(PROGRESS_URL).is_none_or(|url| url.is_empty()) {
+                    variables.extend([(PROGRESS_URL, url.into()), (PROGRESS_TOKEN_FILE, token.clone().into())]);
                 }
-                Words::Push(Push::new(settings.metrics.iter().cloned()))
+                folder = None;
+                Words::Push(Push::new(settings.metrics.iter().cloned()), Key::new(token))
             }
             (Source::Nni { experiment, index, nested }, Some(nni)) => {
-                door = Door::build()?;
+                door = Door::secret()?;
                 let files = Folder::create()?;
                 let parameters = settings.parameters.as_deref().unwrap_or_default();
                 let record = nni::record(*index, parameters, nested);
@@ -82,9 +88,9 @@ impl Channel {
 }
 
 impl Hearing {
-    /// The program has ended: hears out what it is saying.
-    pub fn close(self) {
-        self.door.close();
+    /// The program has ended: hears out what it is saying. What looked like metrics and was none.
+    pub fn close(self) -> Misses {
+        self.door.close()
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::feed::Feed;
 use super::say::say;
-use crate::metrics::Observation;
+use crate::metrics::{Misses, Observation};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
 /// See the module.
 pub(super) struct Collector {
     end: Sender<bool>,
-    thread: JoinHandle<Option<String>>,
+    thread: JoinHandle<(Option<String>, Misses)>,
 }
 
 impl Collector {
@@ -41,14 +41,15 @@ impl Collector {
             }
             let trouble = feed.trouble();
             trouble.iter().for_each(say);
-            trouble
+            (trouble, feed.take_misses())
         });
         Collector { end, thread }
     }
 
-    /// The program has ended, by itself or not: reads what is left. Why something could not be read.
-    pub fn finish(self, by_itself: bool) -> Option<String> {
+    /// The program has ended, by itself or not: reads what is left. Why something could not be read, and what looked like
+    /// metrics and was none.
+    pub fn finish(self, by_itself: bool) -> (Option<String>, Misses) {
         let _ = self.end.send(by_itself);
-        self.thread.join().ok().flatten()
+        self.thread.join().unwrap_or_default()
     }
 }

@@ -1,11 +1,16 @@
 //! Where the program itself says what it has measured: an HTTP endpoint on the loopback interface. What it takes goes the
 //! way of all that is measured, so that the program need not number, keep or repeat anything.
+//!
+//! Other users of the machine, and other containers of the pod, share that interface: so whoever pushes shows the trial's
+//! token. NNI's package knows of none; the path that it is told is a secret instead.
 
+use super::key::{Key, Locked};
 use super::say::say;
-use crate::metrics::{Nni, Observation, Push};
+use crate::metrics::{Misses, Nni, Observation, Push};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -17,7 +22,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
@@ -25,6 +30,8 @@ use uuid::Uuid;
 const MAX_BYTES: usize = 4 << 20;
 /// Requests that are read at a time; others wait.
 const AT_A_TIME: usize = 4;
+/// As much is heard of what is not taken, so that the answer is; and so long.
+const UNHEARD: (usize, Duration) = (64 << 10, Duration::from_secs(1));
 /// How long a request may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
 /// How long what is being said when the program ends is waited for.
@@ -35,7 +42,7 @@ pub(super) type Tell = Box<dyn Fn(Vec<Observation>, Option<Vec<String>>) + Send>
 
 /// What the program's words are read by.
 pub(super) enum Words {
-    Push(Push),
+    Push(Push, Key),
     /// Also read from the program's output. The record that tells the program its parameters.
     Nni(Arc<Mutex<Nni>>, String),
 }
@@ -43,25 +50,25 @@ pub(super) enum Words {
 /// A door that is there, and not yet answered at: whoever knocks waits.
 pub(super) struct Door {
     listener: TcpListener,
-    /// Part of the path. Other users of the machine, and other containers of the pod, share the loopback interface.
-    secret: String,
+    path: String,
 }
 
 impl Door {
-    pub fn build() -> std::io::Result<Self> {
+    /// One that is known by name.
+    pub fn named(name: &str) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
-        Ok(Door { listener, secret: Uuid::new_v4().simple().to_string() })
+        Ok(Door { listener, path: format!("/{name}") })
     }
 
-    /// Where it is. Whoever knows it may say something.
+    /// One that only those find who are told.
+    pub fn secret() -> std::io::Result<Self> {
+        Door::named(&Uuid::new_v4().simple().to_string())
+    }
+
+    /// Where it is.
     pub fn url(&self) -> std::io::Result<String> {
-        Ok(format!("http://{}/{}", self.listener.local_addr()?, self.secret))
-    }
-
-    /// The part of it that only the program knows.
-    pub fn secret(&self) -> &str {
-        &self.secret
+        Ok(format!("http://{}{}", self.listener.local_addr()?, self.path))
     }
 
     /// Answers from now on. `stopping`: the program is to stop, and is told so.
@@ -70,9 +77,10 @@ impl Door {
         let thread = std::thread::spawn(move || {
             let served = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let served = served.and_then(|runtime| runtime.block_on(self.serve(words, tell, stopping, closed)));
-            if let Err(error) = served {
+            served.unwrap_or_else(|error| {
                 say(format_args!("nothing can be posted: {error}"));
-            }
+                Misses::default()
+            })
         });
         Open { close, thread }
     }
@@ -83,13 +91,14 @@ impl Door {
         tell: Tell,
         stopping: Arc<AtomicBool>,
         closed: oneshot::Receiver<()>,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<Misses> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let path = format!("/{}", self.secret);
+        let path = self.path;
+        let mut pushes = None;
         let routes = match words {
-            Words::Push(push) => {
-                let desk = Desk::new(push, tell, stopping);
-                Router::new().route(&path, post(pushed)).with_state(desk)
+            Words::Push(push, key) => {
+                let desk = pushes.insert(Desk::new((push, key), tell, stopping));
+                Router::new().route(&path, post(pushed)).with_state(Arc::clone(desk))
             }
             Words::Nni(nni, parameters) => {
                 let desk = Desk::new((nni, parameters), tell, stopping);
@@ -106,23 +115,27 @@ impl Door {
             tokio::time::sleep(LAST).await;
         };
         tokio::select! {
-            served = serving => served,
-            () = late => Ok(()),
+            served = serving => served?,
+            () = late => {}
         }
+        Ok(pushes.map_or_else(Misses::default, |desk| {
+            let ((push, _), _) = &mut *desk.lock();
+            push.take_misses()
+        }))
     }
 }
 
 /// A door that is answered at.
 pub(super) struct Open {
     close: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Misses>,
 }
 
 impl Open {
-    /// The program has ended: hears out what it is saying.
-    pub fn close(self) {
+    /// The program has ended: hears out what it is saying. What looked like metrics and was none.
+    pub fn close(self) -> Misses {
         let _ = self.close.send(());
-        let _ = self.thread.join();
+        self.thread.join().unwrap_or_default()
     }
 }
 
@@ -153,16 +166,36 @@ impl<W> Desk<W> {
     }
 }
 
+impl PushDesk {
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Locked> {
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let ((_, key), _) = &mut *self.lock();
+        key.fits(shown, Instant::now())
+    }
+}
+
 fn refuse(status: StatusCode, why: &str) -> Response {
     (status, Json(json!({"error": why}))).into_response()
 }
 
+type PushDesk = Desk<(Push, Key)>;
+
 /// Takes what is pushed. When it has been answered the agent has it, and goes on saying it.
-async fn pushed(State(desk): State<Arc<Desk<Push>>>, request: Request) -> Response {
+async fn pushed(State(desk): State<Arc<PushDesk>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    if let Err(why) = desk.admit(&head.headers) {
+        let (most, within) = UNHEARD;
+        let _ = tokio::time::timeout(within, to_bytes(body, most)).await;
+        let status = match why {
+            Locked::Unreadable(..) => StatusCode::SERVICE_UNAVAILABLE,
+            Locked::Nameless | Locked::Another => StatusCode::UNAUTHORIZED,
+        };
+        return ([(WWW_AUTHENTICATE, "Bearer")], refuse(status, &why.to_string())).into_response();
+    }
     let shared = Arc::clone(&desk);
-    desk.answer(request.into_body(), |posted| async move {
+    desk.answer(body, |posted| async move {
         let mut words = shared.lock();
-        let (push, tell) = &mut *words;
+        let ((push, _), tell) = &mut *words;
         let found = match push.parse(&posted, Timestamp::now()) {
             Ok(found) => found,
             Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),

@@ -1,7 +1,7 @@
 //! Runs the program, from its start to its report.
 
 use super::asking::Asking;
-use super::channel::Channel;
+use super::channel::{Channel, Hearing};
 use super::checkpoint::Directory;
 use super::collect::Collector;
 use super::descendants::{adopt_orphans, end_all};
@@ -85,18 +85,29 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
         reporter.begin();
         reporter
     });
-    let channel = channel.map(|channel| channel.open(Box::new(teller(reporter.as_ref())), stopping));
+    let anything = Arc::new(AtomicBool::new(false));
+    let teller = || teller(reporter.as_ref(), &anything);
+    let channel = channel.map(|channel| channel.open(Box::new(teller()), stopping));
     let asking = settings.query.zip(settings.route()).zip(reporter.clone());
     let asking =
         asking.map(|((interval, route), reporter)| Asking::start(route, interval, move |body| reporter.say(body)));
-    let collector = feed.map(|feed| Collector::start(feed, teller(reporter.as_ref())));
-    let status = run(child, &stopper, &reader, reporter.as_ref(), &settings);
-    if let Some(channel) = channel {
-        channel.close();
-    }
+    let collector = feed.map(|feed| Collector::start(feed, teller()));
+    let status = run(child, &stopper, &reader, teller, &settings);
+    let mut misses = channel.map(Hearing::close).unwrap_or_default();
+    misses.join(reader.lock().unwrap_or_else(PoisonError::into_inner).take_misses());
     // Of a program that was killed under a shell, the shell says 128 and the signal.
     let by_itself = status.as_ref().is_ok_and(|status| status.code().is_some_and(|code| code <= 128));
-    let trouble = collector.and_then(|collector| collector.finish(by_itself));
+    let mut trouble = None;
+    if let Some(collector) = collector {
+        let missed;
+        (trouble, missed) = collector.finish(by_itself);
+        misses.join(missed);
+    }
+    if misses.lines > 0 {
+        say(&misses);
+        // Where something was read, it is not worth a person's time.
+        trouble = trouble.or_else(|| (!anything.load(Ordering::Relaxed)).then(|| misses.to_string()));
+    }
     if let (Some(trouble), Some(reporter)) = (trouble, &reporter) {
         reporter.say(Body::Trouble(trouble));
     }
@@ -108,7 +119,7 @@ pub(super) fn exec(program: &OsStr, arguments: &[OsString], prefix: &[&str]) -> 
     }
     // Whoever started the agent on a laptop is the operator as well: gone, it stores nothing.
     let patience = if stopper.is_orphaned() { Duration::ZERO } else { settings.flush };
-    report_end(&status, &reader, reporter.as_ref(), patience);
+    report_end(&status, &reader, misses.lines, reporter.as_ref(), patience);
     match (&status, status.as_ref().ok().and_then(ExitStatus::code)) {
         (_, Some(code)) => code,
         (Ok(status), None) => 128 + status.signal().unwrap_or(0),
@@ -138,16 +149,16 @@ fn start(
 /// behind, daemons in sessions of their own included, is stopped. What these print until then is passed on and counts
 /// like the program's own; a line says that they were stopped, since a program that was meant to run on in the
 /// background loses by it.
-fn run(
+fn run<T: Fn(Vec<Observation>, Option<Vec<String>>) + Send + 'static>(
     mut child: Child,
     stopper: &Stopper,
     reader: &Arc<Mutex<Reader>>,
-    reporter: Option<&Arc<Reporter>>,
+    teller: impl Fn() -> T,
     settings: &Settings,
 ) -> std::io::Result<ExitStatus> {
     let streams = [
-        child.stdout.take().map(|from| pump(from, unbuffered(&std::io::stdout()), "output", reader, reporter)),
-        child.stderr.take().map(|from| pump(from, unbuffered(&std::io::stderr()), "error output", reader, reporter)),
+        child.stdout.take().map(|from| pump(from, unbuffered(&std::io::stdout()), "output", reader, teller())),
+        child.stderr.take().map(|from| pump(from, unbuffered(&std::io::stderr()), "error output", reader, teller())),
     ];
     let status = stopper.wait();
     end_all(stopper.kill_at(), settings.grace);
@@ -173,9 +184,9 @@ fn pump(
     to: impl Write + Send + 'static,
     what: &'static str,
     reader: &Arc<Mutex<Reader>>,
-    reporter: Option<&Arc<Reporter>>,
+    tell: impl Fn(Vec<Observation>, Option<Vec<String>>) + Send + 'static,
 ) -> thread::JoinHandle<()> {
-    let (reader, tell) = (Arc::clone(reader), teller(reporter));
+    let reader = Arc::clone(reader);
     thread::spawn(move || {
         let lost = pass_on(from, to, &reader, tell);
         if let Some(Lost { bytes, why }) = lost {
@@ -184,10 +195,14 @@ fn pump(
     })
 }
 
-/// Says what was read: observations, and the names of what nobody asked for.
-fn teller(reporter: Option<&Arc<Reporter>>) -> impl Fn(Vec<Observation>, Option<Vec<String>>) + Send + 'static {
-    let reporter = reporter.cloned();
+/// Says what was read: observations, and the names of what nobody asked for. `anything`: there was an observation.
+fn teller(
+    reporter: Option<&Arc<Reporter>>,
+    anything: &Arc<AtomicBool>,
+) -> impl Fn(Vec<Observation>, Option<Vec<String>>) + Send + use<> {
+    let (reporter, anything) = (reporter.cloned(), Arc::clone(anything));
     move |observations, seen| {
+        anything.fetch_or(!observations.is_empty(), Ordering::Relaxed);
         let Some(reporter) = &reporter else { return };
         observations.into_iter().for_each(|observation| reporter.say(Body::Observation(observation)));
         if let Some(names) = seen {
@@ -199,6 +214,7 @@ fn teller(reporter: Option<&Arc<Reporter>>) -> impl Fn(Vec<Observation>, Option<
 fn report_end(
     status: &std::io::Result<ExitStatus>,
     reader: &Arc<Mutex<Reader>>,
+    parse_misses: u64,
     reporter: Option<&Arc<Reporter>>,
     patience: Duration,
 ) {
@@ -210,6 +226,7 @@ fn report_end(
         signal: status.and_then(ExitStatusExt::signal),
         tail,
         left_out: 0,
+        parse_misses,
     };
     if let Err(why) = reporter.finish(ended, patience) {
         say(format_args!("the operator did not store all that was measured: {why}"));

@@ -16,6 +16,7 @@ mod feed;
 mod folder;
 mod follow;
 mod install;
+mod key;
 mod mlflow;
 mod nni;
 mod output;

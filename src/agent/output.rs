@@ -1,7 +1,7 @@
 //! Passes a program's output on, untouched and at once, and reads a copy of it.
 
 use super::tail::Tail;
-use crate::metrics::{LineParser, Nni, Observation};
+use crate::metrics::{LineParser, Misses, Nni, Observation};
 use crate::report::Source;
 use jiff::Timestamp;
 use std::io::{ErrorKind, Read, Write};
@@ -64,6 +64,14 @@ impl Reader {
             Lines::Unread => None,
             Lines::Text(parser) => parser.take_seen(),
             Lines::Nni(nni) => nni.lock().unwrap_or_else(PoisonError::into_inner).take_seen(),
+        }
+    }
+
+    /// Lines that look like wanted metrics and say no number.
+    pub fn take_misses(&mut self) -> Misses {
+        match &mut self.lines {
+            Lines::Text(parser) => parser.take_misses(),
+            Lines::Unread | Lines::Nni(_) => Misses::default(),
         }
     }
 

@@ -15,7 +15,8 @@ const LAST_WORDS_FILE: &str = "/dev/termination-log";
 pub(super) struct Settings {
     /// URL of the report endpoint; `None`: nothing is reported to the operator from here.
     url: Option<String>,
-    token_file: Option<PathBuf>,
+    /// The trial's token.
+    pub token_file: Option<PathBuf>,
     /// On whose behalf.
     pub whose: Whose,
     /// Where the two agents of a pod meet.

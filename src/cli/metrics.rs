@@ -3,7 +3,7 @@
 use super::exit::{ExitCode, Failure, Outcome};
 use super::{MetricsParseArguments, MetricsSource, print};
 use crate::agent::event_files;
-use crate::metrics::{EventFile, Format, Found, Source, SourceError, TensorBoard, nearest};
+use crate::metrics::{EventFile, Format, Found, Misses, Source, SourceError, TensorBoard, nearest};
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ impl From<MetricsSource> for Format {
 /// that was not seen, what it may be called.
 pub fn parse(arguments: &MetricsParseArguments) -> Outcome {
     let MetricsParseArguments { source, metrics, filters, file } = arguments;
-    let Read { names, seen, problems } = match (source, file.is_dir()) {
+    let Read { names, seen, misses, problems } = match (source, file.is_dir()) {
         (MetricsSource::Tensorboard, true) if !filters.is_empty() => {
             return Err(Failure::usage(SourceError::FilterWithoutText));
         }
@@ -41,6 +41,9 @@ pub fn parse(arguments: &MetricsParseArguments) -> Outcome {
         (source, false) => read_file(Source::new((*source).into(), metrics, filters).map_err(Failure::usage)?, file)?,
     };
     problems.iter().for_each(|problem| print::note(problem));
+    if misses.lines > 0 {
+        print::note(&misses.to_string());
+    }
     remarks(metrics, &names, &seen).iter().for_each(|remark| print::note(remark));
     let missing = if metrics.is_empty() { names.is_empty() } else { metrics.iter().any(|name| !names.contains(name)) };
     Ok(if missing { ExitCode::Failed } else { ExitCode::Done })
@@ -52,6 +55,8 @@ struct Read {
     names: BTreeSet<String>,
     /// Names that nobody asked for.
     seen: Vec<String>,
+    /// What looks like a metric that was asked for and is no number.
+    misses: Misses,
     problems: Vec<String>,
 }
 
@@ -64,6 +69,7 @@ fn read_file(mut source: Source, file: &Path) -> Result<Read, Failure> {
         read.seen = source.take_seen().unwrap_or(std::mem::take(&mut read.seen));
         print::text(&found.iter().map(|found| line(found, None)).collect::<String>())
     })?;
+    read.misses = source.take_misses();
     read.problems.extend(source.problem().map(|problem| format!("{shown}: {problem}")));
     Ok(read)
 }

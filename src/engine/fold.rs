@@ -70,7 +70,7 @@ pub fn fold(status: &TrialStatus, batches: &[Batch], wanted: Option<&[Wanted]>, 
                 Body::Trouble(why) => {
                     status.trouble = (!why.is_empty()).then(|| why.chars().take(MAX_TROUBLE).collect());
                 }
-                Body::Ended { exit_code, signal, tail, left_out } => {
+                Body::Ended { exit_code, signal, tail, left_out, .. } => {
                     let tail = last(tail, MAX_TAIL).to_owned();
                     let (attempt, code, signal, values_left_out) = (batch.attempt, *exit_code, *signal, *left_out);
                     status.exit = Some(Exit { attempt, code, signal, tail, values_left_out });
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_program_that_runs_again_has_not_ended() {
-        let ended = || Body::Ended { exit_code: Some(3), signal: None, tail: "no data".into(), left_out: 0 };
+        let ended =
+            || Body::Ended { exit_code: Some(3), signal: None, tail: "no data".into(), left_out: 0, parse_misses: 0 };
         let first = batch("1", vec![(1, observation("loss", 1, 1.0)), (2, ended())]);
         let status = fold(&TrialStatus::default(), std::slice::from_ref(&first), None, NOW);
         assert_eq!(status.exit.as_ref().and_then(|exit| exit.code), Some(3));
@@ -227,7 +228,8 @@ mod tests {
 
     #[test]
     fn keeps_what_is_asked_for_within_the_bounds_of_the_schema() {
-        let ended = Body::Ended { exit_code: Some(3), signal: None, tail: "é".repeat(5000), left_out: 7 };
+        let ended =
+            Body::Ended { exit_code: Some(3), signal: None, tail: "é".repeat(5000), left_out: 7, parse_misses: 0 };
         let names = (0..100).map(|n| format!("n{n:03}")).chain(["x".repeat(65), "accuracy".into()]).collect();
         let mut records = vec![(1, observation("acc", 1, 0.5)), (2, observation("other", 1, 9.0))];
         records.extend([(3, Body::Seen(names)), (4, ended), (5, observation("acc", u64::MAX, f64::NAN))]);

@@ -2,7 +2,7 @@
 
 use super::job::job_name;
 use super::manifest::{Injection, Owner, array, entry, escaped, identity, object, pod_grace, set};
-use super::sidecar;
+use super::sidecar::{self, Token};
 use super::template::plain;
 use super::trace::traceparent;
 use crate::api::{GROUP, VERSION, labels};
@@ -10,9 +10,8 @@ use crate::report::{Source, env};
 use crate::space::Assignment;
 use serde_json::{Map, Value, json};
 
-/// Where the agent finds its token in the container.
-const TOKEN_FOLDER: &str = "/var/run/secrets/automl.dev";
-const TOKEN_VOLUME: &str = "automl-report";
+/// The agent's token, and where it finds it in the container.
+const TOKEN: Token = Token { volume: "automl-report", folder: "/var/run/secrets/automl.dev" };
 
 /// Most of it that is kept back for the agent's last reports, in seconds.
 const REPORT_TIME: f64 = 5.0;
@@ -63,7 +62,7 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
     let pod = entry(template, "spec");
     let grace = grace_seconds(pod);
     array(pod, "volumes").push(json!({
-        "name": TOKEN_VOLUME,
+        "name": TOKEN.volume,
         "projected": {"sources": [{"serviceAccountToken": {
             "audience": crate::report::AUDIENCE, "expirationSeconds": 3600, "path": "token",
         }}]},
@@ -77,7 +76,7 @@ pub(super) fn job(manifest: &Value, owner: &Owner<'_>, assignment: &Assignment, 
         }
     }
     if let Some(agent) = &injection.settings.agent {
-        sidecar::into_pod(pod, agent, owner, assignment, injection, (TOKEN_VOLUME, TOKEN_FOLDER));
+        sidecar::into_pod(pod, agent, owner, assignment, injection, TOKEN);
     }
     job
 }
@@ -142,12 +141,10 @@ fn wrap(
     agents.extend(injection.query_seconds.map(|seconds| set(env::QUERY_SECONDS, seconds.to_string())));
     agents.push(set(env::PARAMETERS, escaped(&json!(assignment).to_string())));
     if on_cluster {
-        agents.extend(sidecar::into_container(container));
+        agents.extend(sidecar::into_container(container, injection.source, TOKEN));
     } else {
-        let mount = json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true});
-        array(container, "volumeMounts").push(mount);
         agents.push(set(env::REPORT_URL, injection.settings.report_url.clone()));
-        agents.push(set(env::TOKEN_FILE, format!("{TOKEN_FOLDER}/token")));
+        agents.push(TOKEN.mount(container));
     }
     if let Some(checkpoints) = &injection.checkpoints {
         agents.extend(checkpoints.mount(container, owner));

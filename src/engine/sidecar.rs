@@ -3,7 +3,7 @@
 
 use super::manifest::{Injection, Owner, array, escaped, identity, pod_grace, set};
 use super::settings::AgentContainer;
-use crate::report::env;
+use crate::report::{Source, env};
 use crate::space::Assignment;
 use serde_json::{Map, Value, json};
 
@@ -26,10 +26,32 @@ pub(super) fn command() -> Vec<Value> {
     [PROGRAM, "exec", "--"].map(Value::from).into()
 }
 
-/// What the program's container needs besides.
-pub(super) fn into_container(container: &mut Map<String, Value>) -> Vec<Value> {
+/// What the program's container needs besides. The token is the sidecar's alone, unless the program shows it when it pushes.
+pub(super) fn into_container(container: &mut Map<String, Value>, source: &Source, token: Token) -> Vec<Value> {
     array(container, "volumeMounts").push(json!({"name": VOLUME, "mountPath": FOLDER, "readOnly": true}));
-    vec![set(env::SOCKET, SOCKET.into()), set(env::PARAMETERS_FILE, PARAMETERS_FILE.into())]
+    let mut variables = vec![set(env::SOCKET, SOCKET.into()), set(env::PARAMETERS_FILE, PARAMETERS_FILE.into())];
+    if *source == (Source::Push {}) {
+        variables.push(token.mount(container));
+    }
+    variables
+}
+
+/// The volume with the trial's token. Each container can read it, whoever it runs as: the kubelet makes it one for all users,
+/// unless the pod has a group for its volumes (`fsGroup`), or one user for all containers.
+#[derive(Clone, Copy)]
+pub(super) struct Token {
+    pub volume: &'static str,
+    /// Where it is mounted.
+    pub folder: &'static str,
+}
+
+impl Token {
+    /// Mounts it; the variable that says where.
+    pub fn mount(self, container: &mut Map<String, Value>) -> Value {
+        let mount = json!({"name": self.volume, "mountPath": self.folder, "readOnly": true});
+        array(container, "volumeMounts").push(mount);
+        set(env::TOKEN_FILE, format!("{}/token", self.folder))
+    }
 }
 
 /// Adds the volume and the sidecar, in front of the user's own, so that these can be measured as well. No container starts
@@ -41,23 +63,22 @@ pub(super) fn into_pod(
     owner: &Owner<'_>,
     assignment: &Assignment,
     injection: &Injection<'_>,
-    (token_volume, token_folder): (&str, &str),
+    token: Token,
 ) {
     let grace = pod_grace(pod);
     let flush = grace - LAST_WORDS_TIME.min(grace / 2.0);
     array(pod, "volumes").push(json!({"name": VOLUME, "emptyDir": {"sizeLimit": VOLUME_SIZE}}));
     let mut sidecar = container(agent, all_have_a_cpu_limit(pod));
-    array(&mut sidecar, "volumeMounts")
-        .push(json!({"name": token_volume, "mountPath": token_folder, "readOnly": true}));
+    let token_file = token.mount(&mut sidecar);
     let mut variables = identity(owner);
     variables.extend([
         (env::REPORT_URL, injection.settings.report_url.clone()),
-        (env::TOKEN_FILE, format!("{token_folder}/token")),
         (env::SOCKET, SOCKET.to_owned()),
         (env::FLUSH_SECONDS, flush.to_string()),
         (env::PARAMETERS, escaped(&json!(assignment).to_string())),
     ]);
-    let variables: Vec<Value> = variables.into_iter().map(|(name, value)| set(name, value)).collect();
+    let variables = variables.into_iter().map(|(name, value)| set(name, value));
+    let variables: Vec<Value> = variables.chain([token_file]).collect();
     sidecar.insert("env".into(), variables.into());
     array(pod, "initContainers").insert(0, sidecar.into());
 }
@@ -99,10 +120,13 @@ mod tests {
     use super::*;
     use crate::engine::Settings;
     use crate::engine::inject::job;
-    use crate::report::Source;
     use crate::space::Value as ParameterValue;
 
     fn injected(pod: &Value) -> Value {
+        with_source(pod, &Source::default())
+    }
+
+    fn with_source(pod: &Value, source: &Source) -> Value {
         let agent = Some(AgentContainer {
             image: "automl:1".into(),
             pull_policy: Some("Never".into()),
@@ -113,7 +137,7 @@ mod tests {
         let injection = Injection {
             primary_container: "train",
             metrics: &["accuracy".to_owned()],
-            source: &Source::default(),
+            source,
             checkpoints: None,
             query_seconds: None,
             settings: &settings,
@@ -149,7 +173,7 @@ mod tests {
         assert_eq!(variable(train, "AUTOML_SOCKET"), Some("/automl.dev/agent.sock"));
         assert_eq!(variable(train, "AUTOML_TRIAL"), Some("digits-00007"));
         assert_eq!(variable(train, "AUTOML_GRACE_SECONDS"), Some("15"), "less than the sidecar has");
-        // The user's program has no token, and no use for one.
+        // The user's program has no token where it has no use for one.
         assert_eq!((variable(train, "AUTOML_TOKEN_FILE"), variable(train, "AUTOML_REPORT_URL")), (None, None));
         let mounts = |container: &Value| -> Vec<String> {
             let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
@@ -163,6 +187,19 @@ mod tests {
             (&security["runAsNonRoot"], &security["readOnlyRootFilesystem"], &security["runAsUser"]),
             (&json!(true), &json!(true), &json!(NOBODY)),
         );
+    }
+
+    #[test]
+    fn a_program_that_pushes_has_the_token() {
+        let pod = json!({"containers": [{"name": "train"}, {"name": "other"}]});
+        let pod = with_source(&pod, &Source::Push {});
+        let (train, other) = (&pod["containers"][0], &pod["containers"][1]);
+        let file = variable(train, "AUTOML_TOKEN_FILE");
+        assert_eq!((file, variable(train, "AUTOML_REPORT_URL")), (Some("/var/run/secrets/automl.dev/token"), None));
+        let mount = json!({"name": "automl-report", "mountPath": "/var/run/secrets/automl.dev", "readOnly": true});
+        assert_eq!(train["volumeMounts"][1], mount);
+        assert_eq!(other, &json!({"name": "other"}));
+        assert_eq!(file, variable(&pod["initContainers"][0], "AUTOML_TOKEN_FILE"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Rows under a header, separated by commas, semicolons or tabs (RFC 4180), as Lightning's `metrics.csv` and ultralytics'
 //! `results.csv` are. Bytes come in as they are written.
 
+use super::misses::says_none;
 use super::text::number::{Comma, number};
 use super::text::object;
 use super::wanted::Wanted;
-use super::{Found, record};
+use super::{Found, Misses, record};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use jiff::Timestamp;
 
@@ -91,6 +92,11 @@ impl Csv {
         found
     }
 
+    /// Rows that have fewer or more columns than the header, or no number in a wanted one, since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        self.wanted.take_misses()
+    }
+
     /// Names of columns that nobody asked for; `None` when there are no new ones since the last call.
     pub fn take_seen(&mut self) -> Option<Vec<String>> {
         self.wanted.take_seen()
@@ -139,7 +145,8 @@ impl Csv {
 
     fn record(&mut self, line: u64, time: Timestamp, found: &mut Vec<Found>) {
         if self.overlong {
-            return;
+            self.wanted.miss();
+            return self.wanted.end_of(|| format!("row {line}, which is too long"));
         }
         let mut start = 0;
         let fields: Vec<String> = self.ends[..self.fields]
@@ -156,6 +163,11 @@ impl Csv {
             self.columns = fields;
             return;
         }
+        // Some end each row with a separator.
+        let more = fields.iter().skip(self.columns.len()).any(|field| !field.is_empty());
+        if more || fields.len() < self.columns.len() {
+            self.wanted.miss();
+        }
         let mut own = None;
         let mut numbers = Vec::new();
         for (name, field) in self.columns.iter().zip(&fields) {
@@ -166,8 +178,11 @@ impl Csv {
                 own = Some(at);
             } else if let Some(value) = value {
                 numbers.push((name.clone(), value.value));
+            } else if !says_none(field) && self.wanted.asks(name) {
+                self.wanted.miss();
             }
         }
+        self.wanted.end_of(|| fields.join(","));
         let observations = record::observe(&mut self.wanted, numbers, own.unwrap_or(time));
         found.extend(observations.into_iter().map(|observation| Found { line, observation }));
     }
@@ -231,6 +246,26 @@ mod tests {
         for (names, text, found) in table {
             for piece in [1, 3, 1 << 20] {
                 assert_eq!(read(names, text, piece), found, "{text:?} in pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read() {
+        let table = [
+            ("epoch,loss\n1,0.5\n2,0.4\n", 0, None),
+            ("epoch,loss\n1,0.5,\n2,,\n3,None\n\n", 0, None),
+            ("epoch,loss\n1\n2,0.4,0.9\n3,high\n", 3, Some("1")),
+            ("epoch,loss\nx,0.5\n2,1x", 1, Some("2,1x")),
+            ("epoch,loss,acc\n1,0.5,0.9\n2,0.", 1, Some("2")),
+        ];
+        for (text, rows, first) in table {
+            for piece in [1, 1 << 20] {
+                let mut parser = Csv::new(["loss".to_owned()]);
+                text.as_bytes().chunks(piece).for_each(|piece| drop(parser.feed(piece, Timestamp::UNIX_EPOCH)));
+                parser.finish(Timestamp::UNIX_EPOCH);
+                let misses = parser.take_misses();
+                assert_eq!((misses.lines, misses.first.as_deref()), (rows, first), "{text:?} in pieces of {piece}");
             }
         }
     }

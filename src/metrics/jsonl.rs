@@ -3,7 +3,7 @@
 
 use super::text::object;
 use super::wanted::Wanted;
-use super::{Observation, record};
+use super::{Misses, Observation, record};
 use jiff::Timestamp;
 
 /// Finds the wanted metrics in lines that are JSON objects. Other lines are left alone: a program may print besides.
@@ -27,8 +27,22 @@ impl JsonLines {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_start_matches('\u{feff}').trim();
         let whole = text.starts_with('{').then(|| object::first(text)).flatten();
-        let Some((fields, _)) = whole.filter(|(_, length)| *length == text.len()) else { return Vec::new() };
-        record::object(&mut self.wanted, fields, time)
+        let found = match whole.filter(|(_, length)| *length == text.len()) {
+            Some((fields, _)) => record::object(&mut self.wanted, fields, time),
+            None => {
+                if text.starts_with('{') {
+                    self.wanted.miss();
+                }
+                Vec::new()
+            }
+        };
+        self.wanted.end_of(|| text.to_owned());
+        found
+    }
+
+    /// Lines that begin an object which does not end, or say a wanted metric and no number, since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        self.wanted.take_misses()
     }
 
     /// Names of numbers that nobody asked for; `None` when there are no new ones since the last call.
@@ -76,6 +90,30 @@ mod tests {
         ];
         for (names, line, found) in table {
             assert_eq!(read(names, line), found, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read() {
+        let table = [
+            (r#"{"loss": "#, 1),
+            (r#"{"loss": 1} and more"#, 1),
+            (r#"{"loss": "high", "note": "x"}"#, 1),
+            (r#"{"loss": [1, 2]}"#, 1),
+            (r#"{"loss": null, "note": [1]}"#, 0),
+            (r#"{"loss": NaN}"#, 0),
+            ("loss=abc", 0),
+            ("", 0),
+        ];
+        for (line, lines) in table {
+            let mut parser = JsonLines::new(["loss".to_owned()]);
+            parser.parse(line.as_bytes(), Timestamp::UNIX_EPOCH);
+            let misses = parser.take_misses();
+            assert_eq!(
+                (misses.lines, misses.first.as_deref()),
+                (lines, Some(line.trim()).filter(|_| lines > 0)),
+                "{line}"
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 mod csv;
 mod curve;
 mod jsonl;
+mod misses;
 mod mlflow;
 mod nearest;
 mod nni;
@@ -22,6 +23,7 @@ mod wanted;
 pub use csv::Csv;
 pub use curve::{Curve, MAX_POINTS, NonFinite, Point};
 pub use jsonl::JsonLines;
+pub use misses::Misses;
 pub use mlflow::{MetricFile, MetricSeries, Mlflow};
 pub use nearest::nearest;
 pub use nni::Nni;

@@ -86,7 +86,8 @@ impl Nni {
         if !text.starts_with('{') {
             return number(text).map(|value| (self.objective.clone(), value)).into_iter().collect();
         }
-        let numbers = object::first(text).map(|(fields, _)| object::numbers(fields)).unwrap_or_default();
+        let numbers: Vec<(String, f64)> =
+            object::first(text).into_iter().flat_map(|(fields, _)| object::numbers(fields)).collect();
         let mut found: Vec<(String, f64)> = Vec::new();
         let default = numbers.iter().find(|(name, _)| name == DEFAULT).map(|(_, value)| *value);
         found.extend(default.map(|value| (self.objective.clone(), value)));

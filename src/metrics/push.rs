@@ -3,7 +3,7 @@
 
 use super::text::object::{self, Fields};
 use super::wanted::Wanted;
-use super::{Observation, record};
+use super::{Misses, Observation, record};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -54,12 +54,23 @@ impl Push {
         }
         while !rest.is_empty() {
             let broken = PushError(rest.as_ptr() as usize - text.as_ptr() as usize);
-            let (fields, length) = if rest.starts_with('{') { object::first(rest) } else { None }.ok_or(broken)?;
+            let Some((fields, length)) = rest.starts_with('{').then(|| object::first(rest)).flatten() else {
+                self.wanted.miss();
+                self.wanted.end_of(|| text.clone().into_owned());
+                return Err(broken);
+            };
             objects.push(fields);
             rest = rest[length..].trim_start();
             rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
         }
-        Ok(objects.into_iter().flat_map(|fields| self.object(fields, time)).collect())
+        let found = objects.into_iter().flat_map(|fields| self.object(fields, time)).collect();
+        self.wanted.end_of(|| text.into_owned());
+        Ok(found)
+    }
+
+    /// Posts that are no JSON, or say a wanted metric and no number, since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        self.wanted.take_misses()
     }
 
     /// Names of numbers that nobody asked for; `None` when there are no new ones since the last call.

@@ -36,7 +36,15 @@ pub(super) fn observe(
 pub(super) fn object(wanted: &mut Wanted, fields: Fields, time: Timestamp) -> Vec<Observation> {
     let own = object::time(&fields);
     // The field that was the time is no metric.
-    let numbers = object::numbers(fields).into_iter();
-    let numbers = numbers.filter(|(name, _)| own.is_none() || !object::TIMES.contains(&name.as_str()));
+    let values = object::values(fields).into_iter();
+    let values = values.filter(|(name, _)| own.is_none() || !object::TIMES.contains(&name.as_str()));
+    let mut numbers = Vec::new();
+    for (name, value) in values {
+        match value {
+            Some(value) => numbers.push((name, value)),
+            None if wanted.asks(&name) => wanted.miss(),
+            None => {}
+        }
+    }
     observe(wanted, numbers, own.unwrap_or(time))
 }

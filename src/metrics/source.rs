@@ -1,7 +1,8 @@
 //! One parser over all formats: bytes in, as they come, observations out.
 
 use super::{
-    Csv, EventFile, FilterError, Found, JsonLines, LineParser, Observation, Prometheus, SelectorError, TensorBoard,
+    Csv, EventFile, FilterError, Found, JsonLines, LineParser, Misses, Observation, Prometheus, SelectorError,
+    TensorBoard,
 };
 use jiff::Timestamp;
 
@@ -127,6 +128,17 @@ impl Source {
             Parser::Csv(parser) => parser.take_seen(),
             Parser::TensorBoard(parser, _) => parser.take_seen(),
             Parser::Prometheus(parser) => parser.take_seen(),
+        }
+    }
+
+    /// Lines that look like wanted metrics and say no number, since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        match &mut self.parser {
+            Parser::Text(parser) => parser.take_misses(),
+            Parser::JsonLines(parser) => parser.take_misses(),
+            Parser::Csv(parser) => parser.take_misses(),
+            Parser::TensorBoard(..) => Misses::default(),
+            Parser::Prometheus(parser) => parser.take_misses(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which names are asked for, how a printed one matches, and what was seen besides.
 
+use super::misses::Misses;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many names that nobody asked for are remembered, and how long each may be, in bytes.
@@ -33,6 +34,29 @@ const NO_METRICS: [&str; 23] = [
     "year",
 ];
 
+/// Names that are metrics for sure, when they end a word in lower case.
+const METRICS: [&str; 19] = [
+    "loss",
+    "acc",
+    "accuracy",
+    "auc",
+    "error",
+    "err",
+    "f1",
+    "mae",
+    "mse",
+    "rmse",
+    "map",
+    "iou",
+    "dice",
+    "precision",
+    "recall",
+    "score",
+    "perplexity",
+    "ppl",
+    "reward",
+];
+
 /// Words of names of points in time.
 const TIMES: [&str; 9] = ["created", "date", "datetime", "now", "time", "timestamp", "ts", "unixtime", "walltime"];
 
@@ -54,6 +78,11 @@ pub(super) struct Wanted {
     phases: BTreeMap<String, String>,
     seen: BTreeSet<String>,
     seen_changed: bool,
+    /// The ASCII characters that a wanted name may end with, a bit for each; all where a name ends with another.
+    ends: u128,
+    /// In what is being read, something that looks like a wanted metric is no number.
+    missed: bool,
+    misses: Misses,
 }
 
 impl Wanted {
@@ -66,12 +95,13 @@ impl Wanted {
         let special = |name: &&String| !name.chars().all(is_name) || !name.starts_with(begins_name);
         let mut special: Vec<String> = names.iter().filter(special).cloned().collect();
         special.sort_by_key(|name| std::cmp::Reverse(name.len()));
-        Wanted { names, alike: by_likeness, special, ..Wanted::default() }
+        let ends = names.iter().fold(0, |ends, name| ends | ends_of(name));
+        Wanted { names, alike: by_likeness, special, ends, ..Wanted::default() }
     }
 
     /// Every name is wanted.
     pub fn all() -> Self {
-        Wanted { all: true, ..Wanted::default() }
+        Wanted { all: true, ends: METRICS.iter().fold(0, |ends, name| ends | ends_of(name)), ..Wanted::default() }
     }
 
     pub fn is_all(&self) -> bool {
@@ -122,6 +152,33 @@ impl Wanted {
         }
     }
 
+    /// Whether a wanted name may end with this byte: for most others that is all there is to ask.
+    pub fn may_end(&self, byte: u8) -> bool {
+        self.ends >> (byte & 0x7f) & 1 == 1 || self.ends == u128::MAX
+    }
+
+    /// Whether a metric of this name is wanted: where all are, whether it is surely one.
+    pub fn asks(&self, name: &str) -> bool {
+        if self.all { is_metric(name) } else { self.exact(name).is_some() }
+    }
+
+    /// What is being read says something that looks like a wanted metric, and is no number.
+    pub fn miss(&mut self) {
+        self.missed = true;
+    }
+
+    /// The line, the row or whatever it is has been read, of which something may have been missed.
+    pub fn end_of(&mut self, line: impl FnOnce() -> String) {
+        if std::mem::take(&mut self.missed) {
+            self.misses.add(line);
+        }
+    }
+
+    /// What was missed since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        std::mem::take(&mut self.misses)
+    }
+
     /// Remembers a name that nobody asked for.
     pub fn remember(&mut self, name: &str) {
         if self.seen.len() < MAX_SEEN && name.len() <= MAX_SEEN_LENGTH && !self.seen.contains(name) && tells(name) {
@@ -134,6 +191,21 @@ impl Wanted {
     pub fn take_seen(&mut self) -> Option<Vec<String>> {
         std::mem::take(&mut self.seen_changed).then(|| self.seen.iter().cloned().collect())
     }
+}
+
+/// The last character of a name in either case, as [`Wanted::ends`] has it.
+fn ends_of(name: &str) -> u128 {
+    match name.bytes().last() {
+        Some(last) if last.is_ascii_alphanumeric() => 1 << last.to_ascii_lowercase() | 1 << last.to_ascii_uppercase(),
+        _ => u128::MAX,
+    }
+}
+
+/// Whether a name ends in a word that is a metric's, such as `Acc@1` and `val_loss`.
+pub(super) fn is_metric(name: &str) -> bool {
+    let last = name.rsplit([' ', '_', '-', '/']).next().unwrap_or(name);
+    let word = last.trim_end_matches(|c: char| c == '@' || c.is_ascii_digit());
+    METRICS.iter().any(|metric| metric.eq_ignore_ascii_case(word) || metric.eq_ignore_ascii_case(last))
 }
 
 /// Whether numbers of this name may be metrics: `torch_version`, `created_at` and `end_timestamp` are of none.

@@ -16,7 +16,7 @@ pub const METRICS: &str = "AUTOML_METRICS";
 pub const SOURCE: &str = "AUTOML_SOURCE";
 /// Seconds from one time to the next that the operator is asked what Prometheus knows of the trial; absent: it is not.
 pub const QUERY_SECONDS: &str = "AUTOML_QUERY_SECONDS";
-/// File with the bearer token; read anew for each request, because it rotates.
+/// File with the trial's bearer token; read anew for each request, because it rotates. A program that pushes has it, too.
 pub const TOKEN_FILE: &str = "AUTOML_TOKEN_FILE";
 /// The trial's parameters, a JSON object.
 pub const PARAMETERS: &str = "AUTOML_PARAMETERS";
@@ -28,7 +28,7 @@ pub const CHECKPOINT: &str = "AUTOML_CHECKPOINT";
 pub const CHECKPOINT_DIR: &str = "AUTOML_CHECKPOINT_DIR";
 /// For the program: the directory of the trial that it goes on from, to be read only.
 pub const PARENT_CHECKPOINT_DIR: &str = "AUTOML_PARENT_CHECKPOINT_DIR";
-/// Set by the agent for the program: where it may post what it has measured.
+/// Set by the agent for the program: where it may post what it has measured, with the token in [`TOKEN_FILE`].
 pub const PUSH_URL: &str = "AUTOML_PUSH_URL";
 /// `0`: end of file on standard input means that whoever started the agent is gone; the program is stopped then.
 pub const LIFELINE: &str = "AUTOML_LIFELINE";

@@ -45,7 +45,7 @@ mod tests {
     }
 
     fn ended(tail: &str) -> Body {
-        Body::Ended { exit_code: Some(0), signal: None, tail: tail.into(), left_out: 0 }
+        Body::Ended { exit_code: Some(0), signal: None, tail: tail.into(), left_out: 0, parse_misses: 0 }
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub enum Body {
         /// How many values were left out on the way, since they came faster than they could be stored.
         #[serde(default, skip_serializing_if = "is_zero")]
         left_out: u64,
+        /// How many lines and the like looked like wanted metrics and could not be read.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        parse_misses: u64,
     },
 }
 

@@ -283,7 +283,13 @@ mod tests {
             outbox.push(observation(value));
         }
         let thinned = outbox.thinned();
-        outbox.push(Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 5 });
+        outbox.push(Body::Ended {
+            exit_code: Some(0),
+            signal: None,
+            tail: String::new(),
+            left_out: 5,
+            parse_misses: 0,
+        });
         let Some(Body::Ended { left_out, .. }) = outbox.records.back().map(|record| &record.body) else { panic!() };
         assert_eq!(*left_out, thinned + 5, "those that an agent before has left out count as well");
     }

@@ -184,6 +184,7 @@ impl Intake {
         telemetry.unreadable.inc_by(taken.troubles);
         telemetry.lost.inc_by(taken.lost);
         telemetry.values_left_out.inc_by(taken.left_out);
+        telemetry.parse_misses.inc_by(taken.parse_misses);
         slot.hear(batch.attempt, judged);
         if taken.value {
             let now = Timestamp::now();

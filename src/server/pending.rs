@@ -40,6 +40,8 @@ pub(super) struct Taken {
     pub troubles: u64,
     /// Values that the agents left out since there were too many, as those say that have ended.
     pub left_out: u64,
+    /// Lines that looked like metrics and could not be read, as those say that have ended.
+    pub parse_misses: u64,
 }
 
 #[derive(Debug)]
@@ -78,8 +80,9 @@ impl Pending {
             let Some(left) = room.checked_sub(1) else { break };
             room = left;
             taken.value |= matches!(record.body, Body::Observation(_));
-            if let Body::Ended { left_out, .. } = record.body {
+            if let Body::Ended { left_out, parse_misses, .. } = record.body {
                 taken.left_out += left_out;
+                taken.parse_misses += parse_misses;
             }
             taken.troubles += u64::from(matches!(&record.body, Body::Trouble(why) if !why.is_empty()));
             if let Body::Observation(observation) = &record.body
@@ -205,12 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn what_an_agent_left_out_is_counted_once() {
+    fn what_an_agent_left_out_and_missed_is_counted_once() {
         let (mut pending, stored) = (Pending::new("u"), Progress::default());
         let mut last = batch("1", [1, 2], |_| "m".into());
-        last.records[1].body = Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 7 };
-        let mut left_out = || pending.take(&last, &stored).left_out;
-        assert_eq!((left_out(), left_out()), (7, 0));
+        last.records[1].body =
+            Body::Ended { exit_code: Some(0), signal: None, tail: String::new(), left_out: 7, parse_misses: 3 };
+        let mut counted = || {
+            let taken = pending.take(&last, &stored);
+            (taken.left_out, taken.parse_misses)
+        };
+        assert_eq!((counted(), counted()), ((7, 3), (0, 0)));
     }
 
     #[test]

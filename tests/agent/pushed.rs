@@ -10,15 +10,18 @@ const REPORT: &str = r#"
 import json, os, urllib.request
 
 def report(**observation):
-    body = json.dumps(observation).encode()
-    with urllib.request.urlopen(os.environ["AUTOML_PUSH_URL"], body, timeout=30) as answer:
+    with open(os.environ["AUTOML_TOKEN_FILE"]) as file:
+        head = {"Authorization": "Bearer " + file.read().strip()}
+    post = urllib.request.Request(os.environ["AUTOML_PUSH_URL"], json.dumps(observation).encode(), head)
+    with urllib.request.urlopen(post, timeout=30) as answer:
         return json.load(answer)["stop"]
 "#;
 
 fn python(source: &str, program: &str, folder: &Path, url: &str) -> Command {
     std::fs::write(folder.join("program.py"), program).unwrap();
     let mut command = reporting("exec python3 program.py", url);
-    command.env("AUTOML_SOURCE", source).current_dir(folder);
+    std::fs::write(folder.join("token"), "mine.1").unwrap();
+    command.env("AUTOML_SOURCE", source).env("AUTOML_TOKEN_FILE", folder.join("token")).current_dir(folder);
     // Of the machine that the test runs on; the agent says for which hosts it is not asked.
     command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
     command
@@ -48,33 +51,49 @@ fn one_or_many_observations_are_pushed_and_answered() {
     let program = format!(
         r#"{REPORT}
 import urllib.error
-def post(body, url=os.environ["AUTOML_PUSH_URL"], method="POST"):
+def post(body, url=os.environ["AUTOML_PUSH_URL"], method="POST", token="Bearer mine.1"):
     try:
-        return json.load(urllib.request.urlopen(urllib.request.Request(url, body.encode(), method=method)))
+        head = {{"Authorization": token}} if token else {{}}
+        return json.load(urllib.request.urlopen(urllib.request.Request(url, body.encode(), head, method=method)))
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()[:30]
+        return error.code, error.read().decode()[:38]
 print("accuracy=9")
 print(report(step=1, accuracy=0.1, loss=3))
 print(post('[{{"step": 2, "accuracy": 0.2}}, {{"step": 3, "accuracy": NaN}}]'))
 print(post('{{"step": 4, "accuracy": 0.4}}\n{{"step": 5, "accuracy": 0.5}}'))
 print(post("accuracy=1"))
 try:
-    urllib.request.urlopen(os.environ["AUTOML_PUSH_URL"], b" " * (5 << 20))
+    print("too much" if post(" " * (5 << 20))[0] == 413 else "taken")
 except OSError:
     print("too much")
 print(post('{{"accuracy": 7}}', os.environ["AUTOML_PUSH_URL"][:-1])[0])
 print(post("", method="PUT")[0])
+print(post('{{"accuracy": 7}}', token=None))
+print(post('{{"accuracy": 7}}', token="Bearer of.another.trial"))
+def rotate(token):
+    with open("next", "w") as file:
+        file.write(token)
+    os.rename("next", "token")
+rotate("mine.2")
+print(report(step=6, accuracy=0.6))
+print(post('{{"step": 7, "accuracy": 0.7}}'))
+rotate("mine.3")
+print(post('{{"accuracy": 7}}')[0], report(step=8, accuracy=0.8))
+os.remove("token")
+print(post('{{"accuracy": 7}}')[0])
 "#
     );
     // Images without a shell have no folder for temporary files.
     let said = run(python(r#"{"push": {}}"#, &program, folder.path(), &url).env("TMPDIR", "/no/such/folder"));
     let expected = "accuracy=9\nFalse\n{'stop': False, 'taken': 2}\n{'stop': False, 'taken': 2}\n\
-                    (400, '{\"error\":\"byte 0 begins no JSO')\ntoo much\n404\n405\n";
+                    (400, '{\"error\":\"byte 0 begins no JSON object;')\ntoo much\n404\n405\n\
+                    (401, '{\"error\":\"say which trial this is, wit')\n(401, '{\"error\":\"this is not the token of this t')\n\
+                    False\n{'stop': False, 'taken': 1}\n401 False\n503\n";
     assert_eq!(said, expected);
     let values = values(&state);
     assert!(values[2].is_nan());
-    assert_eq!((values[0], values[1], &values[3..]), (0.1, 0.2, [0.4, 0.5].as_slice()));
-    assert_eq!(steps(&state), (1..=5).map(Some).collect::<Vec<_>>());
+    assert_eq!((values[0], values[1], &values[3..]), (0.1, 0.2, [0.4, 0.5, 0.6, 0.7, 0.8].as_slice()));
+    assert_eq!(steps(&state), (1..=8).map(Some).collect::<Vec<_>>());
     let seen = |body: &Body| matches!(body, Body::Seen(names) if names == &["loss"]);
     assert!(state.lock().unwrap().stored.iter().any(seen));
 }
@@ -104,7 +123,7 @@ import json, os, urllib.request
 from datetime import datetime, timezone
 with open(os.environ["KUBEFLOW_TRAINER_SERVER_TOKEN"], encoding="utf-8") as file:
     token = file.read().strip()
-assert token
+assert token == 'mine.1'
 def update(metrics, percent=3):
     status = {"lastUpdatedTime": datetime.now(timezone.utc).isoformat(), "progressPercentage": percent,
               "estimatedRemainingSeconds": 5, "metrics": [{"name": str(k), "value": str(v)} for k, v in metrics.items()]}

@@ -176,3 +176,31 @@ fn a_stop_holds_up_neither_reports_nor_the_end() {
     let meanwhile = operator.batches.iter().skip(1).filter(|batch| !batch.end && !batch.records.is_empty());
     assert!(meanwhile.count() > 0, "what was said after the stop was reported while the program ran");
 }
+
+/// What looks like a metric and is no number is counted, and told where nothing was read.
+#[test]
+fn lines_that_cannot_be_read_are_counted() {
+    let table = [
+        ("echo epoch=1 accuracy=abc; echo 'accuracy: --' >&2; echo loss=x", 2, true),
+        ("echo accuracy=0.5; echo accuracy=abc", 1, false),
+        ("echo accuracy=0.5", 0, false),
+    ];
+    for (script, lines, told) in table {
+        let (url, state) = operator(Operator::default());
+        let output = reporting(script, &url).output().unwrap();
+        let operator = state.lock().unwrap();
+        let misses = operator.stored.iter().find_map(|body| match body {
+            Body::Ended { parse_misses, .. } => Some(*parse_misses),
+            _ => None,
+        });
+        assert_eq!(misses, Some(lines), "{script}");
+        let why = operator.stored.iter().find_map(|body| match body {
+            Body::Trouble(why) => Some(why.as_str()),
+            _ => None,
+        });
+        assert_eq!(why.is_some(), told, "{script}: {why:?}");
+        assert!(why.is_none_or(|why| why.starts_with("2 lines look like metrics and could not be read, the first: ")));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.contains("could not be read"), lines > 0, "{script}: {said}");
+    }
+}

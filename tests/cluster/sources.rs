@@ -5,6 +5,17 @@ use super::space::Space;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
+/// Says something with the trial's token, which is read-only, and is not heard with another's.
+const PUSHES: &str = r#"
+    say() { wget -q -O- --header "Authorization: Bearer $2" --post-data "$1" "$AUTOML_PUSH_URL"; }
+    own() { cat "$AUTOML_TOKEN_FILE"; }
+    say '{"epoch": 1, "accuracy": 0.25}' "$(own)"; sleep 2
+    if say '{"epoch": 2, "accuracy": 0.5}' "$(own)x"; then exit 3; fi
+    if (echo x >"$AUTOML_TOKEN_FILE") 2>/dev/null; then exit 4; fi
+    test "$KUBEFLOW_TRAINER_SERVER_TOKEN" = "$AUTOML_TOKEN_FILE"
+    say '[{"epoch": 2, "accuracy": 0.75}]' "$(own)" | grep '"taken":1'
+"#;
+
 /// Name, source, and a program that says 0.25 and 0.75 in epochs 1 and 2. `$$` is Kubernetes' `$`.
 fn sources() -> Vec<(&'static str, Value, &'static str)> {
     vec![
@@ -40,12 +51,9 @@ fn sources() -> Vec<(&'static str, Value, &'static str)> {
             "mkdir /tmp/www; cd /tmp/www; printf 'epoch 1\\naccuracy 0.25\\n' > metrics; httpd -p 127.0.0.1:8000 -h /tmp/www; \
              sleep 3; printf 'epoch 2\\naccuracy 0.75\\n' > new; mv new metrics; sleep 4",
         ),
-        (
-            "push",
-            json!({"push": {}}),
-            r#"say() { wget -q -O- --post-data "$1" "$AUTOML_PUSH_URL"; }; say '{"epoch": 1, "accuracy": 0.25}'; sleep 2; \
-               say '[{"epoch": 2, "accuracy": 0.75}]' | grep '"taken":1'"#,
-        ),
+        ("push", json!({"push": {}}), PUSHES),
+        ("push-group", json!({"push": {}}), PUSHES),
+        ("push-user", json!({"push": {}}), PUSHES),
         (
             "nni",
             json!({"nni": {}}),
@@ -62,6 +70,13 @@ async fn each_source_is_read_in_a_pod() {
         let program = if program.contains("${trial.name}") { program.to_owned() } else { program.replace('$', "$$") };
         let mut of = experiment(name, trials(1), busybox(&format!("set -e; {program}")));
         of["spec"]["metrics"] = json!({"source": source});
+        // The kubelet lets fewer read the token then.
+        let security = &mut of["spec"]["trialTemplate"]["manifest"]["spec"]["template"]["spec"]["securityContext"];
+        match name {
+            "push-group" => security["fsGroup"] = 2000.into(),
+            "push-user" => security["runAsUser"] = 65532.into(),
+            _ => {}
+        }
         space.create(&of).await;
     }
     let all = sources();

@@ -89,6 +89,7 @@ impl Agent {
                     signal: None,
                     tail: "the last line".into(),
                     left_out: 0,
+                    parse_misses: 0,
                 });
                 let until = Instant::now() + FLUSH;
                 while !self.outbox.is_empty() && Instant::now() < until {

@@ -1,7 +1,7 @@
 //! A file that grows.
 
 use super::super::follow::{Follower, Piece};
-use crate::metrics::{Format, Observation, Source};
+use crate::metrics::{Format, Misses, Observation, Source};
 use crate::report::FileFormat;
 use jiff::Timestamp;
 use std::fs::File;
@@ -18,6 +18,8 @@ pub(in super::super) struct Growing {
     anew: Box<dyn Fn() -> Option<Source> + Send>,
     parser: Source,
     begun: bool,
+    /// Of files before this one.
+    missed: Misses,
     error: Option<std::io::Error>,
 }
 
@@ -31,11 +33,19 @@ impl Growing {
         }
         let (metrics, filters) = (metrics.to_vec(), filters.to_vec());
         let anew = Box::new(move || Source::new(format, &metrics, &filters).ok());
-        Ok(Growing { follower: Follower::new(PathBuf::from(path)), anew, parser, begun: false, error: None })
+        Ok(Growing {
+            follower: Follower::new(PathBuf::from(path)),
+            anew,
+            parser,
+            begun: false,
+            missed: Misses::default(),
+            error: None,
+        })
     }
 
     pub fn poll(&mut self, observations: &mut Vec<Observation>) -> bool {
         let (parser, anew, begun, now) = (&mut self.parser, &self.anew, &mut self.begun, Timestamp::now());
+        let missed = &mut self.missed;
         let mut found = Vec::new();
         let read = self.follower.poll(|piece| {
             *begun = true;
@@ -44,6 +54,7 @@ impl Growing {
                 // What had no end by then was not finished.
                 Piece::Anew => {
                     if let Some(new) = anew() {
+                        missed.join(parser.take_misses());
                         *parser = new;
                     }
                 }
@@ -57,6 +68,12 @@ impl Growing {
 
     pub fn finish(&mut self) -> Vec<Observation> {
         self.parser.finish(Timestamp::now()).into_iter().map(|found| found.observation).collect()
+    }
+
+    pub fn take_misses(&mut self) -> Misses {
+        let mut misses = std::mem::take(&mut self.missed);
+        misses.join(self.parser.take_misses());
+        misses
     }
 
     pub fn take_seen(&mut self) -> Option<Vec<String>> {

@@ -9,7 +9,7 @@ mod tracked;
 pub use events::event_files;
 
 use super::mlflow::{Server, Store, Tracking};
-use crate::metrics::Observation;
+use crate::metrics::{Misses, Observation};
 use crate::report::Source;
 use std::time::Duration;
 
@@ -94,6 +94,15 @@ impl Feed {
             Feed::Runs(runs) => runs.take_seen(),
             Feed::Tracked(tracked) => tracked.take_seen(),
             Feed::Scrape(endpoint) => endpoint.take_seen(),
+        }
+    }
+
+    /// What looks like wanted metrics and says no number, since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        match self {
+            Feed::File(file) => file.take_misses(),
+            Feed::Scrape(endpoint) => endpoint.take_misses(),
+            Feed::Events(_) | Feed::Runs(_) | Feed::Tracked(_) => Misses::default(),
         }
     }
 

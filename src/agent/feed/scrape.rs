@@ -1,6 +1,6 @@
 //! An endpoint that the program offers to Prometheus, scraped as Prometheus does.
 
-use crate::metrics::{Observation, Prometheus};
+use crate::metrics::{Misses, Observation, Prometheus};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -49,6 +49,10 @@ impl Endpoint {
     fn scrape(&self) -> Result<String, ureq::Error> {
         let mut response = self.agent.get(&self.url).header("accept", ACCEPT).call()?;
         response.body_mut().with_config().limit(MAX_BYTES).lossy_utf8(true).read_to_string()
+    }
+
+    pub fn take_misses(&mut self) -> Misses {
+        self.parser.take_misses()
     }
 
     pub fn take_seen(&mut self) -> Option<Vec<String>> {

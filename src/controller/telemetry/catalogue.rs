@@ -141,6 +141,8 @@ metrics! {
         "Records that agents had to drop before they could say them, by the gaps in their numbers.";
     VALUES_LEFT_OUT = Counter "automl_report_values_left_out_total" []
         "Values that agents left out because their programs report more than can be stored, as they said at their end; the first, the last and those that may be the best are never among them.";
+    PARSE_MISSES = Counter "automl_report_parse_misses_total" []
+        "Lines, rows of files and posts that looked like metrics of the trial and could not be read, such as accuracy=abc, as agents said at their programs' end.";
     UNREADABLE = Counter "automl_report_unreadable_total" []
         "Times that an agent said that it cannot read metrics where the Experiment says: a file that never came, an endpoint that does not answer, a query that fails.";
     STORES = Counter "automl_report_stores_total" []

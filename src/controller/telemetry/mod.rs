@@ -67,6 +67,8 @@ pub struct Telemetry {
     pub late: IntCounter,
     /// Values that agents left out, as they said at their end.
     pub values_left_out: IntCounter,
+    /// Lines that looked like metrics and could not be read, as agents said at their end.
+    pub parse_misses: IntCounter,
     /// Records that were dropped before they could be said.
     pub lost: IntCounter,
     /// Times that an agent could not read metrics.
@@ -142,6 +144,7 @@ impl Telemetry {
             refused: counter(catalogue::REFUSED)?,
             late: counter(catalogue::LATE)?,
             values_left_out: counter(catalogue::VALUES_LEFT_OUT)?,
+            parse_misses: counter(catalogue::PARSE_MISSES)?,
             lost: counter(catalogue::LOST)?,
             unreadable: counter(catalogue::UNREADABLE)?,
             stores: counter(catalogue::STORES)?,

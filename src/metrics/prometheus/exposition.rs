@@ -38,6 +38,12 @@ pub(super) fn sample(line: &str) -> Option<Sample> {
     Some(Sample { name: name.to_owned(), labels, value, time: time.flatten() })
 }
 
+/// The name that a line begins with; empty where it is a comment.
+pub(super) fn name(line: &str) -> &str {
+    let line = line.trim_start();
+    &line[..line.find(|c: char| c == '{' || c == '#' || c.is_ascii_whitespace()).unwrap_or(line.len())]
+}
+
 /// Whether it may be a metric's name.
 pub(super) fn is_name(name: &str) -> bool {
     let first = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | ':');

@@ -7,7 +7,7 @@ pub use selector::SelectorError;
 
 use super::text::step::{self, Step};
 use super::wanted::{Wanted, is_time, tells};
-use super::{Found, Observation};
+use super::{Found, Misses, Observation};
 use exposition::Sample;
 use jiff::Timestamp;
 use selector::Selector;
@@ -44,8 +44,17 @@ impl Prometheus {
     /// like is the step of the others.
     pub fn parse(&mut self, text: &str, time: Timestamp) -> Vec<Found> {
         let lines = text.lines().zip(1..);
-        let samples: Vec<(u64, Sample)> =
-            lines.filter_map(|(line, number)| Some((number, exposition::sample(line)?))).collect();
+        let mut samples: Vec<(u64, Sample)> = Vec::new();
+        for (line, number) in lines {
+            match exposition::sample(line) {
+                Some(sample) => samples.push((number, sample)),
+                None if self.is_asked(exposition::name(line)) => {
+                    self.seen.miss();
+                    self.seen.end_of(|| line.to_owned());
+                }
+                None => {}
+            }
+        }
         let mut said = Step::default();
         for (_, sample) in samples.iter().filter(|(_, sample)| sample.labels.is_empty()) {
             if let Some(rank) = step::rank(&sample.name) {
@@ -69,6 +78,15 @@ impl Prometheus {
     /// Series that nobody asked for, or of which several match; `None` when there are no new ones since the last call.
     pub fn take_seen(&mut self) -> Option<Vec<String>> {
         self.seen.take_seen()
+    }
+
+    /// Lines of wanted metrics that are no samples, since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        self.seen.take_misses()
+    }
+
+    fn is_asked(&self, name: &str) -> bool {
+        self.selectors.iter().any(|(_, selector)| selector.name() == name) || self.seen.is_all() && self.seen.asks(name)
     }
 
     fn select<'s>(&mut self, samples: &'s [(u64, Sample)]) -> Vec<(String, u64, &'s Sample)> {
@@ -156,6 +174,16 @@ accuracy 0.9 1767261600000
             };
             assert_eq!(read(&mut parser, SCRAPE), found, "{names:?}");
             assert_eq!(parser.take_seen().unwrap_or_default(), seen, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_samples() {
+        let scrape = "# HELP loss of what?\nloss abc\nloss{a=\"b\" 1\nother abc\nloss\n\nloss 1\n";
+        let mut some = Prometheus::new(["loss{a=\"b\"}".to_owned()]).unwrap();
+        for parser in [&mut some, &mut Prometheus::all()] {
+            read(parser, scrape);
+            assert_eq!(parser.take_misses(), Misses { lines: 3, first: Some("loss abc".into()) });
         }
     }
 

@@ -32,6 +32,10 @@ enum Matcher {
 }
 
 impl Selector {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// # Errors
     /// It has another form, or a regular expression in it is none.
     pub fn new(text: &str) -> Result<Self, SelectorError> {

@@ -33,7 +33,8 @@ pub enum FilterError {
 /// What a filter finds: a name, its value, and the step where the filter has a group of that name.
 pub(super) struct Match<'t> {
     pub name: &'t str,
-    pub value: f64,
+    /// `None`: what stands there is no number.
+    pub value: Option<f64>,
     pub step: Option<f64>,
 }
 
@@ -61,11 +62,11 @@ impl Filters {
         filters.iter().map(compile).collect::<Result<_, _>>().map(Filters)
     }
 
-    /// All matches of all filters in a line. A match without a number is none: Katib would store an empty value.
+    /// All matches of all filters in a line.
     pub fn matches<'t>(&self, line: &'t str) -> impl Iterator<Item = Match<'t>> {
         self.0.iter().flat_map(|regex| regex.captures_iter(line)).filter_map(|captures| {
             let name = group(&captures, "name", 1)?.trim();
-            let value = group(&captures, "value", 2)?.trim().parse().ok()?;
+            let value = group(&captures, "value", 2)?.trim().parse().ok();
             let step = captures.name("step").and_then(|step| step.as_str().trim().parse().ok());
             Some(Match { name, value, step })
         })
@@ -100,16 +101,19 @@ fn group<'t>(captures: &Captures<'t>, name: &str, index: usize) -> Option<&'t st
 }
 
 impl Wanted {
-    /// A value that a filter found, if its name is wanted.
+    /// A value that a filter found, if its name is wanted. One that is no number is none: Katib would store an empty value.
     pub(super) fn filtered(&mut self, found: &Match) -> Option<(String, f64)> {
-        if self.is_all() {
-            return Some((found.name.to_owned(), found.value));
-        }
-        let name = self.exact(found.name);
+        let name = if self.is_all() { Some(found.name.to_owned()) } else { self.exact(found.name) };
+        let Some(value) = found.value else {
+            if name.is_some() {
+                self.miss();
+            }
+            return None;
+        };
         if name.is_none() {
             self.remember(found.name);
         }
-        Some((name?, found.value))
+        Some((name?, value))
     }
 }
 
@@ -123,7 +127,8 @@ mod tests {
     fn read(filters: &[&str], line: &str) -> String {
         let filters = Filters::new(&filters.iter().map(|filter| (*filter).to_owned()).collect::<Vec<_>>()).unwrap();
         let shown = filters.matches(line).map(|found| {
-            format!("{}{}={}", found.name, found.step.map_or(String::new(), |step| format!("@{step}")), found.value)
+            let step = found.step.map_or(String::new(), |step| format!("@{step}"));
+            format!("{}{step}={}", found.name, found.value.map_or("?".to_owned(), |value| value.to_string()))
         });
         shown.collect::<Vec<_>>().join(" ")
     }
@@ -132,7 +137,7 @@ mod tests {
     fn what_filters_find() {
         let table: [(&[&str], &str, &str); 8] = [
             (&[KATIB], "2026-01-01T10:00:00Z accuracy=0.9 loss = 1e-3", "accuracy=0.9 loss=0.001"),
-            (&[KATIB], "loss=nan", ""),
+            (&[KATIB], "loss=nan", "loss=?"),
             (
                 &[r"\{metricName: ([\w|-]+), metricValue: ((-?\d+)(\.\d+)?)\}"],
                 "{metricName: accuracy, metricValue: 0.75};{metricName: loss, metricValue: -2}",
@@ -145,7 +150,7 @@ mod tests {
                 "accuracy=0.75 loss=-2",
             ),
             (&[r"{(\p{L}{3}): (\d{1,})}"], "{abc: 12} {abcd: 3}", "abc=12"),
-            (&[r"(\w+)->(\S+)", r"<(\w+) (\S+)>"], "a->1 <b 2> c->x", "a=1 b=2"),
+            (&[r"(\w+)->(\S+)", r"<(\w+) (\S+)>"], "a->1 <b 2> c->x", "a=1 c=? b=2"),
             (&[r"#(?<step>\d+) (?<value>\S+) is (?<name>\w+)"], "#3 0.5 is loss", "loss@3=0.5"),
             (&[], "a=1", ""),
         ];

@@ -50,6 +50,8 @@ fn by_hand() {
         ("step=10, loss=1e-3, accuracy=-2.5E+1", "loss@10=0.001 accuracy@10=-25"),
         ("loss: .5; acc: 5.", "loss@10=0.5 acc@10=5"),
         ("loss=0,25 acc=0,5", "loss@10=0.25 acc@10=0.5"),
+        ("Accuracy:93% port:93", "Accuracy@10=93"),
+        ("loss=1'234.5 best=1\u{202f}234,5 size=1\u{a0}234", "loss@10=1234.5 best@10=1234.5 size@10=1234"),
         ("دقت=۰٫۹۳", "دقت@10=0.93"),
         ("2026-01-01 10:00:00,123 - root - INFO - Epoch 11: val_loss = 0.5", "val_loss@11=0.5"),
         ("[12:30:01] INFO loss=0.5.", "loss@11=0.5"),
@@ -218,6 +220,65 @@ fn nothing() {
         ("saw 10 files in 3 folders, 5 of 7 done", ""),
         ("python train.py --lr=0.1 --momentum 0.9", ""),
     ]);
+}
+
+#[test]
+fn what_looks_like_a_metric_and_is_no_number() {
+    let missed = |mut parser: LineParser, line: &str| {
+        read(&mut parser, line);
+        let misses = parser.take_misses();
+        assert_eq!((parser.take_misses(), misses.first.is_some()), (Misses::default(), misses.lines > 0));
+        misses.lines
+    };
+    let all = [
+        ("accuracy=abc", 1),
+        ("epoch=3 val accuracy: -- loss: --", 1),
+        ("loss=1,234", 1),
+        ("loss=0.5x, acc=0.9", 1),
+        ("accuracy = 91/100", 1),
+        ("loss: 12s", 1),
+        ("'loss': [0.5, 0.4]", 1),
+        ("loss=--\rloss=--\rloss=0.5", 2),
+        (r#"{"loss": "high"}"#, 1),
+        (r#"{"epoch": 3, "loss": [1, 2]}"#, 1),
+        (r#"{"epoch": 3, "los"#, 1),
+        (r#"train | {"epoch": 3, "val": {"loss": "#, 1),
+        ("loss=0.5 acc: 0.9", 0),
+        ("loss:", 0),
+        ("loss = ", 0),
+        ("loss=None, 'accuracy': null", 0),
+        (r#"{"loss": null, "accuracy": "", "note": "x"}"#, 0),
+        (r#"{"loss": {"val": 0.5}}"#, 0),
+        ("{'loss': {'val': 0.5}}", 0),
+        ("loss==abc if loss >= best: stop", 0),
+        ("saved to 'runs/epoch=3-val_loss=0.21.ckpt'", 0),
+        ("INFO: started, status: ok, level=info", 0),
+        ("ERROR: no such file", 0),
+        ("Epoch 4: val_loss did not improve from 0.07650", 0),
+        ("[rank3]: loss=abc", 0),
+    ];
+    for (line, lines) in all {
+        assert_eq!(missed(LineParser::all(), line), lines, "{line}");
+        let some = ["loss", "acc", "accuracy", "val_loss"].map(str::to_owned);
+        assert_eq!(missed(LineParser::new(some), line), lines, "{line}");
+    }
+    let asked = [
+        ("val loss", "val loss: --", 1),
+        ("val_loss", "Val Loss = n/a", 1),
+        ("accuracy", "Test accuracy: n/a", 1),
+        ("accuracy", "loss=abc", 0),
+        ("score", "my_score: abc", 0),
+        ("time (ms)", "time (ms): ?", 1),
+        ("دقت", "دقت=؟", 1),
+        ("Acc@1", "Acc@1=?", 1),
+        ("status", "status: ok", 1),
+        ("error", "ERROR: no such file", 0),
+    ];
+    for (name, line, lines) in asked {
+        assert_eq!(missed(LineParser::new([name.to_owned()]), line), lines, "{line}");
+    }
+    let filtered = LineParser::new(["loss".to_owned()]).with_filters(&[r"(\w+) is (\S+)".to_owned()]).unwrap();
+    assert_eq!(missed(filtered, "loss is high, acc is low"), 1);
 }
 
 #[test]

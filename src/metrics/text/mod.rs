@@ -13,8 +13,8 @@ mod table;
 
 pub use filter::FilterError;
 
-use super::Observation;
 use super::wanted::{self, Wanted};
+use super::{Misses, Observation};
 use filter::Filters;
 use jiff::Timestamp;
 use number::Comma;
@@ -105,6 +105,11 @@ impl LineParser {
         self.wanted.take_seen()
     }
 
+    /// Lines that look like metrics and say no number, since the last call.
+    pub fn take_misses(&mut self) -> Misses {
+        self.wanted.take_misses()
+    }
+
     fn segment(&mut self, line: &[u8], time: Timestamp, observations: &mut Vec<Observation>) {
         let text = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
         let prefix = clean::prefix(&text);
@@ -113,7 +118,8 @@ impl LineParser {
         }
         let text = &text[prefix.length..];
         if self.filters.is_some() {
-            return self.filtered(text, prefix.time.unwrap_or(time), observations);
+            self.filtered(text, prefix.time.unwrap_or(time), observations);
+            return self.wanted.end_of(|| text.to_owned());
         }
         let row = self.table.row(text, &mut self.comma);
         let mut found = Found { time: prefix.time, ..Found::default() };
@@ -130,6 +136,10 @@ impl LineParser {
             }
             None => scan.text(text),
         }
+        if found.broke_off && found.pairs.is_empty() {
+            self.wanted.miss();
+        }
+        self.wanted.end_of(|| text.to_owned());
         let step = found.step.or(self.step);
         // The count of a bar is a step only where nothing else is.
         let within = found.bar.filter(|_| found.step.is_said() || self.step.is_some());

@@ -9,6 +9,10 @@ const WORDS: [(&str, f64); 3] = [("infinity", f64::INFINITY), ("inf", f64::INFIN
 const ZEROS: [char; 20] =
     ['٠', '۰', '߀', '०', '০', '੦', '૦', '୦', '௦', '౦', '೦', '൦', '๐', '໐', '༠', '၀', '០', '᠐', '０', '𝟎'];
 
+/// What stands between thousands in the locales of Switzerland, France and others: an apostrophe, or a blank that does not end a
+/// line.
+const PARTS: [char; 5] = ['\'', '’', '\u{a0}', '\u{202f}', '\u{2009}'];
+
 /// Most characters of a number of another script.
 const MAX_LENGTH: usize = 128;
 
@@ -119,7 +123,17 @@ fn decimal(text: &str, sign: usize, comma: &mut Comma) -> Option<Number> {
             end = start + grouped(&bytes[start..], point - start, b'_')?;
             separated = Some(text[..end].replace('_', ""));
         }
-        _ => {}
+        _ => {
+            if let Some(length) = parted(&text[start..], point - start)? {
+                end = start + length;
+                separated = Some(text[..end].replace(PARTS, ""));
+                let fraction = bytes.get(end + 1..).map_or(0, digits);
+                if bytes.get(end) == Some(&b',') && fraction > 0 {
+                    separated = separated.map(|whole| format!("{whole}.{}", &text[end + 1..end + 1 + fraction]));
+                    (end, real) = (end + 1 + fraction, true);
+                }
+            }
+        }
     }
     if separated.is_some() && bytes.get(end) == Some(&b'.') {
         let fraction = digits(bytes.get(end + 1..)?);
@@ -162,6 +176,22 @@ fn commas(bytes: &[u8], first: usize) -> Option<(usize, Comma)> {
         (false, 1, false) => Some((at, Comma::Decimal)),
         _ => None,
     }
+}
+
+/// The length of digits in groups of three with one of [`PARTS`] between them, as in `1'234'567`; `None` within where there is
+/// none, and without where digits stand behind one in another way.
+#[allow(clippy::option_option)]
+fn parted(text: &str, first: usize) -> Option<Option<usize>> {
+    let mut at = first;
+    while let Some(behind) = text[at..].strip_prefix(PARTS) {
+        let length = digits(behind.as_bytes());
+        match length {
+            0 => break,
+            3 if (1..=3).contains(&first) && !text.starts_with('0') => at = text.len() - behind.len() + length,
+            _ => return None,
+        }
+    }
+    Some((at > first).then_some(at))
 }
 
 /// The length of digits in groups of three.
@@ -246,6 +276,13 @@ mod tests {
             ("0.99000+0.00200\t", "0.99", 7),
             ("0.5 + 0.01", "0.5", 3),
             ("1_000_000", "1000000", 9),
+            ("1'234'567.5", "1234567.5", 11),
+            ("1’234", "1234", 7),
+            ("12\u{202f}345,25 x", "12345.25", 11),
+            ("1\u{a0}234%", "1234", 7),
+            ("0.5'", "0.5", 3),
+            ("1'", "1", 1),
+            ("1\u{a0}x", "1", 1),
             ("1,234,567", "1234567", 9),
             ("1,234.5", "1234.5", 7),
             ("0,93", "0.93", 4),
@@ -295,6 +332,10 @@ mod tests {
             "1,2,3",
             "1,234",
             "1.234,5",
+            "1'23",
+            "1'2345",
+            "0'234",
+            "1234'567",
             "1_0",
             "user@",
             "5=",

@@ -1,5 +1,6 @@
 //! JSON objects within lines, as programs print them: behind a prefix, and with the bare `NaN` of Python's `json.dumps`.
 
+use crate::metrics::misses::says_none;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -21,19 +22,27 @@ pub(in crate::metrics) fn first(text: &str) -> Option<(Fields, usize)> {
     Some((fields, length))
 }
 
-/// The numbers of an object, nested ones by `outer.inner`; texts that are numbers count.
-pub(in crate::metrics) fn numbers(fields: Fields) -> Vec<(String, f64)> {
+/// The numbers of an object, nested ones by `outer.inner`; texts that are numbers count. `None` for what is neither a number nor
+/// says that there is none.
+pub(in crate::metrics) fn values(fields: Fields) -> Vec<(String, Option<f64>)> {
     let mut pairs = Vec::new();
     collect(fields, "", MAX_DEPTH, &mut pairs);
     pairs
 }
 
-fn collect(fields: Fields, outer: &str, depth: usize, pairs: &mut Vec<(String, f64)>) {
+/// Those of [`values`] that are numbers.
+pub(in crate::metrics) fn numbers(fields: Fields) -> impl Iterator<Item = (String, f64)> {
+    values(fields).into_iter().filter_map(|(name, value)| Some((name, value?)))
+}
+
+fn collect(fields: Fields, outer: &str, depth: usize, pairs: &mut Vec<(String, Option<f64>)>) {
     for (key, value) in fields {
         let name = if outer.is_empty() { key } else { format!("{outer}.{key}") };
         match value {
             Value::Object(inner) if depth > 0 => collect(inner, &name, depth - 1, pairs),
-            value => pairs.extend(number(&value).map(|value| (name, value))),
+            Value::Null => {}
+            Value::String(text) if says_none(&text) => {}
+            value => pairs.push((name, number(&value))),
         }
     }
 }

@@ -6,28 +6,6 @@ use crate::metrics::wanted::{Wanted, begins_name, is_name, is_phase};
 /// Words of a name at most, and bytes of each.
 const MAX_WORDS: usize = 4;
 const MAX_WORD: usize = 128;
-/// Names that are metrics even with no sign between them and a number, when they end a word in lower case.
-const METRICS: [&str; 19] = [
-    "loss",
-    "acc",
-    "accuracy",
-    "auc",
-    "error",
-    "err",
-    "f1",
-    "mae",
-    "mse",
-    "rmse",
-    "map",
-    "iou",
-    "dice",
-    "precision",
-    "recall",
-    "score",
-    "perplexity",
-    "ppl",
-    "reward",
-];
 /// Words before a name that belong to the log, not to it.
 const LEVELS: [&str; 9] = ["trace", "debug", "info", "notice", "warn", "warning", "error", "critical", "fatal"];
 /// Whose the number is.
@@ -98,11 +76,25 @@ fn quoted<'t>(wanted: &Wanted, name: &'t str) -> Option<Owner<'t>> {
     Some(Owner::Other(name)).filter(|_| name.starts_with(begins_name))
 }
 
-/// Whether a name ends in a word that is a metric's, such as `Acc@1` and `val_loss`.
-pub(super) fn is_metric(name: &str) -> bool {
-    let last = name.rsplit([' ', '_', '-', '/']).next().unwrap_or(name);
-    let word = last.trim_end_matches(|c: char| c == '@' || c.is_ascii_digit());
-    METRICS.iter().any(|metric| metric.eq_ignore_ascii_case(word) || metric.eq_ignore_ascii_case(last))
+/// Whether the name of a metric that is asked for stands before this, whose value is none.
+pub(super) fn is_asked(wanted: &Wanted, text: &str, end: usize) -> bool {
+    let before = &text[..end];
+    let Some(last) = before.bytes().last().filter(|last| wanted.may_end(*last) || matches!(last, b'"' | b'\'')) else {
+        return false;
+    };
+    if matches!(last, b'"' | b'\'') {
+        let from = floor(text, end.saturating_sub(MAX_WORD));
+        return text[from..end - 1].rsplit_once(char::from(last)).is_some_and(|(_, inner)| wanted.asks(inner.trim()));
+    }
+    let start = word(text, end);
+    let token = &text[start..end];
+    // `ERROR: no such file`
+    if !token.starts_with(begins_name) || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(token)) {
+        return wanted.special(before).is_some();
+    }
+    let mut starts = [start; MAX_WORDS];
+    let count = phrase(text, &mut starts);
+    starts[..count].iter().any(|from| wanted.asks(&text[*from..end])) || wanted.special(before).is_some()
 }
 
 /// Where the words before the last one begin, which stand one blank apart; gives how many there are.

@@ -3,9 +3,10 @@
 
 use super::number::{Comma, Number, grouped, is_bar, number};
 use super::object;
-use super::owner::{Owner, is_metric, is_word, owner};
+use super::owner::{Owner, is_asked, is_word, owner};
 use super::step::{self, Step};
-use crate::metrics::wanted::{Wanted, is_name, is_time, tells};
+use crate::metrics::misses::says_none;
+use crate::metrics::wanted::{Wanted, is_metric, is_name, is_time, tells};
 use jiff::Timestamp;
 
 /// Blanks between a name, its sign and its value at most.
@@ -27,6 +28,8 @@ pub(super) struct Found {
     pub bar: Option<(u64, u64)>,
     /// The time that the line says itself.
     pub time: Option<Timestamp>,
+    /// It begins an object that does not end.
+    pub broke_off: bool,
 }
 
 /// One pass over a text.
@@ -81,6 +84,7 @@ impl<'a> Scan<'a> {
                     // One that does not end is looked for once.
                     None => {
                         objects = false;
+                        self.found.broke_off = true;
                         at + 1
                     }
                 },
@@ -119,7 +123,13 @@ impl<'a> Scan<'a> {
         }
         self.found.time = self.found.time.or_else(|| object::time(&fields));
         let mut named = fields.get(NAMED).and_then(|name| name.as_str()).map(str::to_owned);
-        for (name, value) in object::numbers(fields) {
+        for (name, value) in object::values(fields) {
+            let Some(value) = value else {
+                if self.wanted.asks(&name) {
+                    self.wanted.miss();
+                }
+                continue;
+            };
             if step::rank(&name).is_none()
                 && name != "timestamp"
                 && let Some(named) = named.take()
@@ -145,6 +155,8 @@ impl<'a> Scan<'a> {
                 let value = text[start..].trim_start_matches(['"', '\'']);
                 let length = value.find(|c| !is_name(c)).unwrap_or(value.len());
                 self.named = Some(value[..length].to_owned()).filter(|name| !name.is_empty());
+            } else if is_asked(self.wanted, text, end) && is_no_number(&text[start..]) {
+                self.wanted.miss();
             }
             return None;
         };
@@ -156,7 +168,8 @@ impl<'a> Scan<'a> {
         }
         let owner = owner(self.wanted, text, end, bytes.get(at) == Some(&b':'))?;
         // `host:8080`, `train.py:42`, `cuda:0`: a count right behind a colon is hardly a metric, unless in a column.
-        let count = !value.real && start == at + 1 && bytes.get(at) == Some(&b':');
+        let percent = text.as_bytes().get(next - 1) == Some(&b'%');
+        let count = !value.real && !percent && start == at + 1 && bytes.get(at) == Some(&b':');
         if count && matches!(owner, Owner::Other(_)) && !self.layout.columns {
             return Some(next);
         }
@@ -281,6 +294,14 @@ impl<'a> Scan<'a> {
         }
         Some(next)
     }
+}
+
+/// Whether what stands where a number is to stand says something else, and not that there is none. What a brace opens is
+/// looked at by itself.
+fn is_no_number(text: &str) -> bool {
+    let end = text.find(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '}' | ')')).unwrap_or(text.len());
+    let word = text[..end].trim_matches(['"', '\'']);
+    !says_none(word) && !word.starts_with('{')
 }
 
 /// How far the bar has come, and how far it goes, that a text has behind something else.
