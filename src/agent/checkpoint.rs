@@ -3,7 +3,8 @@
 //! Beside the directory `NAME` there are, in the experiment's folder: `.NAME.ready`, whose content is the trial's UID, once
 //! the directory is as its program is to find it; `.NAME.ended`, once its program has ended; `.NAME.partial`, while it is
 //! copied. A machine may fail at any instruction: what is not ready is begun anew by the next attempt, what is ready is the
-//! program's own and left as it is.
+//! program's own and left as it is. Who deletes takes `.NAME.ready` away first: a copy that was made while it was there is
+//! whole. Whatever is left of a trial says whose it is, so the next agent that deletes finds it.
 
 use super::say::say;
 use crate::report::{Checkpoint, ParentCheckpoint};
@@ -74,15 +75,32 @@ impl Directory {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 Err(error) => return Err(of(from)(error)),
             };
-            if is_there {
-                let partial = self.mark("partial");
-                copy_folder(from, &partial)?;
-                alive().and_then(|()| fs::rename(&partial, &path)).map_err(of(&path))?;
+            if is_there && self.copy(parent, from)? {
                 return Ok(());
             }
             say(format_args!("{} has left no checkpoint, so this trial starts anew", parent.trial));
         }
         alive().and_then(|()| fs::create_dir(&path)).map_err(of(&path))
+    }
+
+    /// Copies the parent's; false where another agent has begun to delete that, as it may where so many are needed that not
+    /// all are kept.
+    fn copy(&self, parent: &ParentCheckpoint, from: &Path) -> Result<bool, String> {
+        let (partial, path) = (self.mark("partial"), self.folder.join(&self.name));
+        let ready = Directory { folder: self.folder.clone(), name: parent.trial.clone() }.mark("ready");
+        // Opened, not looked for: a network's file system may answer the other by what it remembers.
+        let is_whole = || numbered(&parent.trial).is_none() || File::open(&ready).is_ok();
+        if !is_whole() {
+            return Ok(false);
+        }
+        let copied = copy_folder(from, &partial);
+        if !is_whole() {
+            delete(&partial)?;
+            return Ok(false);
+        }
+        copied?;
+        alive().and_then(|()| fs::rename(&partial, &path)).map_err(of(&path))?;
+        Ok(true)
     }
 
     /// A parent that was stopped may not have ended yet.
@@ -98,22 +116,28 @@ impl Directory {
         }
     }
 
-    /// Deletes the directories of the operator's own trials before this one that are not kept.
-    fn delete_unneeded(&self, keep: &BTreeSet<String>) {
+    /// Deletes what the operator's own trials before this one have here that are not kept.
+    fn delete_unneeded(&self, keep: &BTreeSet<u32>) {
         let Some((experiment, own)) = numbered(&self.name) else { return };
-        let before = |name: &str| numbered(name).is_some_and(|(other, index)| other == experiment && index < own);
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-            if keep.contains(&name) || !before(&name) {
-                continue;
+        let names = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names: BTreeSet<String> =
+            names.filter_map(|entry| owner(entry.file_name().to_str()?).map(str::to_owned)).collect();
+        for name in names {
+            match numbered(&name) {
+                Some((other, index)) if other == experiment && index < own && !keep.contains(&index) => {}
+                _ => continue,
             }
-            let other = Directory { folder: self.folder.clone(), name };
-            // Last what says that it is there: whatever is left over is found again.
-            let marks = [other.mark("ready"), other.mark("ended"), other.mark("partial"), entry.path()];
-            if let Some(why) = marks.iter().find_map(|path| delete(path).err()) {
+            if let Err(why) = (Directory { folder: self.folder.clone(), name }).delete() {
                 say(format_args!("a checkpoint that is not needed any more stays: {why}"));
             }
         }
+    }
+
+    /// Deletes it and all that is beside it.
+    fn delete(&self) -> Result<(), String> {
+        delete(&self.mark("ready"))?;
+        delete(&self.folder.join(&self.name))?;
+        MARKS.iter().try_for_each(|what| delete(&self.mark(what)))
     }
 
     fn mark(&self, what: &str) -> PathBuf {
@@ -121,11 +145,22 @@ impl Directory {
     }
 }
 
+/// What there may be beside a directory; the last while another is written.
+const MARKS: [&str; 4] = ["ready", "partial", "ended", "new"];
+
+/// Whose directory this is, or what is beside it.
+fn owner(file: &str) -> Option<&str> {
+    match file.strip_prefix('.') {
+        None => Some(file),
+        Some(beside) => beside.rsplit_once('.').filter(|(_, what)| MARKS.contains(what)).map(|(name, _)| name),
+    }
+}
+
 /// The experiment and the index of a trial of the operator's own.
 fn numbered(name: &str) -> Option<(&str, u32)> {
-    let (experiment, index) = name.rsplit_once('-')?;
-    (index.len() >= 5).then_some(())?;
-    Some((experiment, index.parse().ok()?))
+    let (experiment, digits) = name.rsplit_once('-')?;
+    let index: u32 = digits.parse().ok()?;
+    (digits == format!("{index:05}")).then_some((experiment, index))
 }
 
 /// Between two changes of the file system a machine may fail; in tests it does.
@@ -134,7 +169,10 @@ fn alive() -> io::Result<()> {
     Ok(())
 }
 #[cfg(test)]
-use tests::alive;
+use tests::{alive, remove_dir_all};
+
+#[cfg(not(test))]
+use fs::remove_dir_all;
 
 fn of(path: &Path) -> impl Fn(io::Error) -> String {
     move |error| format!("{}: {error}", path.display())
@@ -142,7 +180,7 @@ fn of(path: &Path) -> impl Fn(io::Error) -> String {
 
 fn delete(path: &Path) -> Result<(), String> {
     let deleted = match alive().and_then(|()| fs::symlink_metadata(path)) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(found) if found.is_dir() => remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
@@ -200,9 +238,22 @@ mod tests {
     thread_local! {
         /// So many changes are made before the machine fails.
         static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+        /// Files are deleted from the last to the first.
+        static BACKWARDS: Cell<bool> = const { Cell::new(false) };
+        /// Before one more change than so many another agent deletes these.
+        static MEANWHILE: Cell<Option<(u32, Vec<PathBuf>)>> = const { Cell::new(None) };
     }
 
     pub(super) fn alive() -> io::Result<()> {
+        match MEANWHILE.take() {
+            Some((0, paths)) => {
+                for path in paths {
+                    if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+                }
+            }
+            Some((left, paths)) => MEANWHILE.set(Some((left - 1, paths))),
+            None => {}
+        }
         match LEFT.get() {
             Some(0) => Err(io::Error::other("the machine has failed")),
             left => {
@@ -220,12 +271,32 @@ mod tests {
         prepared.is_ok()
     }
 
-    fn told(folder: &TempDir, name: &str, parent: Option<&str>, keep: Option<&[&str]>) -> Checkpoint {
+    /// As [`fs::remove_dir_all`], one file after the other, in this order or the other.
+    pub(super) fn remove_dir_all(folder: &Path) -> io::Result<()> {
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+        entries.sort();
+        if BACKWARDS.get() {
+            entries.reverse();
+        }
+        for path in entries {
+            if fs::symlink_metadata(&path)?.is_dir() {
+                remove_dir_all(&path)?;
+            } else {
+                alive()?;
+                fs::remove_file(&path)?;
+            }
+        }
+        alive()?;
+        fs::remove_dir(folder)
+    }
+
+    fn told(folder: &TempDir, name: &str, parent: Option<&str>, keep: Option<&[u32]>) -> Checkpoint {
         let path = |name: &str| folder.path().join("e").join(name).display().to_string();
         Checkpoint {
             directory: path(name),
             parent: parent.map(|parent| ParentCheckpoint { trial: parent.into(), directory: path(parent) }),
-            keep: keep.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+            keep: keep.map(|indices| indices.iter().copied().collect()),
         }
     }
 
@@ -368,14 +439,112 @@ mod tests {
     #[test]
     fn what_is_not_needed_any_more_is_deleted() {
         let folder = TempDir::new().unwrap();
-        for name in ["e-00001", "e-00002", "e-00003", "e-00009", "mine", "f-00001", "e-known-0"] {
+        for name in ["e-00001", "e-00002", "e-00003", "e-00009", "mine", "f-00001", "e-known-00000", "e-4", "e-000005"]
+        {
             Directory::prepare(&told(&folder, name, None, None), "u").unwrap();
             save(&folder, name, name);
         }
-        Directory::prepare(&told(&folder, "e-00007", None, Some(&["e-00002"])), "u7").unwrap();
-        let left: Vec<String> = entries(&folder).into_iter().filter(|name| !name.starts_with('.')).collect();
+        // Of a trial that never came to have a directory.
+        save(&folder, ".e-00004.partial", "half");
+        fs::write(folder.path().join("e/.e-00005.new"), "u").unwrap();
+        Directory::prepare(&told(&folder, "e-00007", None, Some(&[2])), "u7").unwrap();
+        let (marks, left): (Vec<_>, Vec<_>) = entries(&folder).into_iter().partition(|name| name.starts_with('.'));
         // Those to come, others' and those that people have named are not ours to judge.
-        assert_eq!(left, ["e-00002", "e-00007", "e-00009", "e-known-0", "f-00001", "mine"]);
-        assert!(!entries(&folder).contains(&".e-00001.ready".to_owned()));
+        let kept = ["e-000005", "e-00002", "e-00007", "e-00009", "e-4", "e-known-00000", "f-00001", "mine"];
+        assert_eq!(left, kept);
+        assert_eq!(marks, kept.map(|name| format!(".{name}.ready")));
+    }
+
+    /// Two trials that are not needed, one of which was never whole; one that is; and a copy of that, to be made.
+    fn crowded() -> TempDir {
+        let folder = TempDir::new().unwrap();
+        for name in ["e-00001", "e-00002", "e-00003"] {
+            Directory::prepare(&told(&folder, name, None, None), "u").unwrap().leave();
+            save(&folder, name, name);
+            fs::write(folder.path().join("e").join(name).join("epoch"), "3").unwrap();
+            std::os::unix::fs::symlink("layers/1.bin", folder.path().join("e").join(name).join("latest")).unwrap();
+        }
+        save(&folder, ".e-00003.partial", "half");
+        folder
+    }
+
+    #[test]
+    fn a_machine_may_fail_between_any_two_deletions() {
+        let all = [".e-00002.ended", ".e-00002.ready", ".e-00007.ready", "e-00002", "e-00007"];
+        for backwards in [false, true] {
+            BACKWARDS.set(backwards);
+            // By a later attempt of the same trial, or by another trial.
+            for (next, uid) in [("e-00007", "u7"), ("e-00008", "u8")] {
+                for changes in 0.. {
+                    let folder = crowded();
+                    let path = |name: &str| folder.path().join("e").join(name);
+                    let whole = files(&path("e-00002"));
+                    let seven = told(&folder, "e-00007", Some("e-00002"), Some(&[2]));
+                    LEFT.set(Some(changes));
+                    let prepared = Directory::prepare(&seven, "u7");
+                    let is_over = LEFT.replace(None) != Some(0);
+                    // What is not deleted does not hold up the trial.
+                    assert!(prepared.is_ok() || !path(".e-00007.ready").exists(), "after {changes} changes");
+                    for name in ["e-00001", "e-00003"] {
+                        let is_ready = path(&format!(".{name}.ready")).exists();
+                        assert!(
+                            !is_ready || files(&path(name)).len() == 3,
+                            "{name} is half there after {changes} changes"
+                        );
+                    }
+                    Directory::prepare(&told(&folder, next, Some("e-00002"), Some(&[2, 7])), uid).unwrap();
+                    Directory::prepare(&seven, "u7").unwrap();
+                    let mut left = entries(&folder);
+                    left.retain(|name| !name.contains("e-00008"));
+                    assert_eq!(left, all, "after {changes} changes");
+                    assert_eq!((files(&path("e-00002")), files(&path("e-00007"))), (whole.clone(), whole));
+                    if is_over {
+                        assert!(changes >= 20, "{changes}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_of_what_is_being_deleted_is_whole_or_none() {
+        for changes in 0..12 {
+            let folder = crowded();
+            let path = |name: &str| folder.path().join("e").join(name);
+            let whole = files(&path("e-00001"));
+            // An agent that was told when the first was not among those kept, and that is in the middle of deleting it.
+            LEFT.set(Some(changes));
+            let _ = Directory { folder: path(""), name: "e-00001".into() }.delete();
+            LEFT.set(None);
+            Directory::prepare(&told(&folder, "e-00009", Some("e-00001"), None), "u9").unwrap();
+            let copy = files(&path("e-00009"));
+            assert_eq!(copy, if changes == 0 { whole } else { BTreeMap::new() }, "after {changes} changes");
+        }
+        // One that deletes, all or as yet a part, while the copy is made.
+        let child = |folder: &TempDir| told(folder, "e-00009", Some("e-00001"), None);
+        for part in ["e-00001", "e-00001/epoch", "e-00001/layers"] {
+            let mut copies = Vec::new();
+            for changes in 0.. {
+                let folder = crowded();
+                let path = |name: &str| folder.path().join("e").join(name);
+                let whole = files(&path("e-00001"));
+                MEANWHILE.set(Some((changes, vec![path(".e-00001.ready"), path(part)])));
+                Directory::prepare(&child(&folder), "u9").unwrap();
+                let copy = files(&path("e-00009"));
+                assert!(copy.is_empty() || copy == whole, "{part} after {changes} changes: {copy:?}");
+                assert!(!path(".e-00009.partial").exists());
+                copies.push(copy.len());
+                if MEANWHILE.take().is_some() {
+                    break;
+                }
+            }
+            assert!(copies.contains(&0) && copies.len() >= 12, "{part}: {copies:?}");
+        }
+        let folder = crowded();
+        // What a person has put there has no mark, and is nobody's to delete.
+        save(&folder, "mine", "mine");
+        Directory::prepare(&told(&folder, "e-00010", Some("mine"), None), "u10").unwrap();
+        assert_eq!(saved(&folder, "e-00010").as_deref(), Some("mine"));
     }
 }

@@ -207,13 +207,18 @@ fn algorithm_schema(_: &mut SchemaGenerator) -> Schema {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoppingRule {
-    /// The rule; see `docs/early-stopping.md`.
+    /// The rule; see `docs/early-stopping.md`. When absent, Auto.
+    #[serde(default = "default_rule")]
     #[schemars(schema_with = "rule_schema")]
     pub name: String,
     /// The rule's own settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "settings_schema")]
     pub settings: BTreeMap<String, Value>,
+}
+
+fn default_rule() -> String {
+    "Auto".into()
 }
 
 fn rule_schema(_: &mut SchemaGenerator) -> Schema {

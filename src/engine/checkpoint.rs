@@ -5,12 +5,12 @@
 //! more; the parent's is mounted once more, to be read only.
 
 use super::compile::Compiled;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, order};
 use super::manifest::{Owner, array, escaped, set};
+use super::membership::index_in;
 use super::suggest::pending;
 use crate::report::{self, ParentCheckpoint, env};
 use crate::tuner::Request;
-use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,7 +18,8 @@ use std::collections::BTreeSet;
 const VOLUME: &str = "automl-checkpoints";
 const FOLDER: &str = "/var/lib/automl.dev/checkpoints";
 const PARENT_FOLDER: &str = "/var/lib/automl.dev/parent-checkpoint";
-/// Most trials that an agent is told to keep the directories of; where more may be needed, it deletes none.
+/// Most trials that have ended whose directories are kept for those to come, so that what a volume holds does not grow with the
+/// experiment. Where more may be needed, those that matter most are kept; who goes on from another begins anew.
 const MOST_KEPT: usize = 500;
 
 /// What a trial's pod is told of checkpoints.
@@ -28,7 +29,7 @@ pub(super) struct Checkpoints<'a> {
     /// Name of the trial it goes on from.
     pub parent: Option<&'a str>,
     /// See [`report::Checkpoint::keep`].
-    pub keep: Option<BTreeSet<String>>,
+    pub keep: Option<BTreeSet<u32>>,
 }
 
 /// A trial's directory, in its container.
@@ -36,11 +37,9 @@ pub(super) fn directory_of(trial: &str) -> String {
     format!("{FOLDER}/{trial}")
 }
 
-/// Names of the trials whose directories may still be needed: those that have not ended, the best, and those that a trial
-/// to come may go on from. `None`: not known, or too many to say.
-pub(super) fn kept(compiled: &Compiled, ledger: &Ledger, seed: u64) -> Option<BTreeSet<String>> {
-    let (active, best) = (ledger.active(), ledger.best().map(|(name, _)| name.to_owned()));
-    let most = MOST_KEPT.checked_sub(active.len())?;
+/// Indices of the trials whose directories may still be needed: those that have not ended and what they go on from, the best,
+/// and those that a trial to come may go on from. `None`: not known.
+pub(super) fn kept(compiled: &Compiled, ledger: &Ledger, seed: u64) -> Option<BTreeSet<u32>> {
     let request = Request {
         space: &compiled.space,
         history: ledger.history()?,
@@ -48,13 +47,16 @@ pub(super) fn kept(compiled: &Compiled, ledger: &Ledger, seed: u64) -> Option<BT
         seed,
         index: u64::from(ledger.next_index()),
     };
-    let parents = super::caught(|| compiled.tuner.parents(&request, most)).ok()??;
-    let names = active.flat_map(|trial| {
-        let parent = trial.spec.parent.as_ref().map(|parent| parent.name.clone());
-        std::iter::once(trial.name_any()).chain(parent)
+    let parents = super::caught(|| compiled.tuner.parents(&request, MOST_KEPT)).ok()?;
+    let active = ledger.active().flat_map(|trial| {
+        // Its object may be gone.
+        let parent = trial.spec.parent.as_ref().and_then(|parent| index_in(&trial.spec.experiment, &parent.name));
+        [Some(order(trial)), parent.map(u64::from)]
     });
-    let parents = parents.into_iter().filter_map(|order| ledger.name_at(order));
-    Some(names.chain(best).chain(parents).collect())
+    let best = ledger.best().map(|(_, best)| best.order);
+    let orders = active.flatten().chain(best).chain(parents);
+    // Nobody deletes what trials without an index have.
+    Some(orders.filter_map(|order| u32::try_from(order).ok()).collect())
 }
 
 impl Checkpoints<'_> {
@@ -96,7 +98,7 @@ mod tests {
     #[test]
     fn a_trial_has_a_directory_and_reads_its_parents() {
         let volume = json!({"persistentVolumeClaim": {"claimName": "c"}});
-        let keep = Some(["digits-00003".to_owned()].into());
+        let keep = Some([3].into());
         let checkpoints = Checkpoints { volume: Cow::Owned(volume), parent: Some("digits-00003"), keep };
         let (mut pod, mut container) = (Map::new(), Map::new());
         checkpoints.add_to_pod(&mut pod);
@@ -119,7 +121,7 @@ mod tests {
         let told = json!({
             "directory": format!("{folder}/checkpoints/digits-00007"),
             "parent": {"trial": "digits-00003", "directory": format!("{folder}/parent-checkpoint")},
-            "keep": ["digits-00003"],
+            "keep": [3],
         });
         assert_eq!(
             variables,

@@ -14,6 +14,12 @@ pub(super) fn name_of(experiment: &str, index: u32) -> String {
     format!("{experiment}-{index:05}")
 }
 
+/// The index that a name is of; `None`: it is no name of the operator's own.
+pub(super) fn index_in(experiment: &str, name: &str) -> Option<u32> {
+    let index = name.strip_prefix(experiment)?.strip_prefix('-')?.parse().ok()?;
+    (name_of(experiment, index) == name).then_some(index)
+}
+
 /// Position in the sequence of suggestions; `None` for a Trial that the operator did not make, which may be a
 /// copy of another.
 pub(super) fn index_of(trial: &Trial) -> Option<u32> {

@@ -12,10 +12,10 @@ pub struct Checkpoint {
     /// What it goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ParentCheckpoint>,
-    /// Names of the trials that may still need theirs; those of the operator's own trials before this one that are not
-    /// among them are deleted. `None`: all are kept.
+    /// Indices of the trials whose directories may still be needed; those of the operator's own trials before this one that
+    /// are not among them are deleted. `None`: all are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep: Option<BTreeSet<String>>,
+    pub keep: Option<BTreeSet<u32>>,
 }
 
 /// The directory of another trial.

@@ -119,7 +119,7 @@ pub fn build(name: &str, settings: &BTreeMap<String, Value>) -> Result<(&'static
         let known: Vec<&str> = RULES.iter().map(|(name, _)| *name).collect();
         return Err(vec![RuleError::new("name", format!("{name:?} is no rule; there are {}", known.join(", ")))]);
     };
-    let mut settings = Settings::new(settings);
+    let mut settings = Settings::new(name, settings);
     let rule: Box<dyn Rule> = match *name {
         "Auto" => Box::new(auto::Auto::new(&mut settings)),
         "Median" => Box::new(percentile::Percentile::median(&mut settings)),

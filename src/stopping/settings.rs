@@ -34,14 +34,15 @@ impl std::error::Error for RuleError {}
 
 /// Reads settings and remembers which were asked for, so that the others can be refused.
 pub(super) struct Settings<'a> {
+    rule: &'static str,
     given: &'a BTreeMap<String, Value>,
     known: Vec<&'static str>,
     errors: Vec<RuleError>,
 }
 
 impl<'a> Settings<'a> {
-    pub fn new(given: &'a BTreeMap<String, Value>) -> Self {
-        Settings { given, known: Vec::new(), errors: Vec::new() }
+    pub fn new(rule: &'static str, given: &'a BTreeMap<String, Value>) -> Self {
+        Settings { rule, given, known: Vec::new(), errors: Vec::new() }
     }
 
     pub fn whole(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
@@ -65,7 +66,7 @@ impl<'a> Settings<'a> {
     /// What was wrong, unknown settings included.
     pub fn finish(mut self) -> Result<(), Vec<RuleError>> {
         for name in self.given.keys().filter(|name| !self.known.contains(&name.as_str())) {
-            let what = format!("is no setting of this rule; there are {}", self.known.join(", "));
+            let what = format!("is no setting of {}; there are {}", self.rule, self.known.join(", "));
             self.errors.push(RuleError::new(format!("settings.{name}"), what));
         }
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }

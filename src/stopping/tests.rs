@@ -125,7 +125,7 @@ fn settings_are_checked() {
         (
             "Median",
             json!({"steps": 3}),
-            "settings.steps: is no setting of this rule; there are minTrials, warmUpSteps, interval",
+            "settings.steps: is no setting of Median; there are minTrials, warmUpSteps, interval",
         ),
         ("Median", json!({"interval": 0}), "settings.interval: is 0; write a whole number from 1 to "),
         ("Percentile", json!({"percentile": "x"}), "settings.percentile: is \"x\"; write a number from 0 to 100"),

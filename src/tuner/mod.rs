@@ -125,9 +125,10 @@ pub trait Tuner: Send + Sync {
     fn forget(&self) {}
 
     /// Indices of the trials that have ended and that some trial to come may have as its parent, whatever still ends. Once
-    /// a trial is not among them, it never is again. `None`: there are more than so many.
-    fn parents(&self, _request: &Request<'_>, _most: usize) -> Option<Vec<u64>> {
-        Some(Vec::new())
+    /// a trial is not among them, it never is again. Where there are more than `most`, only so many, those first that it costs
+    /// most to do without.
+    fn parents(&self, _request: &Request<'_>, _most: usize) -> Vec<u64> {
+        Vec::new()
     }
 
     /// How the trial `request.index` is chosen, in a sentence, where that is not the same for all trials. As

@@ -72,6 +72,20 @@ impl<T: Ord> Ranking<T> {
     }
 }
 
+/// So many of these: the first of each, then the second of each, and so on.
+pub(super) fn in_turn(mut each: Vec<impl Iterator<Item = u64>>, most: usize) -> Vec<u64> {
+    let mut taken = Vec::new();
+    while taken.len() < most {
+        let round: Vec<u64> = each.iter_mut().filter_map(Iterator::next).collect();
+        if round.is_empty() {
+            break;
+        }
+        taken.extend(round);
+    }
+    taken.truncate(most);
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

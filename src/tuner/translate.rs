@@ -39,6 +39,7 @@ use Ours::{Fidelity, Needless, Setting};
 /// A setting's name there, what it is here, and its default there where that is to be kept (as JSON).
 type Row = (&'static str, Ours, Option<&'static str>);
 
+const TPE: &str = "TPE has its own split into good and other trials, number of draws and bandwidths";
 const DIRECTION: Row = ("optimize_mode", Needless("the objective has a direction"), None);
 
 const KATIB_HYPERBAND: &[Row] = &[
@@ -66,6 +67,11 @@ const NNI_BOHB: &[Row] = &[
     ("eta", Fidelity("eta"), Some("3")),
     ("min_points_in_model", Needless("the model learns from one result more than there are parameters"), None),
     ("random_fraction", Setting("randomShare"), None),
+    ("top_n_percent", Needless(TPE), None),
+    ("num_samples", Needless(TPE), None),
+    ("bandwidth_factor", Needless(TPE), None),
+    ("min_bandwidth", Needless(TPE), None),
+    ("config_space", Needless("it describes the parameters, which the Experiment has"), None),
     DIRECTION,
 ];
 const NNI_PBT: &[Row] = &[
@@ -155,12 +161,15 @@ mod tests {
             (
                 Origin::Nni,
                 "BOHB",
-                json!({"optimize_mode": "maximize", "max_budget": 27, "random_fraction": 0.5, "min_points_in_model": null}),
+                json!({"optimize_mode": "maximize", "max_budget": 27, "random_fraction": 0.5, "min_points_in_model": null, "num_samples": 64}),
                 (
                     "BOHB",
                     json!({"randomShare": 0.5}),
                     json!({"min": 1, "max": 27, "eta": 3}),
-                    vec!["optimize_mode was left out: the objective has a direction"],
+                    vec![
+                        "num_samples was left out: TPE has its own split into good and other trials, number of draws and bandwidths",
+                        "optimize_mode was left out: the objective has a direction",
+                    ],
                 ),
             ),
             (

@@ -28,11 +28,17 @@ fn python(source: &str, program: &str, folder: &Path, url: &str) -> Command {
 }
 
 fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let (printed, said) = run_and_hear(command);
     assert!(!said.contains("automl"), "{said}");
-    String::from_utf8(output.stdout).unwrap()
+    printed
+}
+
+/// What it printed, and what was said besides.
+fn run_and_hear(command: &mut Command) -> (String, String) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    (String::from_utf8(output.stdout).unwrap(), said)
 }
 
 /// Steps of the accuracy.
@@ -84,12 +90,14 @@ print(post('{{"accuracy": 7}}')[0])
 "#
     );
     // Images without a shell have no folder for temporary files.
-    let said = run(python(r#"{"push": {}}"#, &program, folder.path(), &url).env("TMPDIR", "/no/such/folder"));
+    let mut command = python(r#"{"push": {}}"#, &program, folder.path(), &url);
+    let (printed, said) = run_and_hear(command.env("TMPDIR", "/no/such/folder"));
+    assert_eq!(said, "automl-agent: 1 line looks like a metric and could not be read: accuracy=1\n");
     let expected = "accuracy=9\nFalse\n{'stop': False, 'taken': 2}\n{'stop': False, 'taken': 2}\n\
-                    (400, '{\"error\":\"byte 0 begins no JSON object;')\ntoo much\n404\n405\n\
-                    (401, '{\"error\":\"say which trial this is, wit')\n(401, '{\"error\":\"this is not the token of this t')\n\
+                    (400, '{\"error\":\"byte 0 begins no JSON object')\ntoo much\n404\n405\n\
+                    (401, '{\"error\":\"say which trial this is, wit')\n(401, '{\"error\":\"this is not the token of thi')\n\
                     False\n{'stop': False, 'taken': 1}\n401 False\n503\n";
-    assert_eq!(said, expected);
+    assert_eq!(printed, expected);
     let values = values(&state);
     assert!(values[2].is_nan());
     assert_eq!((values[0], values[1], &values[3..]), (0.1, 0.2, [0.4, 0.5, 0.6, 0.7, 0.8].as_slice()));

@@ -153,7 +153,7 @@ fn what_is_wrong_with_a_rule_is_said() {
         message.contains("earlyStopping[0].settings.minTrials: is 0; write a whole number from 1 to "),
         "{message}"
     );
-    assert!(message.contains("earlyStopping[0].settings.warmup: is no setting of this rule; there are "), "{message}");
+    assert!(message.contains("earlyStopping[0].settings.warmup: is no setting of Median; there are "), "{message}");
 }
 
 #[test]

@@ -8,13 +8,20 @@ use super::Rungs;
 use super::ladder::Ladder;
 use super::searcher::{Model, Searcher};
 use crate::space::SearchSpace;
+use crate::tuner::ranking::in_turn;
 use crate::tuner::settings::{SettingError, Settings};
+use crate::tuner::streams::uniform_of;
 use crate::tuner::{Digest, Finished, NoSuggestion, Request, Stage, Suggestion, Tuner};
 use std::borrow::Cow;
+
+/// Draws for this purpose alone.
+const BRACKET: u64 = 0x6b;
 
 /// Asynchronous successive halving.
 pub(in crate::tuner) struct AsyncSuccessiveHalving {
     rungs: Rungs,
+    /// How many rungs trials may begin at, the lowest.
+    brackets: u64,
     searcher: Searcher,
 }
 
@@ -23,7 +30,15 @@ impl AsyncSuccessiveHalving {
     pub fn make(settings: &mut Settings<'_>, _space: &SearchSpace) -> Result<Box<dyn Tuner>, SettingError> {
         let model = settings.choice("searcher", ("Random", Model::Random), &[("TPE", Model::Tpe)]);
         let searcher = Searcher::with_model(settings, model);
-        Ok(Box::new(AsyncSuccessiveHalving { rungs: Rungs::new(settings.fidelity()?), searcher }))
+        let brackets = settings.whole("brackets", 1, 1..=16);
+        Ok(Box::new(AsyncSuccessiveHalving { rungs: Rungs::new(settings.fidelity()?), brackets, searcher }))
+    }
+
+    /// The rung where a trial begins: of those that begin one in `eta` a rung later, and of these one in `eta` one more.
+    fn first(&self, request: &Request<'_>) -> usize {
+        let drawn = uniform_of(request.seed, request.index, BRACKET);
+        let later = (1..self.brackets).take_while(|bracket| drawn < self.rungs.eta.powf(-(*bracket as f64))).count();
+        later.min(self.rungs.top())
     }
 
     fn ladder<'a>(&self, request: &Request<'a>) -> Cow<'a, Ladder> {
@@ -42,9 +57,8 @@ impl Tuner for AsyncSuccessiveHalving {
             }
         }
         match self.searcher.begin(request, &ladder) {
-            Ok(assignment) => {
-                Ok(Suggestion::new(assignment).at(Stage { fidelity: self.rungs.levels[0], parent: None }))
-            }
+            Ok(assignment) => Ok(Suggestion::new(assignment)
+                .at(Stage { fidelity: self.rungs.levels[self.first(request)], parent: None })),
             // One that runs may be promoted.
             Err(_) if !request.pending.is_empty() => Err(NoSuggestion::Waiting),
             Err(none) => Err(none),
@@ -55,15 +69,12 @@ impl Tuner for AsyncSuccessiveHalving {
         Some(Box::new(Ladder::new(&self.rungs)))
     }
 
-    /// However bad it is now, worse ones may come.
-    fn parents(&self, request: &Request<'_>, most: usize) -> Option<Vec<u64>> {
+    /// However bad it is now, worse ones may come. Of too many the best of each rung in turn, which are the next to go on.
+    fn parents(&self, request: &Request<'_>, most: usize) -> Vec<u64> {
         let ladder = self.ladder(request);
         let gone_on = ladder.left(request);
-        let objectives = request.history.objectives();
-        let open = ladder.rungs().rev().skip(1).flat_map(|rung| rung.open(objectives));
-        let mut parents: Vec<u64> =
-            open.filter(|index| !gone_on.contains(index)).take(most.saturating_add(1)).collect();
-        parents.sort_unstable();
-        (parents.len() <= most).then_some(parents)
+        let at_most = most.saturating_add(gone_on.len());
+        let open = ladder.rungs().rev().skip(1).map(|rung| rung.open(request.history, at_most));
+        in_turn(open.map(|rung| rung.filter(|index| !gone_on.contains(index))).collect(), most)
     }
 }

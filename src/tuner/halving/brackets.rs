@@ -17,6 +17,7 @@ use super::rounds::Rounds;
 use super::searcher::{Model, Searcher};
 use super::shape::{Kind, Next, Shape, promoted};
 use crate::space::SearchSpace;
+use crate::tuner::ranking::in_turn;
 use crate::tuner::settings::{SettingError, Settings};
 use crate::tuner::{Digest, Finished, NoSuggestion, Request, Stage, Suggestion, Tuner};
 use std::borrow::Cow;
@@ -136,24 +137,28 @@ impl Tuner for Brackets {
         Some(Box::new(Rounds::new(&self.shape)))
     }
 
-    fn parents(&self, request: &Request<'_>, most: usize) -> Option<Vec<u64>> {
+    /// Of too many those that surely go on, then the best of each rung in turn.
+    fn parents(&self, request: &Request<'_>, most: usize) -> Vec<u64> {
         let rounds = self.rounds(request);
         let (over, members) = rounds.unfinished(request);
         let promoted = promoted(&members);
-        let mut parents = Vec::new();
+        let (mut sure, mut others) = (Vec::new(), Vec::new());
         for bracket in self.shape.begun(&members, &over).into_values() {
             let mut filled = bracket.rungs[0].len() >= bracket.kind.size;
             for (rung, here) in bracket.rungs.iter().enumerate().take(bracket.rungs.len() - 1) {
                 let whole = filled && here.iter().all(|member| member.ended.is_some());
-                let may: Vec<u64> = match whole {
-                    true => self.shape.good(&bracket, rung, bracket.kind.size).iter().map(|one| one.index).collect(),
-                    false => here.iter().filter(|member| member.has_result()).map(|member| member.index).collect(),
+                let may = match whole {
+                    true => self.shape.good(&bracket, rung, bracket.kind.size),
+                    false => self.shape.ranked(&bracket, rung, most.saturating_add(promoted.len())),
                 };
-                let before = parents.len();
-                parents.extend(may.into_iter().filter(|index| !promoted.contains(index)));
-                filled = whole && parents.len() == before;
+                let mut may: Vec<u64> = may.iter().map(|one| one.index).collect();
+                may.retain(|index| !promoted.contains(index));
+                filled = whole && may.is_empty();
+                if whole { sure.extend(may) } else { others.push(may.into_iter()) }
             }
         }
-        (parents.len() <= most).then_some(parents)
+        sure.extend(in_turn(others, most));
+        sure.truncate(most);
+        sure
     }
 }

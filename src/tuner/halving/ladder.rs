@@ -58,10 +58,21 @@ impl Rung {
         net(&results, count, 0).into_iter().find(open)
     }
 
-    /// Those that no trial that has ended went on from, and that may still be among the best.
-    pub fn open(&self, objectives: usize) -> impl Iterator<Item = u64> {
-        let oldest = if objectives > 1 { self.oldest_compared() } else { 0 };
-        self.open.iter().map(|(.., index)| *index).filter(move |index| *index >= oldest)
+    /// Those that no trial that has ended went on from, and that may still be among the best; the best first. Of several
+    /// objectives so many at most.
+    pub fn open<'a>(&'a self, history: &History, most: usize) -> Box<dyn Iterator<Item = u64> + 'a> {
+        let open = self.open.iter().map(|(.., index)| *index);
+        if history.objectives() < 2 {
+            return Box::new(open);
+        }
+        let oldest = self.oldest_compared();
+        let mut open: Vec<u64> = open.filter(|index| *index >= oldest).collect();
+        if open.len() > most {
+            open.sort_unstable();
+            let results: Vec<&Finished> = open.iter().filter_map(|index| history.get(*index)).collect();
+            open = net(&results, most, 0).into_iter().map(|one| one.index).collect();
+        }
+        Box::new(open.into_iter())
     }
 }
 

@@ -184,4 +184,9 @@ impl Shape {
         let wanted = (begun as f64 / self.rungs.eta.powf((rung + 1) as f64) + 1e-9) as usize;
         best(bracket.rungs[rung].iter().copied(), wanted.max(1), bracket.round)
     }
+
+    /// Those of a rung that have a result, the best first, so many at most.
+    pub fn ranked<'a>(&self, bracket: &Bracket<'a>, rung: usize, most: usize) -> Vec<&'a Finished> {
+        best(bracket.rungs[rung].iter().copied(), most, bracket.round)
+    }
 }

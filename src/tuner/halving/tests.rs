@@ -4,7 +4,7 @@ use crate::tuner::streams::uniform_of;
 use crate::tuner::tests::{outcome, spaces};
 use crate::tuner::{Finished, History, NoSuggestion, Outcome, Pending, Request, Stage, Tuner, build};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const WHOLE: Fidelity = Fidelity { min: 1.0, max: 27.0, eta: 3.0 };
 
@@ -77,8 +77,7 @@ fn run(tuner: &dyn Tuner, space: &SearchSpace, trials: u64, parallel: usize, fai
         };
         run.history.insert(Finished::new(ended.index, ended.assignment, outcome).at(ended.stage));
         let request = Request { space, history: &run.history, pending: &run.pending, seed, index };
-        let parents =
-            tuner.parents(&request, usize::MAX).unwrap().into_iter().collect::<std::collections::HashSet<u64>>();
+        let parents = tuner.parents(&request, usize::MAX).into_iter().collect::<std::collections::HashSet<u64>>();
         let old = run.history.iter().map(|finished| finished.index).filter(|index| *index != ended.index);
         assert!(old.into_iter().all(|index| kept.contains(&index) || !parents.contains(&index)), "needed once more");
         kept = parents;
@@ -287,4 +286,75 @@ fn a_child_at_the_first_rung_makes_a_bracket_no_larger() {
     let begins = tuner.suggest(&request(&pending[..4])).unwrap().stage;
     assert_eq!(begins, at(1.0, None), "the next bracket has a place left");
     assert_eq!(tuner.suggest(&request(&pending)), Err(NoSuggestion::Waiting));
+}
+
+/// A volume that holds but few of the checkpoints that may be needed still holds nearly all that are.
+#[test]
+fn of_too_many_checkpoints_those_are_kept_that_are_needed_next() {
+    let space = real();
+    for (name, settings, most) in [("ASHA", json!({}), 60), ("SuccessiveHalving", json!({"trials": 243}), 100)] {
+        let tuner = tuner(name, settings, &space, WHOLE);
+        let (mut history, mut pending) = (History::new(&space), Vec::<Pending>::new());
+        let (mut kept, mut gone_on, mut lost) = (BTreeSet::new(), 0, 0);
+        let end = |history: &mut History, kept: &mut BTreeSet<u64>, ended: Pending| {
+            let x = ended.assignment["x"].as_f64().unwrap();
+            let outcome = Outcome::Complete { losses: vec![(x - 0.3).abs() + uniform_of(3, ended.index, 2)] };
+            kept.insert(ended.index);
+            history.insert(Finished::new(ended.index, ended.assignment, outcome).at(ended.stage));
+        };
+        let mut index = 0;
+        while index < 900 {
+            let request = Request { space: &space, history: &history, pending: &pending, seed: 3, index };
+            match tuner.suggest(&request) {
+                Ok(Suggestion { assignment, stage }) if pending.len() < 4 => {
+                    if let Some(parent) = stage.and_then(|stage| stage.parent) {
+                        gone_on += 1;
+                        lost += usize::from(!kept.contains(&parent));
+                    }
+                    pending.push(Pending::new(index, assignment).at(stage));
+                    index += 1;
+                }
+                _ => {
+                    end(&mut history, &mut kept, pending.remove(0));
+                    continue;
+                }
+            }
+            // Each trial that begins has what is not needed deleted, and what is gone stays so.
+            let request = Request { space: &space, history: &history, pending: &pending, seed: 3, index };
+            let needed: BTreeSet<u64> = tuner.parents(&request, most).into_iter().collect();
+            assert!(needed.len() <= most);
+            kept.retain(|index| needed.contains(index));
+        }
+        assert!(gone_on >= 150, "{name}: {gone_on}");
+        assert!(lost * 50 <= gone_on, "{name}: {lost} of {gone_on} began anew");
+    }
+}
+
+/// With brackets some trials begin at later rungs, and what ends there is compared with what came up from below.
+#[test]
+fn trials_may_begin_at_later_rungs() {
+    let space = real();
+    for (brackets, expected) in [(1, [1.0, 0.0, 0.0, 0.0]), (3, [6.0 / 9.0, 2.0 / 9.0, 1.0 / 9.0, 0.0])] {
+        let tuner = tuner("ASHA", json!({"brackets": brackets}), &space, WHOLE);
+        let run = run(tuner.as_ref(), &space, 900, 4, 0.1, 3);
+        let begun = |fidelity: f64| {
+            let stages = run.history.iter().map(|one| one.stage.unwrap());
+            stages.filter(|stage| stage.parent.is_none() && stage.fidelity == fidelity).count() as f64
+        };
+        let counts = [1.0, 3.0, 9.0, 27.0].map(begun);
+        let all: f64 = counts.iter().sum();
+        for (count, expected) in counts.iter().zip(expected) {
+            assert!(
+                (count / all - expected).abs() < 0.05 && (expected > 0.0 || *count == 0.0),
+                "{brackets}: {counts:?}"
+            );
+        }
+        // At each rung about one in three goes on, wherever it began.
+        let at =
+            |fidelity: f64| run.history.iter().filter(|one| one.stage.unwrap().fidelity == fidelity).count() as f64;
+        for (low, high) in [(1.0, 3.0), (3.0, 9.0), (9.0, 27.0)] {
+            let share = (at(high) - begun(high)) / at(low);
+            assert!((0.2..=0.4).contains(&share), "{brackets}: {share} of {low} go on to {high}");
+        }
+    }
 }

@@ -75,15 +75,27 @@ impl<'a> Generations<'a> {
         Next::Wait
     }
 
-    /// Trials that one to come may go on from, or be a copy of. Whatever is not among them once it has ended never will be: the
-    /// best of a generation are so many of all of it, and of the latest those that have not gone on.
-    pub fn parents(&self, population: usize, share: f64) -> HashSet<u64> {
-        let mut parents = HashSet::new();
-        for (generation, ended) in self.crowd.generations(self.last) {
-            parents.extend(self.open(generation, population));
-            parents.extend(ended.results.iter().take(best_of(population, share)).map(|(.., index)| *index));
-        }
-        parents
+    /// Trials that one to come may go on from, or be a copy of, so many at most. Whatever is not among them once it has ended never
+    /// will be: the best of a generation are so many of all of it, and of the latest those that have not gone on. Of too many
+    /// first those of the generations where members are, then the best of the others, the nearest ahead of a member first.
+    pub fn parents(&self, population: usize, share: f64, most: usize) -> Vec<u64> {
+        let ahead = |(generation, ended): &(u64, &Generation)| {
+            let is_due = ended.results.len() > self.living(generation + 1);
+            let member = self.running.range(..=generation).next_back();
+            if is_due { 0 } else { generation - member.map_or(0, |(generation, _)| *generation) }
+        };
+        let mut generations: Vec<(u64, &Generation)> = self.crowd.generations(self.last).collect();
+        generations.sort_by_cached_key(ahead);
+        let (here, others) = generations.split_at(generations.partition_point(|one| ahead(one) == 0));
+        let open = |(generation, _): &(u64, &Generation)| self.open(*generation, population);
+        let best = |(_, ended): &(u64, &Generation)| {
+            let best = ended.results.iter().take(best_of(population, share));
+            best.map(|(.., index)| *index).collect::<Vec<u64>>()
+        };
+        let mut named = HashSet::new();
+        let here = here.iter().flat_map(|one| open(one).into_iter().chain(best(one)));
+        let others = others.iter().flat_map(best).chain(others.iter().flat_map(open));
+        here.chain(others).filter(|index| named.insert(*index)).take(most).collect()
     }
 
     fn ended(&self, generation: u64) -> Option<&Generation> {

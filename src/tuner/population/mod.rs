@@ -142,8 +142,7 @@ impl Tuner for Population {
     }
 
     /// A generation is never whole: whoever joins it later may copy the best of it.
-    fn parents(&self, request: &Request<'_>, most: usize) -> Option<Vec<u64>> {
-        let parents = self.generations(request).parents(self.members, self.share);
-        (parents.len() <= most).then(|| parents.into_iter().collect())
+    fn parents(&self, request: &Request<'_>, most: usize) -> Vec<u64> {
+        self.generations(request).parents(self.members, self.share, most)
     }
 }

@@ -49,7 +49,7 @@ fn searches() -> Vec<(&'static str, serde_json::Value, usize)> {
     vec![
         ("ASHA", json!({}), 1),
         ("ASHA", json!({"searcher": "TPE", "randomShare": 0.2}), 1),
-        ("ASHA", json!({}), 2),
+        ("ASHA", json!({"brackets": 2}), 2),
         ("SuccessiveHalving", json!({"trials": 5}), 1),
         ("SuccessiveHalving", json!({"overlap": true}), 1),
         ("Hyperband", json!({}), 1),
@@ -127,12 +127,14 @@ proptest! {
                 _ => {}
             }
             let asked = |history| Request { space: &space, history, pending: &pending, seed, index: next };
-            let sorted = |parents: Option<Vec<u64>>| parents.map(|parents| parents.into_iter().collect::<BTreeSet<u64>>());
-            let parents = sorted(tuner.parents(&asked(&kept), usize::MAX));
-            prop_assert_eq!(&parents, &sorted(tuner.parents(&asked(&plain), usize::MAX)), "{}", name);
-            let many = parents.map_or(0, |parents| parents.len());
-            for most in [many, many.saturating_sub(1)] {
-                prop_assert_eq!(tuner.parents(&asked(&kept), most).is_some(), many <= most, "{}", name);
+            let parents = tuner.parents(&asked(&kept), usize::MAX);
+            prop_assert_eq!(&parents, &tuner.parents(&asked(&plain), usize::MAX), "{}", name);
+            let all: BTreeSet<u64> = parents.iter().copied().collect();
+            prop_assert_eq!(all.len(), parents.len(), "{}: one is named twice", name);
+            for most in [parents.len(), parents.len().saturating_sub(1), parents.len() / 2, 0] {
+                let some = tuner.parents(&asked(&kept), most);
+                prop_assert_eq!(some.len(), most, "{}", name);
+                prop_assert!(some.iter().all(|index| all.contains(index)), "{}", name);
             }
         }
     }

@@ -99,7 +99,7 @@ proptest! {
                     }
                     world.ask(&*tuner).unwrap();
                     // What no trial to come can need is deleted when one begins.
-                    let kept: BTreeSet<u64> = tuner.parents(&world.request(), usize::MAX).unwrap().into_iter().collect();
+                    let kept: BTreeSet<u64> = tuner.parents(&world.request(), usize::MAX).into_iter().collect();
                     deleted.extend(world.history.iter().map(|ended| ended.index).filter(|index| !kept.contains(index)));
                     for (below, level) in LEVELS.iter().enumerate().skip(1) {
                         let ok = |level: f64| world.ended(level).iter().filter(|(_, loss)| loss.is_finite()).count();
@@ -188,13 +188,41 @@ fn checkpoints_of_a_population_do_not_pile_up() {
             while world.pending.len() < slots && world.ask(&*tuner).is_ok() {}
             let losses = vec![super::super::streams::uniform_of(3, world.next, 0)];
             world.end(world.next as usize, Outcome::Complete { losses });
-            most = most.max(tuner.parents(&world.request(), usize::MAX).unwrap().len());
+            most = most.max(tuner.parents(&world.request(), usize::MAX).len());
         }
         // Of four generations two that are copied, and at most ten that have not gone on.
         assert!((9..=48).contains(&most), "{most} with {slots} slots");
-        let kept = tuner.parents(&world.request(), usize::MAX).unwrap().len();
+        let kept = tuner.parents(&world.request(), usize::MAX).len();
         assert!(kept <= 24, "{kept} with {slots} slots");
     }
+}
+
+/// A volume that holds but few of the checkpoints that may be needed still holds those that are.
+#[test]
+fn of_too_many_checkpoints_of_a_population_those_are_kept_that_are_needed_next() {
+    let (_, space) = spaces().swap_remove(0);
+    let tuner = staged("PBT", json!({}), &space, Fidelity { min: 1.0, max: 50.0, eta: 3.0 });
+    let mut world = World::new(&space, 3);
+    let (mut kept, mut all, mut gone_on, mut lost) = (BTreeSet::new(), 0, 0, 0);
+    while world.next < 2000 {
+        while world.pending.len() < 10 {
+            let Ok(suggestion) = world.ask(&*tuner) else { break };
+            if let Some(parent) = suggestion.stage.unwrap().parent {
+                gone_on += 1;
+                lost += usize::from(!kept.contains(&parent));
+            }
+            let needed: BTreeSet<u64> = tuner.parents(&world.request(), 130).into_iter().collect();
+            all = all.max(tuner.parents(&world.request(), usize::MAX).len());
+            kept.retain(|index| needed.contains(index));
+        }
+        let which = (super::super::streams::uniform_of(3, world.next, 1) * 10.0) as usize;
+        let last = world.pending[which % world.pending.len()].index;
+        let losses = vec![super::super::streams::uniform_of(3, world.next, 0)];
+        world.end(which, Outcome::Complete { losses });
+        kept.insert(last);
+    }
+    assert!(all > 190 && gone_on > 1500, "{all} {gone_on}");
+    assert!(lost * 50 <= gone_on, "{lost} of {gone_on} began anew");
 }
 
 /// A schedule to find: the best rate is high at first and low at last, and what was learnt stays learnt.
