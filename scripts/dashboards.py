@@ -249,13 +249,14 @@ OPERATOR = {
         row("Reports"),
         panel("timeseries", "Batches", "Batches of metrics from trials per second, by answer.", "reqps",
               [(f"sum by (answer) (rate(automl_report_batches_total{{{INSTANCE}}}[$__rate_interval]))", "{{answer}}")]),
-        panel("timeseries", "Records", "Values per second that trials have reported; those that had come before, were too many, came after the trial's end, or were dropped before they could be said.", "ops", [
+        panel("timeseries", "Records", "Values per second that trials have reported; those that had come before, were too many, came after the trial's end, or were dropped before they could be said; and lines that look like a metric and are none.", "ops", [
             (f"sum(rate(automl_report_records_total{{{INSTANCE}}}[$__rate_interval]))", "received"),
             (f"sum(rate(automl_report_duplicates_total{{{INSTANCE}}}[$__rate_interval]))", "again"),
             (f"sum(rate(automl_report_refused_total{{{INSTANCE}}}[$__rate_interval]))", "refused"),
             (f"sum(rate(automl_report_late_total{{{INSTANCE}}}[$__rate_interval]))", "late"),
             (f"sum(rate(automl_report_values_left_out_total{{{INSTANCE}}}[$__rate_interval]))", "left out by agents"),
             (f"sum(rate(automl_report_lost_total{{{INSTANCE}}}[$__rate_interval]))", "lost"),
+            (f"sum(rate(automl_report_parse_misses_total{{{INSTANCE}}}[$__rate_interval]))", "could not be read"),
         ]),
         panel("timeseries", "Stores", "Writes of reported metrics into Trials per second, and Events that were dropped.", "ops", [
             (f"sum(rate(automl_report_stores_total{{{INSTANCE}}}[$__rate_interval]))", "stores"),

@@ -4,8 +4,9 @@
 //! like kube-apiserver is a list of behaviours that also runs against the real one (`tests/behaviours`).
 //!
 //! A request takes one way: `request` takes it apart, a hook of the test may break it (`fault`), `read` or `write`,
-//! `patch` and `delete` do it on the tables of `store`, the collector in `garbage` follows up, `store` commits (to disk
-//! first, where there is one), watches in `watch` are woken, `render` words the answer.
+//! `patch` and `delete` do it on the tables of `store`, which `held` locks to look and to store, the collector in
+//! `garbage` follows up, `store` commits (to disk first, where there is one), watches in `watch` are woken, `render` words
+//! the answer.
 
 mod age;
 mod apply;
