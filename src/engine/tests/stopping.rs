@@ -34,6 +34,26 @@ fn the_schema_names_all_algorithms_and_rules() {
     assert_eq!(names("/earlyStopping/items/properties/name/enum"), rules);
 }
 
+/// Both for the API server, which writes it down, and for who reads a file.
+#[test]
+fn a_rule_without_a_name_is_auto() {
+    let crd = serde_json::to_value(Experiment::crd()).unwrap();
+    let item = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/earlyStopping/items";
+    assert_eq!(crd.pointer(&format!("{item}/properties/name/default")), Some(&json!("Auto")));
+    assert_eq!(crd.pointer(&format!("{item}/required")), None);
+    // Nobody comes to an end, so the place among the others decides.
+    let spec = json!({"earlyStopping": [{}], "limits": {"maxTrials": 9, "parallelTrials": 9}});
+    let mut model = Model::new(spec, endless);
+    model.pass(60);
+    let stopped = model.trials.values().filter(|trial| ending(trial) == Some(Ending::EarlyStopped));
+    let reasons: Vec<String> =
+        stopped.map(|trial| model.trial_condition(trial.metadata.name.as_ref().unwrap(), types::COMPLETE).2).collect();
+    assert!(
+        !reasons.is_empty() && reasons.iter().all(|reason| reason.starts_with("stopped: Auto: step ")),
+        "{reasons:?}"
+    );
+}
+
 #[test]
 fn a_stopped_trial_counts_with_what_it_has() {
     let mut model = Model::new(rule("Patience", &json!({"steps": 5})), endless);
