@@ -69,7 +69,8 @@ fn whole(rest: &str) -> bool {
     let mut next = rest.chars();
     match next.next() {
         None | Some(' ' | '\t') => true,
-        Some('.' | '-') => !next.next().is_some_and(|c| c.is_alphanumeric() || c == '.'),
+        // `1.#INF` is what Windows calls infinity.
+        Some('.' | '-') => !next.next().is_some_and(|c| c.is_alphanumeric() || matches!(c, '.' | '#')),
         Some('+') => next.next().is_none_or(|c| c.is_ascii_digit() || c == ' '),
         Some(':' | '/' | '=' | '_' | '\\' | '@') => false,
         Some(c) => !c.is_alphanumeric(),
@@ -333,6 +334,7 @@ mod tests {
             "1,234",
             "1.234,5",
             "1'23",
+            "1.#QNAN",
             "1'2345",
             "0'234",
             "1234'567",

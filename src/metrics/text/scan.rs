@@ -9,6 +9,8 @@ use crate::metrics::misses::says_none;
 use crate::metrics::wanted::{Wanted, is_metric, is_name, is_time, tells};
 use jiff::Timestamp;
 
+/// Characters of a word that are looked at to tell whether it says that there is no value.
+const MAX_TOLD: usize = 16;
 /// Blanks between a name, its sign and its value at most.
 const MAX_BLANKS: usize = 128;
 
@@ -299,8 +301,10 @@ impl<'a> Scan<'a> {
 /// Whether what stands where a number is to stand says something else, and not that there is none. What a brace opens is
 /// looked at by itself.
 fn is_no_number(text: &str) -> bool {
-    let end = text.find(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '}' | ')')).unwrap_or(text.len());
-    let word = text[..end].trim_matches(['"', '\'']);
+    let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '}' | ')');
+    // Long enough to tell `None` from others; the whole word may be the line.
+    let word: String = text.chars().take(MAX_TOLD).take_while(|c| !ends(*c)).collect();
+    let word = word.trim_matches(['"', '\'']);
     !says_none(word) && !word.starts_with('{')
 }
 
