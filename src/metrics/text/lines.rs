@@ -244,6 +244,8 @@ fn what_looks_like_a_metric_and_is_no_number() {
         (r#"{"epoch": 3, "los"#, 1),
         (r#"train | {"epoch": 3, "val": {"loss": "#, 1),
         ("loss=0.5 acc: 0.9", 0),
+        ("{\"\u{fffd}\u{1}: a brace by chance", 0),
+        ("{\"quoted\" and left open", 0),
         ("loss:", 0),
         ("loss = ", 0),
         ("loss=None, 'accuracy': null", 0),

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 
 /// Characters of a word that are looked at to tell whether it says that there is no value.
 const MAX_TOLD: usize = 16;
+/// Characters of the name of a field at most, where an object does not end.
+const MAX_FIELD: usize = 128;
 /// Blanks between a name, its sign and its value at most.
 const MAX_BLANKS: usize = 128;
 
@@ -86,7 +88,7 @@ impl<'a> Scan<'a> {
                     // One that does not end is looked for once.
                     None => {
                         objects = false;
-                        self.found.broke_off = true;
+                        self.found.broke_off = names_a_field(&text[at..]);
                         at + 1
                     }
                 },
@@ -296,6 +298,16 @@ impl<'a> Scan<'a> {
         }
         Some(next)
     }
+}
+
+/// Whether the first field of an object follows, as it does not where a brace is by chance.
+fn names_a_field(object: &str) -> bool {
+    let Some(rest) = object.strip_prefix('{').and_then(|rest| rest.trim_start().strip_prefix('"')) else {
+        return false;
+    };
+    let name: String = rest.chars().take(MAX_FIELD).take_while(|c| *c != '"').collect();
+    let plain = !name.is_empty() && !name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+    plain && rest[name.len()..].strip_prefix('"').is_some_and(|rest| rest.trim_start().starts_with(':'))
 }
 
 /// Whether what stands where a number is to stand says something else, and not that there is none. What a brace opens is
