@@ -58,7 +58,7 @@ impl Channel {
                     variables.extend([(PROGRESS_URL, url.into()), (PROGRESS_TOKEN_FILE, token.clone().into())]);
                 }
                 folder = None;
-                Words::Push(Push::new(settings.metrics.iter().cloned()), Key::new(token))
+                Words::Push(Box::new(Push::new(settings.metrics.iter().cloned())), Key::new(token))
             }
             (Source::Nni { experiment, index, nested }, Some(nni)) => {
                 door = Door::secret()?;

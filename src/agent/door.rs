@@ -42,7 +42,7 @@ pub(super) type Tell = Box<dyn Fn(Vec<Observation>, Option<Vec<String>>) + Send>
 
 /// What the program's words are read by.
 pub(super) enum Words {
-    Push(Push, Key),
+    Push(Box<Push>, Key),
     /// Also read from the program's output. The record that tells the program its parameters.
     Nni(Arc<Mutex<Nni>>, String),
 }
@@ -97,7 +97,7 @@ impl Door {
         let mut pushes = None;
         let routes = match words {
             Words::Push(push, key) => {
-                let desk = pushes.insert(Desk::new((push, key), tell, stopping));
+                let desk = pushes.insert(Desk::new((*push, key), tell, stopping));
                 Router::new().route(&path, post(pushed)).with_state(Arc::clone(desk))
             }
             Words::Nni(nni, parameters) => {
