@@ -4,8 +4,8 @@ FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN triple=$(rustc -vV | sed -n 's/^host: //p') \
- && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --bins --target "$triple" \
- && mkdir /out && cp "target/$triple/release/automl" "target/$triple/release/automl-agent" /out/
+ && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --bins --target "$triple" \
+ && mkdir /out && cp "target/$triple/dist/automl" "target/$triple/dist/automl-agent" /out/
 
 FROM scratch
 COPY --from=build /out/automl /out/automl-agent /

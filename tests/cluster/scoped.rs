@@ -59,7 +59,7 @@ async fn an_operator_of_one_namespace_never_looks_outside() {
 }
 
 /// What else takes rights: another Experiment's results are read, a name is taken, a program fails, a Trial is made by hand, a
-/// claim is made.
+/// claim is made, a quota lets no pod be made.
 async fn takes_each_right(space: &Space) {
     let namesake = |trial: &str, experiment: &str| {
         let spec = json!({"experiment": experiment, "assignments": {"x": 0.5}});
@@ -89,6 +89,15 @@ async fn takes_each_right(space: &Space) {
         })
         .await;
     space.delete("claims", DeleteParams::default()).await;
+    space
+        .create(&json!({
+            "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}},
+        }))
+        .await;
+    space.create(&experiment("waits", trials(1), busybox("echo accuracy=1"))).await;
+    space.says("waits", "exceeded quota: none").await;
+    space.delete("waits", DeleteParams::default()).await;
+    output(space.kubectl().args(["delete", "resourcequota", "none"]));
 }
 
 /// All that its ServiceAccount may do in the whole cluster is what the chart's README tells.
