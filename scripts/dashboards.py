@@ -152,17 +152,15 @@ EXPERIMENTS = {
     ],
 }
 
-OF_TRIALS = "automl:trial_gpu_{0}{{" + CHOSEN_TRIAL + "}}"
 
-
-def of_trials(what):
-    return OF_TRIALS.format(what)
+def of_trials(what, chosen=CHOSEN_TRIAL):
+    return f"automl:trial_gpu_{what}{{{chosen}}}"
 
 
 # Dollars an hour of a GPU whose model has no price: the operator's for all others, else what a person has chosen.
 OTHERWISE = '(max(automl_gpu_price_dollars_per_hour{model="any"}) or vector($price))'
 # 1 for each GPU of a running trial, with its model; of all trials, since an Experiment's cost is not one trial's.
-EACH = f"""label_replace(automl:trial_gpu_utilization:percent{{{CHOSEN}}}, "model", "$1", "modelName", "(.+)") ^ 0"""
+EACH = f"""label_replace({of_trials('utilization:percent', CHOSEN)}, "model", "$1", "modelName", "(.+)") ^ 0"""
 # What each of them costs an hour.
 PRICES = f"({EACH} * on (model) group_left () max by (model) (automl_gpu_price_dollars_per_hour) or {EACH} * on () group_left () {OTHERWISE})"
 HOURS_USED = f"automl_experiment_gpu_seconds_used{{{CHOSEN}}} / 3600"

@@ -351,7 +351,8 @@ impl Hand {
             Err(failure) => return Err(failure),
         };
         let last_words = last_words::of(&pods, ns, &found);
-        let unmade = match pods.is_empty() && !found.is_suspended() && !found.view().has_ended() {
+        let has_ended = found.view().has_ended();
+        let unmade = match pods.is_empty() && !found.is_suspended() && !has_ended {
             true => unmade::refusal(&self.client, ns, &found).await,
             false => None,
         };
@@ -361,13 +362,13 @@ impl Hand {
                 true => found.has_failed_pods(),
                 false => pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()),
             };
-            // Those of a Job that has ended may be gone already.
-            let silent = pods.is_empty() && found.view().has_ended();
-            let why = || pods::why(&job, found.is_suspended(), found.labels(), &pods);
-            (
-                unmade.unwrap_or_else(|| if silent { String::new() } else { why() }),
-                if deleted { Fate::Deleted } else { Fate::Kept },
-            )
+            let why = match unmade {
+                Some(why) => why,
+                // Those of a Job that has ended may be gone already.
+                None if pods.is_empty() && has_ended => String::new(),
+                None => pods::why(&job, found.is_suspended(), found.labels(), &pods),
+            };
+            (why, if deleted { Fate::Deleted } else { Fate::Kept })
         });
         let (running, failed) = (pods::running(&pods), pods::failed(&pods));
         Ok(Done::Done(Learnt::Pods { job, why, fate, running, failed, last_words }))

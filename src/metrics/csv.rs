@@ -178,8 +178,8 @@ impl Csv {
                 own = Some(at);
             } else if let Some(value) = value {
                 numbers.push((name.clone(), value.value));
-            } else if !says_none(field) && self.wanted.asks(name) {
-                self.wanted.miss();
+            } else if !says_none(field) {
+                self.wanted.no_number(name);
             }
         }
         self.wanted.end_of(|| fields.join(","));

@@ -42,8 +42,7 @@ pub(super) fn object(wanted: &mut Wanted, fields: Fields, time: Timestamp) -> Ve
     for (name, value) in values {
         match value {
             Some(value) => numbers.push((name, value)),
-            None if wanted.asks(&name) => wanted.miss(),
-            None => {}
+            None => wanted.no_number(&name),
         }
     }
     observe(wanted, numbers, own.unwrap_or(time))

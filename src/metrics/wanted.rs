@@ -167,6 +167,13 @@ impl Wanted {
         self.missed = true;
     }
 
+    /// What stands under this name is no number: something is missed where it is wanted.
+    pub fn no_number(&mut self, name: &str) {
+        if self.asks(name) {
+            self.miss();
+        }
+    }
+
     /// The line, the row or whatever it is has been read, of which something may have been missed.
     pub fn end_of(&mut self, line: impl FnOnce() -> String) {
         if std::mem::take(&mut self.missed) {

@@ -92,7 +92,10 @@ impl Writer<'_, '_> {
         self.settle_namespace(&mut object)?;
         self.generate_name(&mut object);
         let uid = self.held.state().new_uid();
-        self.let_go();
+        // An apply has seen that nothing is there; that is to hold until it has stored.
+        if managed.is_none() {
+            self.let_go();
+        }
         self.decode(&mut object, None)?;
         let now = self.server.now();
         if resource.custom.is_some() && resource.status_subresource {

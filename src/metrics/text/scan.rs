@@ -129,9 +129,7 @@ impl<'a> Scan<'a> {
         let mut named = fields.get(NAMED).and_then(|name| name.as_str()).map(str::to_owned);
         for (name, value) in object::values(fields) {
             let Some(value) = value else {
-                if self.wanted.asks(&name) {
-                    self.wanted.miss();
-                }
+                self.wanted.no_number(&name);
                 continue;
             };
             if step::rank(&name).is_none()
